@@ -1,0 +1,3 @@
+//! `damon-record`: see `--help`.
+
+fn main() {}

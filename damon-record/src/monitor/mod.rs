@@ -1,0 +1,1 @@
+//! DAMON's region algorithm: integer arithmetic over an abstract access check.

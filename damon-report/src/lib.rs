@@ -1,0 +1,4 @@
+//! The analyser: `analysis` turns traces into numbers, `render` turns numbers into pixels and text,
+//! `commands` glues them to the command line.
+
+pub mod analysis;

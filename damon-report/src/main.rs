@@ -1,0 +1,3 @@
+//! `damon-report`: see `--help`.
+
+fn main() {}
