@@ -2,11 +2,42 @@
 //!
 //! This crate starts no thread and calls the system only through the `Read`, `Write` and
 //! [`ReadAt`] it is given. `docs/FORMAT.md` is the byte-level specification.
+//!
+//! * [`TraceWriter`] appends snapshots and records to a sink.
+//! * [`StreamReader`] reads front to back, also from a pipe; [`IndexedReader`] reads any block in any
+//!   order, from several threads. Both hand what they decode to a [`Visitor`], in constant memory.
+//! * [`verify`] checks every byte; [`recover`] copies what is readable of a damaged trace.
+//!
+//! No input makes this crate panic or allocate more than a fixed bound; see [`layout`] for the limits.
 
+mod block;
+mod columns;
+mod error;
+mod indexed;
+pub mod layout;
+mod read_at;
 mod record;
+mod recover;
+mod scan;
+mod section;
 mod snapshot;
+mod store;
+mod stream;
+mod stream_codec;
+mod varint;
+mod verify;
 mod visit;
+mod wire;
+mod writer;
 
+pub use error::{Damage, DamageKind, OpenError, WriteError};
+pub use indexed::{Completeness, IndexedReader};
+pub use layout::BlockEntry;
+pub use read_at::ReadAt;
 pub use record::*;
+pub use recover::{RecoverError, RecoveryReport, recover};
 pub use snapshot::*;
+pub use stream::StreamReader;
+pub use verify::{VerifyReport, verify};
 pub use visit::Visitor;
+pub use writer::{TraceWriter, WriterOptions};

@@ -348,3 +348,23 @@ pub enum Record {
     /// See [`Finished`].
     Finished(Finished),
 }
+
+impl Record {
+    /// When it happened or was noticed, nanoseconds of `CLOCK_MONOTONIC`.
+    pub fn time_ns(&self) -> u64 {
+        match self {
+            Self::TargetStarted(body) => body.time_ns,
+            Self::TargetExecuted(body) => body.time_ns,
+            Self::TargetExited(body) => body.time_ns,
+            Self::IntervalsChanged(body) => body.time_ns,
+            Self::MappingsChanged(body) => body.time_ns,
+            Self::Memory(body) => body.time_ns,
+            Self::Pressure(body) => body.time_ns,
+            Self::Lost(body) => body.time_ns,
+            Self::SchemeStats(body) => body.time_ns,
+            Self::Mark(body) => body.time_ns,
+            Self::Note(body) => body.time_ns,
+            Self::Finished(body) => body.time_ns,
+        }
+    }
+}

@@ -142,7 +142,7 @@ impl SnapshotView<'_> {
     }
 
     /// A copy that owns its columns.
-    pub fn to_snapshot(&self) -> Snapshot {
+    pub fn to_snapshot(self) -> Snapshot {
         Snapshot {
             target: self.target,
             start_ns: self.start_ns,

@@ -1,0 +1,153 @@
+//! Copies everything readable of a damaged trace into a new, whole one.
+
+use crate::block::{BlockDecoder, Counting, Counts};
+use crate::layout::{BlockHeader, BlockKind, FileHeader};
+use crate::scan::{Piece, Scanner};
+use crate::section::{RECORD, put_section};
+use crate::store::Store;
+use crate::stream::{read_header, read_info};
+use crate::stream_codec::Compressor;
+use crate::{Damage, Lost, OpenError, Record, WriteError, wire};
+use serde::Serialize;
+use std::io::{Read, Write};
+
+/// What a recovery saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecoveryReport {
+    /// Frames copied.
+    pub frames: u64,
+    /// Snapshots in them.
+    pub snapshots: u64,
+    /// Region rows in them.
+    pub rows: u64,
+    /// Metadata records in them.
+    pub records: u64,
+    /// What was left behind.
+    pub damage: Vec<Damage>,
+}
+
+/// Why a trace could not be recovered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// Nothing is readable.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The new trace could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Copies the complete frames of every block to `sink` byte for byte, renumbers the blocks, adds index and
+/// footer, and notes in the new trace what was left behind. The input is not changed.
+pub fn recover<R: Read, W: Write>(
+    mut reader: R,
+    sink: W,
+) -> Result<(RecoveryReport, W), RecoverError> {
+    let header = read_header(&mut reader)?;
+    let mut scanner = Scanner::new(reader, FileHeader::LEN as u64, 0);
+    let info = read_info(&mut scanner)?;
+    let mut store = Store::create(sink, header.identity)?;
+    let mut bytes = Vec::new();
+    wire::put_info(&info, &mut bytes).map_err(WriteError::Record)?;
+    store.begin_block(BlockKind::INFO, info.clock.monotonic_ns);
+    store.frame(&bytes, &Counts::default())?;
+
+    let mut total = Counts::default();
+    let (mut frames, mut snapshots) = (1, 0_u64);
+    let mut damage = Vec::new();
+    let mut decoder = BlockDecoder::default();
+    let mut source: Option<BlockHeader> = None;
+    let mut begun = false;
+    while let Some(piece) = scanner.next() {
+        match piece {
+            Piece::Block { offset, header } => {
+                source = (header.kind == BlockKind::DATA).then_some(header);
+                begun = false;
+                if let Err(kind) = decoder.block(&header) {
+                    damage.push(Damage {
+                        offset,
+                        block: Some(header.sequence),
+                        kind,
+                    });
+                    source = None;
+                }
+            }
+            Piece::Frame {
+                offset, payload, ..
+            } => {
+                let Some(header) = source else { continue };
+                let mut counting = Counting::default();
+                if let Err(kind) = decoder.frame(payload, &mut counting) {
+                    damage.push(Damage {
+                        offset,
+                        block: Some(header.sequence),
+                        kind,
+                    });
+                    source = None;
+                    continue;
+                }
+                if !begun {
+                    store.begin_block(BlockKind::DATA, header.start_ns);
+                    begun = true;
+                }
+                store.frame(payload, &counting.counts)?;
+                total.add(&counting.counts);
+                snapshots += u64::from(counting.counts.snapshots);
+                frames += 1;
+            }
+            Piece::Footer(_) => {}
+            Piece::Damage(found) => damage.push(found),
+        }
+    }
+    if !damage.is_empty() {
+        let time_ns = total.span.map_or(info.clock.monotonic_ns, |(_, end)| end);
+        note_losses(&mut store, &damage, time_ns)?;
+    }
+    let sink = store.finish()?;
+    let records = u64::from(total.records);
+    Ok((
+        RecoveryReport {
+            frames,
+            snapshots,
+            rows: total.rows,
+            records,
+            damage,
+        },
+        sink,
+    ))
+}
+
+/// Adds a block with one [`Lost`] record for each damage.
+fn note_losses<W: Write>(
+    store: &mut Store<W>,
+    damage: &[Damage],
+    time_ns: u64,
+) -> Result<(), WriteError> {
+    let mut sections = Vec::new();
+    for one in damage {
+        let what = format!("found while recovering the trace: {one}");
+        let lost = Record::Lost(Lost {
+            target: None,
+            time_ns,
+            count: 1,
+            what,
+        });
+        let mut body = Vec::new();
+        wire::put_record(&lost, &mut body).map_err(WriteError::Record)?;
+        put_section(RECORD, &body, &mut sections);
+    }
+    let mut stored = Vec::new();
+    Compressor::new(3, 17)?.frame(&sections, &mut stored)?;
+    let records = u32::try_from(damage.len()).unwrap_or(u32::MAX);
+    let span = Some((time_ns, time_ns));
+    store.begin_block(BlockKind::DATA, time_ns);
+    store.frame(
+        &stored,
+        &Counts {
+            records,
+            span,
+            ..Counts::default()
+        },
+    )
+}

@@ -1,0 +1,107 @@
+//! Sections: what the decompressed stream of a data block is made of.
+//!
+//! Each section is its kind (varint), the length of its body (varint) and its body.
+
+use crate::columns::{SectionHead, TargetDecoder};
+use crate::layout::MAX_REGIONS;
+use crate::varint::{Bytes, Malformed, put};
+use crate::{DamageKind, Record, Visitor, wire};
+use std::collections::BTreeMap;
+
+/// Snapshots of one target.
+pub(crate) const SNAPSHOTS: u64 = 1;
+/// One metadata record.
+pub(crate) const RECORD: u64 = 2;
+/// Unknown kinds from here on may be skipped; unknown kinds below refuse the block.
+const OPTIONAL: u64 = 64;
+
+/// Appends a section.
+pub(crate) fn put_section(kind: u64, body: &[u8], out: &mut Vec<u8>) {
+    put(out, kind);
+    put(out, body.len() as u64);
+    out.extend_from_slice(body);
+}
+
+/// What a decoder remembers from frame to frame of one block.
+#[derive(Debug)]
+pub(crate) struct Sections {
+    base_ns: u64,
+    targets: BTreeMap<u32, TargetDecoder>,
+    kept: usize,
+}
+
+impl Sections {
+    /// `base_ns` is the start time in the block's header.
+    pub(crate) fn new(base_ns: u64) -> Self {
+        Self {
+            base_ns,
+            targets: BTreeMap::new(),
+            kept: 0,
+        }
+    }
+
+    /// Decodes one frame's sections.
+    pub(crate) fn frame(
+        &mut self,
+        raw: &[u8],
+        visitor: &mut impl Visitor,
+    ) -> Result<(), DamageKind> {
+        let mut bytes = Bytes::new(raw);
+        while !bytes.is_empty() {
+            let (kind, mut body) = section(&mut bytes)
+                .map_err(|Malformed| DamageKind::Malformed("a section is cut off".into()))?;
+            match kind {
+                SNAPSHOTS => self.snapshots(&mut body, visitor).map_err(|Malformed| {
+                    DamageKind::Malformed("a section of snapshots makes no sense".into())
+                })?,
+                RECORD => {
+                    if let Some(record) = record(&mut body)? {
+                        visitor.record(record);
+                    }
+                }
+                OPTIONAL.. => {}
+                unknown => {
+                    return Err(DamageKind::Unsupported(format!("section kind {unknown}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshots(
+        &mut self,
+        body: &mut Bytes<'_>,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), Malformed> {
+        let head = SectionHead::read(body)?;
+        // A target without regions is small, but there may not be any number of them either.
+        if self.targets.len() >= MAX_REGIONS >> 4 && !self.targets.contains_key(&head.target.0) {
+            return Err(Malformed);
+        }
+        let base_ns = self.base_ns;
+        let target = self
+            .targets
+            .entry(head.target.0)
+            .or_insert_with(|| TargetDecoder::new(base_ns));
+        let before = target.kept();
+        // Twice: the snapshot being decoded and the one it is predicted from.
+        let budget = MAX_REGIONS.saturating_sub(self.kept - before);
+        target.section(&head, body, budget, visitor)?;
+        self.kept = self.kept - before + target.kept();
+        Ok(())
+    }
+}
+
+fn section<'a>(bytes: &mut Bytes<'a>) -> Result<(u64, Bytes<'a>), Malformed> {
+    let kind = bytes.varint()?;
+    let length = bytes.varint()?;
+    Ok((kind, bytes.take(length)?))
+}
+
+fn record(body: &mut Bytes<'_>) -> Result<Option<Record>, DamageKind> {
+    let malformed = |why: &str| DamageKind::Malformed(format!("a record cannot be read: {why}"));
+    let kind = body
+        .varint()
+        .map_err(|Malformed| malformed("it has no kind"))?;
+    wire::get_record(kind, body.as_slice()).map_err(|why| malformed(&why))
+}

@@ -1,0 +1,182 @@
+//! Puts blocks and frames into a sink, and the index and footer at the end. Never seeks.
+
+use crate::WriteError;
+use crate::block::Counts;
+use crate::layout::{
+    BlockEntry, BlockHeader, BlockKind, FileHeader, Footer, FrameHeader, MAJOR, MAX_FRAME_STORED,
+    MINOR,
+};
+use std::io::Write;
+
+/// The stored form of a trace while it grows.
+#[derive(Debug)]
+pub(crate) struct Store<W> {
+    sink: W,
+    offset: u64,
+    block: Option<OpenBlock>,
+    next_sequence: u32,
+    index: Vec<BlockEntry>,
+    abandoned: bool,
+    scratch: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct OpenBlock {
+    header: BlockHeader,
+    offset: u64,
+    frames: u32,
+    counts: Counts,
+}
+
+impl<W: Write> Store<W> {
+    /// Writes the file header.
+    pub(crate) fn create(sink: W, identity: u64) -> Result<Self, WriteError> {
+        let mut store = Self {
+            sink,
+            offset: 0,
+            block: None,
+            next_sequence: 0,
+            index: Vec::new(),
+            abandoned: false,
+            scratch: Vec::new(),
+        };
+        store.put(
+            &FileHeader {
+                major: MAJOR,
+                minor: MINOR,
+                identity,
+            }
+            .encode(),
+        )?;
+        Ok(store)
+    }
+
+    /// Bytes handed to the sink so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Rows in the open block.
+    pub(crate) fn block_counts(&self) -> Option<&Counts> {
+        self.block.as_ref().map(|block| &block.counts)
+    }
+
+    /// Closes the open block and begins another; its head is written with its first frame.
+    pub(crate) fn begin_block(&mut self, kind: BlockKind, start_ns: u64) {
+        self.end_block();
+        let header = BlockHeader {
+            kind,
+            optional: false,
+            sequence: self.next_sequence,
+            start_ns,
+        };
+        self.next_sequence = self.next_sequence.saturating_add(1);
+        self.block = Some(OpenBlock {
+            header,
+            offset: self.offset,
+            frames: 0,
+            counts: Counts::default(),
+        });
+    }
+
+    /// Closes the open block.
+    pub(crate) fn end_block(&mut self) {
+        let Some(block) = self.block.take() else {
+            return;
+        };
+        if block.header.kind != BlockKind::DATA {
+            return;
+        }
+        let (start_ns, end_ns) = block
+            .counts
+            .span
+            .unwrap_or((block.header.start_ns, block.header.start_ns));
+        self.index.push(BlockEntry {
+            offset: block.offset,
+            stored_len: self.offset - block.offset,
+            start_ns,
+            end_ns,
+            rows: block.counts.rows,
+            snapshots: block.counts.snapshots,
+            records: block.counts.records,
+            sequence: block.header.sequence,
+        });
+    }
+
+    /// Appends a frame to the open block; `add` says what it holds.
+    pub(crate) fn frame(&mut self, payload: &[u8], add: &Counts) -> Result<(), WriteError> {
+        let Some(block) = &mut self.block else {
+            return Err(WriteError::Abandoned);
+        };
+        if payload.len() > MAX_FRAME_STORED as usize {
+            return Err(WriteError::Record(
+                "a frame exceeds the format's limit of 16 MiB".into(),
+            ));
+        }
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        if block.frames == 0 {
+            bytes.extend_from_slice(&block.header.encode());
+        }
+        let head = FrameHeader::for_payload(block.header.sequence, block.frames, payload);
+        bytes.extend_from_slice(&head.encode());
+        bytes.extend_from_slice(payload);
+        block.frames = block.frames.saturating_add(1);
+        block.counts.add(add);
+        let result = self.put(&bytes);
+        self.scratch = bytes;
+        result
+    }
+
+    /// Writes the index and the footer and gives the sink back.
+    pub(crate) fn finish(mut self) -> Result<W, WriteError> {
+        self.end_block();
+        let index = std::mem::take(&mut self.index);
+        let index_offset = self.offset;
+        let start_ns = index.first().map_or(0, |entry| entry.start_ns);
+        self.begin_block(BlockKind::INDEX, start_ns);
+        let per_frame = MAX_FRAME_STORED as usize / BlockEntry::LEN;
+        let mut payload = Vec::new();
+        let empty: &[BlockEntry] = &[];
+        // An empty index still has its block and one frame.
+        for entries in index
+            .chunks(per_frame)
+            .chain(index.is_empty().then_some(empty))
+        {
+            payload.clear();
+            payload.extend(entries.iter().flat_map(BlockEntry::encode));
+            self.frame(&payload, &Counts::default())?;
+        }
+        let entries = u32::try_from(index.len()).unwrap_or(u32::MAX);
+        self.put(
+            &Footer {
+                index_offset,
+                entries,
+            }
+            .encode(),
+        )?;
+        self.sink.flush()?;
+        Ok(self.sink)
+    }
+
+    /// Asks the sink to pass on what it holds.
+    pub(crate) fn flush(&mut self) -> Result<(), WriteError> {
+        if self.abandoned {
+            return Err(WriteError::Abandoned);
+        }
+        Ok(self.sink.flush()?)
+    }
+
+    /// After a failed write the tail of the sink is unknown, so nothing may follow it.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        if self.abandoned {
+            return Err(WriteError::Abandoned);
+        }
+        if let Err(error) = self.sink.write_all(bytes) {
+            self.abandoned = true;
+            return Err(error.into());
+        }
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}

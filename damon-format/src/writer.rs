@@ -1,0 +1,252 @@
+//! Writes a trace as it is recorded.
+
+use crate::block::Counts;
+use crate::columns::{TargetEncoder, check};
+use crate::layout::{BlockKind, MAX_FRAME_RAW, MAX_RECORD, MAX_REGIONS};
+use crate::section::{RECORD, SNAPSHOTS, put_section};
+use crate::store::Store;
+use crate::stream_codec::Compressor;
+use crate::{Record, RecordingInfo, Snapshot, WriteError, wire};
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// How a trace is cut into frames and blocks. The defaults suit recorders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriterOptions {
+    /// A frame is written when data of this much time are pending, nanoseconds.
+    pub flush_interval_ns: u64,
+    /// A frame is written when about this many bytes are pending, before compression.
+    pub frame_bytes: usize,
+    /// A block ends when it holds this many region rows …
+    pub block_rows: u64,
+    /// … or covers this much time, nanoseconds.
+    pub block_span_ns: u64,
+    /// zstd compression level.
+    pub level: i32,
+    /// zstd window as a power of two; what an encoder and each decoder keep in memory.
+    pub window_log: u32,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            flush_interval_ns: 1_000_000_000,
+            frame_bytes: 1 << 18,
+            block_rows: 1 << 18,
+            block_span_ns: 600_000_000_000,
+            level: 3,
+            window_log: 17,
+        }
+    }
+}
+
+/// Writes a trace to a sink that is only ever appended to.
+///
+/// Snapshots and records are collected and written as a frame once they cover
+/// [`WriterOptions::flush_interval_ns`]; the clock is that of the data. Whatever happens, all frames
+/// written before are readable.
+#[derive(Debug)]
+pub struct TraceWriter<W: Write> {
+    store: Store<W>,
+    options: WriterOptions,
+    granule_shift: u32,
+    compressor: Compressor,
+    targets: BTreeMap<u32, TargetEncoder>,
+    records: Vec<u8>,
+    sections: Vec<u8>,
+    section: Vec<u8>,
+    stored: Vec<u8>,
+    pending: Counts,
+    in_block: bool,
+    block_start_ns: u64,
+    clock_ns: u64,
+}
+
+impl<W: Write> TraceWriter<W> {
+    /// Writes the file header and the description of the recording, and flushes both.
+    pub fn create(
+        sink: W,
+        info: &RecordingInfo,
+        options: WriterOptions,
+    ) -> Result<Self, WriteError> {
+        let mut store = Store::create(sink, info.clock.realtime_ns)?;
+        let mut bytes = Vec::new();
+        wire::put_info(info, &mut bytes).map_err(WriteError::Record)?;
+        store.begin_block(BlockKind::INFO, info.clock.monotonic_ns);
+        store.frame(&bytes, &Counts::default())?;
+        store.flush()?;
+        Ok(Self {
+            store,
+            options,
+            granule_shift: info.page_size.max(1).ilog2(),
+            compressor: Compressor::new(options.level, options.window_log)?,
+            targets: BTreeMap::new(),
+            records: Vec::new(),
+            sections: Vec::new(),
+            section: Vec::new(),
+            stored: Vec::new(),
+            pending: Counts::default(),
+            in_block: false,
+            block_start_ns: 0,
+            clock_ns: 0,
+        })
+    }
+
+    /// Adds a snapshot; the snapshots of one target must come in the order of time.
+    ///
+    /// # Errors
+    /// A snapshot that breaks a rule of the format is refused and leaves the trace as it was; I/O errors end the
+    /// trace.
+    pub fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), WriteError> {
+        check(snapshot)?;
+        self.make_room(snapshot)?;
+        self.begin(snapshot.start_ns);
+        let (block_start, shift) = (self.block_start_ns, self.granule_shift);
+        let target = snapshot.target.0;
+        let encoder = self
+            .targets
+            .entry(target)
+            .or_insert_with(|| TargetEncoder::new(block_start, shift));
+        if encoder.needs_new_section(snapshot) {
+            Self::emit(encoder, target, &mut self.section, &mut self.sections);
+        }
+        encoder.add(snapshot);
+        self.pending.snapshots = self.pending.snapshots.saturating_add(1);
+        self.pending.rows += snapshot.regions.len() as u64;
+        self.pending.cover(snapshot.start_ns, snapshot.end_ns);
+        self.flush_when_due()
+    }
+
+    /// Adds a piece of metadata. Inside a frame records come before snapshots, whatever the order of the
+    /// calls; their times tell.
+    pub fn record(&mut self, record: &Record) -> Result<(), WriteError> {
+        self.section.clear();
+        wire::put_record(record, &mut self.section).map_err(WriteError::Record)?;
+        if self.section.len() > MAX_RECORD {
+            return Err(WriteError::Record(
+                "it is larger than the format's limit".into(),
+            ));
+        }
+        if self.pending_len() + self.section.len() + 16 > MAX_FRAME_RAW {
+            let body = std::mem::take(&mut self.section);
+            self.flush()?;
+            self.section = body;
+        }
+        self.begin(record.time_ns());
+        put_section(RECORD, &self.section, &mut self.records);
+        self.pending.records = self.pending.records.saturating_add(1);
+        self.pending.cover(record.time_ns(), record.time_ns());
+        self.flush_when_due()
+    }
+
+    /// Writes what is pending as a frame.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        if self.pending != Counts::default() {
+            for (&target, encoder) in &mut self.targets {
+                Self::emit(encoder, target, &mut self.section, &mut self.sections);
+            }
+            self.records.append(&mut self.sections);
+            self.compressor.frame(&self.records, &mut self.stored)?;
+            self.records.clear();
+            let pending = std::mem::take(&mut self.pending);
+            self.store.frame(&self.stored, &pending)?;
+            self.end_block_when_due()?;
+        }
+        self.store.flush()
+    }
+
+    /// Bytes written so far; what is pending is not counted.
+    pub fn bytes_written(&self) -> u64 {
+        self.store.offset()
+    }
+
+    /// Flushes, adds the index and the footer, and gives the sink back.
+    pub fn finish(mut self) -> Result<W, WriteError> {
+        self.flush()?;
+        self.store.finish()
+    }
+
+    fn emit(encoder: &mut TargetEncoder, target: u32, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        scratch.clear();
+        if encoder.emit(target, scratch) {
+            put_section(SNAPSHOTS, scratch, out);
+        }
+    }
+
+    /// Begins a block if none is open.
+    fn begin(&mut self, time_ns: u64) {
+        if !self.in_block {
+            // Whole microseconds, so that microsecond times stay whole when taken relative to it.
+            self.block_start_ns = time_ns - time_ns % 1000;
+            self.store.begin_block(BlockKind::DATA, self.block_start_ns);
+            self.in_block = true;
+        }
+        if self.pending == Counts::default() {
+            self.clock_ns = time_ns;
+        }
+    }
+
+    /// A decoder keeps the last snapshot of each target of a block, and a frame has a largest size: both
+    /// are bounded by ending the one or the other before the snapshot is added.
+    fn make_room(&mut self, snapshot: &Snapshot) -> Result<(), WriteError> {
+        let others: usize = self
+            .targets
+            .iter()
+            .filter(|(id, _)| **id != snapshot.target.0)
+            .map(|(_, encoder)| encoder.kept())
+            .sum();
+        let rows = snapshot.regions.len();
+        let columns = snapshot.probes.len() + 1;
+        let too_many_targets = self.targets.len() >= MAX_TARGETS;
+        if others.saturating_add(rows.saturating_mul(columns)) > MAX_REGIONS || too_many_targets {
+            self.flush()?;
+            self.end_block()?;
+        } else if self.pending_len() + rows * (ROW_MAX + 5 * columns) + 256 > MAX_FRAME_RAW {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn pending_len(&self) -> usize {
+        self.records.len()
+            + self.sections.len()
+            + self
+                .targets
+                .values()
+                .map(TargetEncoder::pending_len)
+                .sum::<usize>()
+    }
+
+    fn flush_when_due(&mut self) -> Result<(), WriteError> {
+        let newest = self.pending.span.map_or(self.clock_ns, |(_, to)| to);
+        let due = newest.saturating_sub(self.clock_ns) >= self.options.flush_interval_ns;
+        if due || self.pending_len() >= self.options.frame_bytes.min(MAX_FRAME_RAW / 4) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn end_block_when_due(&mut self) -> Result<(), WriteError> {
+        let Some(counts) = self.store.block_counts() else {
+            return Ok(());
+        };
+        let span = counts.span.map_or(0, |(from, to)| to - from);
+        if counts.rows >= self.options.block_rows || span >= self.options.block_span_ns {
+            self.end_block()?;
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> Result<(), WriteError> {
+        self.store.end_block();
+        self.targets.clear();
+        self.in_block = false;
+        Ok(self.compressor.begin_block()?)
+    }
+}
+
+/// Most bytes a row can take before compression, probe columns aside: operation, extras, counters.
+const ROW_MAX: usize = 1 + 20 + 5 + 5;
+/// Targets per block; each costs a decoder a little even when it has no regions.
+const MAX_TARGETS: usize = MAX_REGIONS >> 5;

@@ -1,0 +1,255 @@
+//! What is written is what is read.
+
+use crate::common::{Content, Item, content_of, read_indexed, read_stream, regions, small, write};
+use damon_format::{
+    Completeness, IndexedReader, Note, Record, Region, Sampling, Snapshot, TargetId, TraceWriter,
+    WriterOptions, verify,
+};
+use proptest::prelude::*;
+
+fn options(flush_ns: u64, block_rows: u64) -> WriterOptions {
+    let mut options = WriterOptions::default();
+    options.flush_interval_ns = flush_ns;
+    options.block_rows = block_rows;
+    options
+}
+
+fn snapshots() -> impl Strategy<Value = Vec<Item>> {
+    let one = (
+        0_u32..3,
+        regions(),
+        any::<bool>(),
+        0_usize..3,
+        1_u64..2_000_000_000,
+        0..3_u8,
+    );
+    prop::collection::vec(one, 0..20).prop_map(|list| {
+        let mut clock = 5_000_000_000_u64;
+        list.into_iter()
+            .map(|(target, regions, has_ages, probes, step, scale)| {
+                let start_ns = clock;
+                clock += step;
+                if scale == 2 {
+                    let text = format!("{target} at {clock}");
+                    return Item::Record(Record::Note(Note {
+                        time_ns: clock,
+                        text,
+                    }));
+                }
+                let sampling = Sampling::from_intervals(5_000, 100_000 << scale);
+                let regions: Vec<Region> = regions
+                    .into_iter()
+                    .map(|r| Region {
+                        age: if has_ages { r.age } else { 0 },
+                        ..r
+                    })
+                    .collect();
+                let probes = vec![regions.iter().map(|r| r.nr_accesses / 2).collect(); probes];
+                Item::Snapshot(Snapshot {
+                    target: TargetId(target),
+                    start_ns,
+                    end_ns: clock,
+                    sampling,
+                    has_ages,
+                    regions,
+                    probes,
+                })
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_snapshots(items in snapshots(), flush in 1_u64..5_000_000_000, rows in 1_u64..200) {
+        let bytes = write(&items, options(flush, rows));
+        let (stream, damage, finished) = read_stream(&bytes);
+        prop_assert!(damage.is_empty() && finished);
+        prop_assert_eq!(&stream.clone().sorted(), &content_of(&items).sorted());
+        prop_assert_eq!(read_indexed(bytes.as_slice().to_vec()), stream);
+        let report = verify(&bytes).unwrap();
+        prop_assert_eq!(report.completeness, Completeness::Complete);
+        prop_assert_eq!(report.damage, vec![]);
+    }
+
+    /// Cuts at tenths and merges, as DAMON makes them, take the short operations; they must be as exact as
+    /// the general ones.
+    #[test]
+    fn damon_like_changes(
+        cuts in prop::collection::vec((0_usize..40, 1_u64..10, 1_u64..10), 1..60),
+        merges in prop::collection::vec((0_usize..40, 1_usize..30), 1..60),
+        shift in 0_u32..14,
+    ) {
+        let granule = 1_u64 << shift;
+        let mut regions = vec![Region {
+            start: granule * 3,
+            end: granule * 70_003,
+            nr_accesses: 5,
+            age: 0,
+        }];
+        let mut items = Vec::new();
+        for (number, (cut, merge)) in cuts.iter().zip(merges.iter().cycle()).enumerate() {
+            split(&mut regions, cut.0, cut.1, granule);
+            split(&mut regions, cut.0, cut.2, granule);
+            let start = merge.0.min(regions.len() - 1);
+            let end = (start + merge.1).min(regions.len());
+            if number % 3 == 0 {
+                regions[start].end = regions[end - 1].end;
+                regions.drain(start + 1..end);
+            }
+            for (index, region) in regions.iter_mut().enumerate() {
+                region.nr_accesses = (region.nr_accesses + u32::try_from(index % 3).unwrap()) % 21;
+                region.age += 1;
+            }
+            let start_ns = 5_000_000_000 + number as u64 * 100_000_000;
+            let sampling = Sampling::from_intervals(5_000, 100_000);
+            let end_ns = start_ns + 100_000_000;
+            let target = TargetId(0);
+            let snapshot = Snapshot::new(target, start_ns, end_ns, sampling, regions.clone());
+            items.push(Item::Snapshot(snapshot));
+        }
+        let mut info = crate::common::info();
+        info.page_size = u32::try_from(granule).unwrap();
+        let mut writer =
+            TraceWriter::create(Vec::new(), &info, WriterOptions::default()).unwrap();
+        for item in &items {
+            let Item::Snapshot(snapshot) = item else { continue };
+            writer.snapshot(snapshot).unwrap();
+        }
+        let bytes = writer.finish().unwrap();
+        prop_assert_eq!(read_indexed(bytes), content_of(&items));
+    }
+}
+
+fn split(regions: &mut Vec<Region>, index: usize, tenths: u64, granule: u64) {
+    let index = index % regions.len();
+    let region = regions[index];
+    let left = region.size() * tenths / 10 / granule * granule;
+    if left > 0 && left < region.size() {
+        regions[index].end = region.start + left;
+        regions.insert(
+            index + 1,
+            Region {
+                start: region.start + left,
+                ..region
+            },
+        );
+    }
+}
+
+#[test]
+fn a_trace_without_data_is_complete() {
+    let bytes = write(&[], WriterOptions::default());
+    let reader = IndexedReader::open(bytes.clone()).unwrap();
+    assert_eq!(reader.completeness(), Completeness::Complete);
+    assert_eq!(reader.span(), None);
+    assert_eq!(read_stream(&bytes).0, Content::default());
+}
+
+#[test]
+fn every_second_is_flushed() {
+    let mut writer =
+        TraceWriter::create(Vec::new(), &crate::common::info(), WriterOptions::default()).unwrap();
+    let head = writer.bytes_written();
+    let mut last = 0;
+    for number in 0..100_u64 {
+        let start = 5_000_000_000 + number * 100_000_000;
+        let region = Region {
+            start: 0,
+            end: 4096,
+            nr_accesses: 1,
+            age: 0,
+        };
+        let sampling = Sampling::from_intervals(5_000, 100_000);
+        let end = start + 100_000_000;
+        writer
+            .snapshot(&Snapshot::new(
+                TargetId(0),
+                start,
+                end,
+                sampling,
+                vec![region],
+            ))
+            .unwrap();
+        if writer.bytes_written() > last.max(head) {
+            last = writer.bytes_written();
+            assert_eq!((number + 1) % 10, 0, "flushed after snapshot {number}");
+        }
+    }
+    assert!(last > head);
+}
+
+#[test]
+fn blocks_can_be_chosen_by_time() {
+    let bytes = write(&small(), options(1, 3));
+    let reader = IndexedReader::open(bytes).unwrap();
+    assert!(reader.blocks().len() >= 3);
+    let (from, to) = reader.span().unwrap();
+    assert_eq!((from, to), (5_000_000_000, 5_600_000_000));
+    let chosen: Vec<_> = reader.blocks_in(5_250_000_000..5_300_000_000).collect();
+    assert!(!chosen.is_empty() && chosen.len() < reader.blocks().len());
+    let mut content = Content::default();
+    for block in chosen {
+        reader.visit_block(block, &mut content).unwrap();
+    }
+    assert!(
+        content
+            .snapshots
+            .iter()
+            .any(|s| s.start_ns == 5_200_246_000)
+    );
+    assert_eq!(reader.blocks_in(9_000_000_000..10_000_000_000).count(), 0);
+}
+
+#[test]
+fn invalid_snapshots_are_refused_and_change_nothing() {
+    let mut writer =
+        TraceWriter::create(Vec::new(), &crate::common::info(), WriterOptions::default()).unwrap();
+    let sampling = Sampling::from_intervals(5_000, 100_000);
+    let region = |start, end| Region {
+        start,
+        end,
+        nr_accesses: 0,
+        age: 0,
+    };
+    let good = Snapshot::new(TargetId(0), 10, 20, sampling, vec![region(0, 1)]);
+    writer.snapshot(&good).unwrap();
+    let none = Sampling {
+        max_nr_accesses: 0,
+        ..sampling
+    };
+    for bad in [
+        Snapshot {
+            end_ns: 5,
+            ..good.clone()
+        },
+        Snapshot {
+            sampling: none,
+            ..good.clone()
+        },
+        Snapshot {
+            regions: vec![region(5, 5)],
+            ..good.clone()
+        },
+        Snapshot {
+            regions: vec![region(5, 9), region(8, 10)],
+            ..good.clone()
+        },
+        Snapshot {
+            regions: vec![region(5, 9), region(1, 2)],
+            ..good.clone()
+        },
+        Snapshot {
+            probes: vec![vec![1, 2]],
+            ..good.clone()
+        },
+        Snapshot {
+            regions: (0..1 << 19).map(|i| region(i, i + 1)).collect(),
+            ..good.clone()
+        },
+    ] {
+        assert!(writer.snapshot(&bad).is_err());
+    }
+    let bytes = writer.finish().unwrap();
+    assert_eq!(read_indexed(bytes).snapshots, vec![good]);
+}
