@@ -3,24 +3,37 @@
 use damon_format::TargetId;
 use serde::Serialize;
 
-/// Heat over time × address of one target, gaps of the address space left out.
+/// Heat over time × address of one or more targets, gaps of the address space left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Heatmap {
-    /// Whose memory.
-    pub target: TargetId,
+    /// Whose memory, in the order of their bands.
+    pub targets: Vec<TargetName>,
     /// Left edge, `CLOCK_MONOTONIC` nanoseconds.
     pub start_ns: u64,
     /// Right edge.
     pub end_ns: u64,
     /// Number of time columns, the same in every band.
     pub columns: usize,
-    /// Contiguous monitored parts of the address space, ascending.
+    /// Contiguous monitored parts of the address space, by target, then ascending.
     pub bands: Vec<Band>,
+}
+
+/// How people call a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetName {
+    /// Its number in the trace.
+    pub target: TargetId,
+    /// Process id, 0 for physical memory.
+    pub pid: u32,
+    /// Command name (the last one, where the target executed several programs).
+    pub comm: String,
 }
 
 /// One contiguous part of the address axis.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Band {
+    /// Whose address space; one of [`Heatmap::targets`].
+    pub target: TargetId,
     /// First byte.
     pub start: u64,
     /// One past the last byte.

@@ -13,6 +13,10 @@ pub struct WorkingSetSample {
     pub touched: u64,
     /// Σ size × access rate, bytes.
     pub expected: f64,
+    /// Lower end of the 95 % interval of `expected`; equal to it when every page was looked at.
+    pub expected_low: f64,
+    /// Upper end of the 95 % interval of `expected`.
+    pub expected_high: f64,
     /// Σ size of all regions, bytes.
     pub monitored: u64,
 }
@@ -24,4 +28,28 @@ pub struct ResidentSample {
     pub time_ns: u64,
     /// Bytes.
     pub rss: u64,
+}
+
+/// Working set of a recording or a part of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WorkingSet {
+    /// `nr_accesses` from which on a region counts as touched.
+    pub threshold: u32,
+    /// One per moment, ascending in time.
+    pub samples: Vec<WorkingSetSample>,
+    /// Resident set size over time, summed over the targets.
+    pub resident: Vec<ResidentSample>,
+    /// Distribution over time of [`WorkingSetSample::touched`].
+    pub touched: Distribution,
+    /// Distribution over time of [`WorkingSetSample::expected`].
+    pub expected: Distribution,
+}
+
+/// How a quantity was distributed over time; each value weighs as long as it lasted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Distribution {
+    /// Time-weighted mean, bytes.
+    pub mean: f64,
+    /// Bytes that were not exceeded in `index` per cent of the time, for 0 ..= 100; empty without samples.
+    pub percentiles: Vec<f64>,
 }
