@@ -7,4 +7,5 @@
 
 mod common;
 mod damage;
+mod hostile;
 mod round_trip;

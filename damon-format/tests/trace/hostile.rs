@@ -1,0 +1,418 @@
+//! Files whose checksums match but whose content lies: bounded memory, an error, no panic.
+
+use crate::common::{Content, info, small, write};
+use damon_format::layout::{
+    BlockHeader, BlockKind, FileHeader, Footer, FrameHeader, MAX_REGIONS, MAX_WINDOW_LOG,
+};
+use damon_format::{IndexedReader, StreamReader, WriterOptions, recover, verify};
+use proptest::prelude::*;
+use std::process::Command;
+
+/// What reading any file may add to a process, as `layout`'s limits allow: a stored and a decompressed
+/// frame, the regions of one block twice, a zstd window, and what a record decodes to.
+const CEILING: u64 = 64 << 20;
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).unwrap());
+    out
+}
+
+fn section(kind: u64, body: &[u8]) -> Vec<u8> {
+    [varint(kind), varint(body.len() as u64), body.to_vec()].concat()
+}
+
+/// A section of snapshots; `streams` are times, counts, operations, extras, accesses, ages, probes.
+fn snapshots(target: u64, probes: u64, count: u64, streams: [&[u8]; 7]) -> Vec<u8> {
+    // Ages and scale present.
+    let mut body = [varint(target), vec![0b101]].concat();
+    for number in [5_000, 100_000, 20, 12, probes, count] {
+        body.extend(varint(number));
+    }
+    for stream in streams {
+        body.extend(varint(stream.len() as u64));
+    }
+    section(1, &[body, streams.concat()].concat())
+}
+
+/// The head of a good trace, then one data block with these frames, stored as they are.
+fn trace_of_stored(frames: &[Vec<u8>]) -> Vec<u8> {
+    let good = write(&[], WriterOptions::default());
+    let index = IndexedReader::open(good.clone()).unwrap();
+    assert!(index.blocks().is_empty());
+    let head = good.len() - Footer::LEN - BlockHeader::LEN - FrameHeader::LEN;
+    let mut trace = good[..head].to_vec();
+    let block = BlockHeader {
+        kind: BlockKind::DATA,
+        optional: false,
+        sequence: 1,
+        start_ns: 5_000_000_000,
+    };
+    trace.extend(block.encode());
+    for (number, payload) in (0..).zip(frames) {
+        trace.extend(FrameHeader::for_payload(1, number, payload).encode());
+        trace.extend(payload);
+    }
+    trace
+}
+
+fn trace_of(raw: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.window_log(MAX_WINDOW_LOG).unwrap();
+    std::io::Write::write_all(&mut encoder, raw).unwrap();
+    trace_of_stored(&[encoder.finish().unwrap()])
+}
+
+/// One region of one granule per operation, as many as asked for.
+fn wide(target: u64, regions: usize) -> Vec<u8> {
+    let ops = vec![11; regions];
+    let ones = vec![1; regions];
+    let zeros = vec![0; regions];
+    snapshots(
+        target,
+        0,
+        1,
+        [
+            &[0, 2],
+            &varint(regions as u64),
+            &ops,
+            &ones,
+            &zeros,
+            &zeros,
+            &[],
+        ],
+    )
+}
+
+#[expect(clippy::too_many_lines, reason = "a list")]
+fn hostile_files() -> Vec<(&'static str, Vec<u8>)> {
+    let bomb = vec![0; 1 << 28];
+    let many_targets: Vec<u8> = (0..64)
+        .flat_map(|target| wide(target, MAX_REGIONS / 2))
+        .collect();
+    let idle_targets: Vec<u8> = (0..100_000).flat_map(|target| wide(target, 0)).collect();
+    let mut promised = trace_of(&[]);
+    promised.extend([0xf7, 0xff, 0xff, 0xff, 1, 2, 3, 4]);
+    let mut footer = trace_of(&[]);
+    let index_offset = footer.len() as u64 - 40;
+    footer.extend(
+        Footer {
+            index_offset,
+            entries: u32::MAX,
+        }
+        .encode(),
+    );
+    let mut outside = trace_of(&[]);
+    outside.extend(
+        Footer {
+            index_offset: u64::MAX - 3,
+            entries: 1,
+        }
+        .encode(),
+    );
+    // A frame header that asks for a window of 2 GiB, then an empty last block.
+    let window = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x01, 0x00, 0x00];
+    let mut text = vec![11, 5];
+    text.extend([0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    let mut mappings = vec![5, 0, 0];
+    mappings.extend([0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    vec![
+        ("a frame that promises 16 MiB", promised),
+        ("a decompression bomb", trace_of(&bomb)),
+        ("a window of 2 GiB", trace_of_stored(&[window])),
+        ("not zstd", trace_of_stored(&[vec![0x55; 40]])),
+        (
+            "a section longer than the frame",
+            trace_of(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f, 7]),
+        ),
+        (
+            "a huge number of snapshots",
+            trace_of(&snapshots(0, 0, u64::MAX, [&[0; 64]; 7])),
+        ),
+        ("a huge number of regions", trace_of(&wide(0, 1 << 22))),
+        (
+            "as many regions as allowed",
+            trace_of(&wide(0, MAX_REGIONS)),
+        ),
+        ("too many regions over all targets", trace_of(&many_targets)),
+        ("too many targets", trace_of(&idle_targets)),
+        (
+            "a huge number of probes",
+            trace_of(&snapshots(0, 1 << 40, 1, [&[0; 8]; 7])),
+        ),
+        ("probes times regions", {
+            let ops = [11; 60_000];
+            let ones = [1; 60_000];
+            let count = varint(60_000);
+            trace_of(&snapshots(
+                0,
+                200,
+                1,
+                [&[0, 2], &count, &ops, &ones, &ones, &ones, &ones],
+            ))
+        }),
+        ("a time that overflows", {
+            let times = [varint(u64::MAX), varint(u64::MAX - 1)].concat();
+            trace_of(&snapshots(0, 0, 1, [&times, &[0], &[], &[], &[], &[], &[]]))
+        }),
+        ("a region that overflows", {
+            let extras = varint(u64::MAX);
+            trace_of(&snapshots(
+                0,
+                0,
+                1,
+                [&[0, 2], &[1], &[11], &extras, &[0], &[0], &[]],
+            ))
+        }),
+        ("an empty region", {
+            trace_of(&snapshots(
+                0,
+                0,
+                1,
+                [&[0, 2], &[1], &[11], &[0], &[0], &[0], &[]],
+            ))
+        }),
+        ("a parent that does not exist", {
+            trace_of(&snapshots(
+                0,
+                0,
+                1,
+                [&[0, 2], &[1], &[0x30], &[], &[0], &[0], &[]],
+            ))
+        }),
+        ("an age below zero", {
+            trace_of(&snapshots(
+                0,
+                0,
+                1,
+                [&[0, 2], &[1], &[11], &[1], &[0], &[1], &[]],
+            ))
+        }),
+        ("a text of 2^63 bytes", trace_of(&section(2, &text))),
+        ("2^63 mappings", trace_of(&section(2, &mappings))),
+        (
+            "an unknown section that may not be skipped",
+            trace_of(&section(3, &[])),
+        ),
+        ("an index of 2^32 entries", footer),
+        ("an index outside the file", outside),
+    ]
+}
+
+fn read_every_way(trace: &[u8]) {
+    let mut content = Counter::default();
+    if let Ok(mut reader) = StreamReader::new(trace) {
+        reader.visit(&mut content);
+    }
+    if let Ok(reader) = IndexedReader::open(trace.to_vec()) {
+        for block in reader.blocks() {
+            let _damage = reader.visit_block(block, &mut content);
+        }
+    }
+    drop(verify(&trace.to_vec()));
+    drop(recover(trace, std::io::sink()));
+}
+
+#[derive(Default)]
+struct Counter(u64);
+
+impl damon_format::Visitor for Counter {
+    fn snapshot(&mut self, snapshot: &damon_format::SnapshotView<'_>) {
+        self.0 += snapshot.len() as u64;
+    }
+}
+
+/// Runs in a process of its own, whose address space the kernel limits; prints its peak memory.
+#[test]
+#[ignore = "run by hostile_files_stay_below_the_memory_ceiling in a child process"]
+fn read_hostile_files() {
+    let folder = std::env::var_os("HOSTILE_FILES").unwrap();
+    let before = peak_memory();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = std::fs::File::open(entry.unwrap().path()).unwrap();
+        if let Ok(reader) = IndexedReader::open(&file) {
+            for block in reader.blocks() {
+                let _damage = reader.visit_block(block, &mut Counter::default());
+            }
+        }
+        drop(verify(&file));
+        drop(recover(&file, std::io::sink()));
+    }
+    println!("peak {}", peak_memory() - before);
+}
+
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
+}
+
+#[test]
+fn hostile_files_stay_below_the_memory_ceiling() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (_, trace)) in hostile_files().into_iter().enumerate() {
+        std::fs::write(folder.path().join(number.to_string()), trace).unwrap();
+    }
+    // 2 GiB of address space: an allocation by a claimed length fails at once.
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -v 2097152; exec \"$0\" --exact \"$1\" --ignored --nocapture",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .arg("hostile::read_hostile_files")
+        .env("HOSTILE_FILES", folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let peak = text
+        .lines()
+        .find_map(|line| line.split_once("peak "))
+        .unwrap()
+        .1;
+    let peak: u64 = peak.trim().parse().unwrap();
+    assert!(
+        peak > 1 << 20 && peak < CEILING,
+        "reading hostile files took {peak} bytes"
+    );
+}
+
+#[test]
+fn each_lie_is_reported_as_damage() {
+    for (name, trace) in hostile_files() {
+        let report = verify(&trace).unwrap();
+        let honest = name == "as many regions as allowed";
+        assert_eq!(
+            report.damage.is_empty(),
+            honest,
+            "{name}: {:?}",
+            report.damage
+        );
+        if honest {
+            assert_eq!(report.rows, MAX_REGIONS as u64);
+        }
+    }
+}
+
+#[test]
+fn unknown_optional_parts_are_skipped() {
+    let known = section(2, &[[11].as_slice(), &varint(9), &[2, b'h', b'i']].concat());
+    let raw = [
+        section(64, b"from the future"),
+        section(2, &[77, 1, 2, 3]),
+        known,
+    ]
+    .concat();
+    let mut trace = trace_of(&raw);
+    let block = BlockHeader {
+        kind: BlockKind(9),
+        optional: true,
+        sequence: 2,
+        start_ns: 0,
+    };
+    trace.extend(block.encode());
+    trace.extend(FrameHeader::for_payload(2, 0, b"from the future").encode());
+    trace.extend(b"from the future");
+    let mut content = Content::default();
+    let mut reader = StreamReader::new(trace.as_slice()).unwrap();
+    reader.visit(&mut content);
+    assert_eq!(reader.damage(), []);
+    assert_eq!(content.records.len(), 1);
+    assert_eq!(content.records[0].time_ns(), 9);
+}
+
+#[test]
+fn an_unknown_required_block_is_refused_with_a_sentence() {
+    let mut trace = trace_of(&[]);
+    let block = BlockHeader {
+        kind: BlockKind(9),
+        optional: false,
+        sequence: 2,
+        start_ns: 0,
+    };
+    trace.extend(block.encode());
+    let report = verify(&trace).unwrap();
+    let text = report.damage[0].to_string();
+    assert!(
+        text.contains("block kind 9") && text.contains("later version"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_hostile_description_is_an_error() {
+    let mut trace = FileHeader {
+        major: 1,
+        minor: 0,
+        identity: 0,
+    }
+    .encode()
+    .to_vec();
+    let block = BlockHeader {
+        kind: BlockKind::INFO,
+        optional: false,
+        sequence: 0,
+        start_ns: 0,
+    };
+    trace.extend(block.encode());
+    let payload = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    trace.extend(FrameHeader::for_payload(0, 0, &payload).encode());
+    trace.extend(payload);
+    assert!(IndexedReader::open(trace).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Random bytes behind matching checksums reach the innermost decoders.
+    #[test]
+    fn arbitrary_sections(raw in prop::collection::vec(any::<u8>(), 0..300)) {
+        read_every_way(&trace_of(&raw));
+    }
+
+    #[test]
+    fn arbitrary_columns(
+        count in 0_u64..5,
+        streams in prop::array::uniform7(prop::collection::vec(any::<u8>(), 0..20)),
+    ) {
+        let [a, b, c, d, e, f, g] = &streams;
+        read_every_way(&trace_of(&snapshots(0, 1, count, [a, b, c, d, e, f, g])));
+    }
+
+    #[test]
+    fn arbitrary_changes_to_a_trace(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut trace = write(&small(), WriterOptions::default());
+        for (at, byte) in changes {
+            let at = at.index(trace.len());
+            trace[at] = byte;
+        }
+        trace.truncate(cut.index(trace.len()) + 1);
+        read_every_way(&trace);
+    }
+}
+
+#[test]
+fn the_description_survives_in_full() {
+    let trace = write(&[], WriterOptions::default());
+    assert_eq!(IndexedReader::open(trace).unwrap().info(), &info());
+}
