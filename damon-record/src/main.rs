@@ -1,3 +1,11 @@
 //! `damon-record`: see `--help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: the program may have been started to inject, and then it is no recorder.
+    if let Some(code) = damon_record::backend::writes::serve_if_asked(std::env::args_os()) {
+        return code;
+    }
+    ExitCode::SUCCESS
+}

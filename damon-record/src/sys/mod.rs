@@ -1,1 +1,10 @@
 //! The only unsafe code: system calls, wrapped safely.
+
+pub mod detached;
+pub mod fdpass;
+pub mod own_pages;
+pub mod pagemap_scan;
+pub mod pidfd;
+#[cfg(target_arch = "x86_64")]
+pub mod ptrace;
+pub mod userfaultfd;

@@ -1,0 +1,51 @@
+//! How an access is seen. A backend that is attached to one target is a [`Watch`].
+
+pub mod writes;
+
+use damon_format::Mapping;
+
+/// Bytes of a range found accessed by an exact look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// First byte of the range.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+    /// Bytes inside the range that were accessed: `end - start` where the backend sees pages, less
+    /// where it sees whole mappings.
+    pub bytes: u64,
+}
+
+/// Why a watch cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The target has exited.
+    #[error("the target has exited")]
+    Gone,
+    /// The target has replaced its program: attach again.
+    #[error("the target has executed another program")]
+    Replaced,
+    /// Anything else; says what failed, where, and what to do.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One target under observation.
+///
+/// Sampled use: [`prepare`](Watch::prepare), wait one sampling interval, [`check`](Watch::check) with
+/// the same addresses. Exact use: [`look`](Watch::look) once per sampling interval.
+pub trait Watch {
+    /// Forgets earlier accesses to the pages at `addresses`.
+    fn prepare(&mut self, addresses: &[u64]) -> Result<(), WatchError>;
+
+    /// Was the page at `addresses[i]` accessed since [`prepare`](Watch::prepare)? Pages that are not
+    /// mapped or cannot be watched read as not accessed. `accessed` has the length of `addresses`.
+    fn check(&mut self, addresses: &[u64], accessed: &mut [bool]) -> Result<(), WatchError>;
+
+    /// Everything accessed since the previous look (the first look after attaching only arms and
+    /// reports nothing), ascending and disjoint, appended to `touched`.
+    fn look(&mut self, touched: &mut Vec<Touched>) -> Result<(), WatchError>;
+
+    /// The target's mappings as they are now; called at attach and after every change.
+    fn mappings_changed(&mut self, mappings: &[Mapping]) -> Result<(), WatchError>;
+}

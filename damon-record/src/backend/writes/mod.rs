@@ -1,0 +1,33 @@
+//! The backend `writes`: which pages a process writes to, exact to the page, without root for one's own
+//! processes (Linux 6.7 or later, x86-64).
+//!
+//! The target executes one userfaultfd(2) for us (see [`mod@helper`]); from then on everything happens
+//! from outside. Pages are write-protected asynchronously: the first write to each costs the target one
+//! short fault that the kernel resolves by itself, and leaves a mark that `PAGEMAP_SCAN` finds.
+//! When the watch is dropped, or the recorder dies in whatever way, the kernel removes every trace.
+//!
+//! What it cannot see, and what it does to the target:
+//!
+//! - Reads are invisible.
+//! - A transparent huge page is split into ordinary pages: by the first write after a
+//!   [`look`](crate::backend::Watch::look), and by sampling a single page of it at once. The kernel
+//!   does not rebuild it while the watch lasts.
+//! - A page used for the first time by reading it counts as written unless it is anonymous.
+//! - Memory of a mapping made since the last
+//!   [`mappings_changed`](crate::backend::Watch::mappings_changed) reads as not accessed.
+//! - Ranges that the target itself gave to a userfaultfd, and read-only mappings, are not watched.
+
+mod attach;
+mod helper;
+#[cfg(target_arch = "x86_64")]
+mod inject;
+mod protocol;
+mod selftest;
+#[cfg(target_arch = "x86_64")]
+mod threads;
+mod watch;
+
+pub use attach::{AttachError, Helper};
+pub use helper::{HELPER_ARGUMENT, serve_if_asked};
+pub use selftest::self_test;
+pub use watch::{Coverage, WritesWatch};
