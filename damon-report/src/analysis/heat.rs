@@ -1,7 +1,13 @@
 //! The heatmap: heat of cells over time and address, conserved at every zoom.
 
-use damon_format::TargetId;
+use super::axis::BandSpan;
+use super::mappings;
+use super::num::{edge, float};
+use super::overview::Overview;
+use damon_format::{SnapshotView, TargetId};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Heat over time × address of one or more targets, gaps of the address space left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,4 +70,242 @@ pub struct NamedRange {
     pub end: u64,
     /// `[heap]`, `libc.so.6`, `anon`, …
     pub name: String,
+}
+
+impl Cell {
+    /// Mean access rate of the monitored part; `None` where nothing was monitored.
+    pub fn rate(&self) -> Option<f64> {
+        (self.monitored > 0.0).then(|| self.heat / self.monitored)
+    }
+}
+
+/// What a heatmap shows and how finely.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Left and right edge, `CLOCK_MONOTONIC` nanoseconds.
+    pub time: Range<u64>,
+    /// Time columns.
+    pub columns: usize,
+    /// The address axis.
+    pub bands: Vec<BandSpan>,
+    /// Address rows of each band.
+    pub rows: Vec<usize>,
+}
+
+impl Frame {
+    /// Number of cells.
+    pub fn cells(&self) -> usize {
+        let rows: usize = self.rows.iter().sum();
+        rows.saturating_mul(self.columns)
+    }
+}
+
+/// Accumulates heat of one run of snapshots; partial sums are added in a fixed order, so that the result
+/// is the same for any number of threads.
+#[derive(Debug)]
+pub struct HeatSum<'a> {
+    edges: &'a Edges,
+    /// By column, each with the rows of all bands; columns without data take no memory.
+    columns: Vec<Option<Box<[Cell]>>>,
+    line: Vec<Cell>,
+}
+
+/// Edges of all rows and columns.
+#[derive(Debug)]
+pub struct Edges {
+    time: Range<u64>,
+    columns: Vec<u64>,
+    /// Bands of each target: edges of rows and the number of the first row.
+    targets: BTreeMap<TargetId, Vec<BandEdges>>,
+    rows: usize,
+}
+
+#[derive(Debug)]
+struct BandEdges {
+    edges: Vec<u64>,
+    first: usize,
+}
+
+impl Edges {
+    /// Cuts a frame.
+    pub fn new(frame: &Frame) -> Self {
+        let columns = frame.columns.max(1);
+        let mut targets: BTreeMap<TargetId, Vec<BandEdges>> = BTreeMap::new();
+        let mut first = 0;
+        for (band, &rows) in frame.bands.iter().zip(&frame.rows) {
+            let edges = (0..=rows)
+                .map(|i| edge(band.range.start, band.range.end, i, rows))
+                .collect();
+            let of_target = targets.entry(band.target).or_default();
+            of_target.push(BandEdges { edges, first });
+            first += rows;
+        }
+        Self {
+            time: frame.time.clone(),
+            columns: (0..=columns)
+                .map(|i| edge(frame.time.start, frame.time.end, i, columns))
+                .collect(),
+            targets,
+            rows: first,
+        }
+    }
+}
+
+impl<'a> HeatSum<'a> {
+    /// No heat yet.
+    pub fn new(edges: &'a Edges) -> Self {
+        Self {
+            edges,
+            columns: vec![None; edges.columns.len().saturating_sub(1)],
+            line: vec![Cell::default(); edges.rows],
+        }
+    }
+
+    /// Adds one snapshot; what lies outside the frame is left out.
+    pub fn add(&mut self, snapshot: &SnapshotView<'_>) {
+        let edges = self.edges;
+        let start = snapshot.start_ns.max(edges.time.start);
+        let end = snapshot.end_ns.min(edges.time.end);
+        let Some(bands) = edges.targets.get(&snapshot.target) else {
+            return;
+        };
+        if start >= end {
+            return;
+        }
+        let mut from = usize::MAX;
+        let mut to = 0;
+        let scale = 1.0 / float(u64::from(snapshot.sampling.max_nr_accesses.max(1)));
+        for band in bands {
+            let rows = self.line.get_mut(band.first..).unwrap_or_default();
+            if let Some(touched) = spread(snapshot, scale, &band.edges, rows) {
+                from = from.min(band.first + touched.start);
+                to = to.max(band.first + touched.end);
+            }
+        }
+        let Some(line) = self.line.get_mut(from.min(to)..to) else {
+            return;
+        };
+        let first = edges.columns.partition_point(|edge| *edge <= start) - 1;
+        for (index, pair) in edges.columns.windows(2).enumerate().skip(first) {
+            let &[left, right] = pair else { break };
+            if left >= end {
+                break;
+            }
+            let time = float(end.min(right).saturating_sub(start.max(left)));
+            if time == 0.0 {
+                continue;
+            }
+            let Some(slot) = self.columns.get_mut(index) else {
+                break;
+            };
+            let column =
+                slot.get_or_insert_with(|| vec![Cell::default(); edges.rows].into_boxed_slice());
+            for (cell, part) in column.iter_mut().skip(from).zip(line.iter()) {
+                cell.heat += part.heat * time;
+                cell.monitored += part.monitored * time;
+            }
+        }
+        line.fill(Cell::default());
+    }
+
+    /// Adds the sums of a later run.
+    pub fn merge(&mut self, later: Self) {
+        for (mine, theirs) in self.columns.iter_mut().zip(later.columns) {
+            match (mine, theirs) {
+                (Some(mine), Some(theirs)) => {
+                    for (cell, other) in mine.iter_mut().zip(theirs) {
+                        cell.heat += other.heat;
+                        cell.monitored += other.monitored;
+                    }
+                }
+                (mine @ None, theirs) => *mine = theirs,
+                (Some(_), None) => {}
+            }
+        }
+    }
+
+    /// The finished map; `records` give names to addresses and targets.
+    pub fn finish(self, frame: &Frame, overview: &Overview) -> Heatmap {
+        let mut bands = Vec::with_capacity(frame.bands.len());
+        let mut targets: Vec<TargetName> = Vec::new();
+        let known = overview.target_names();
+        let mut names = Vec::new();
+        let mut first = 0;
+        for (span, &rows) in frame.bands.iter().zip(&frame.rows) {
+            if targets.last().is_none_or(|t| t.target != span.target) {
+                targets.extend(known.iter().find(|t| t.target == span.target).cloned());
+                names = mappings::names(&overview.records, span.target, &frame.time);
+            }
+            let mut cells = Vec::with_capacity(rows * self.columns.len());
+            for row in first..first + rows {
+                cells.extend(self.columns.iter().map(|column| {
+                    let column = column.as_deref().unwrap_or_default();
+                    column.get(row).copied().unwrap_or_default()
+                }));
+            }
+            let size = span.range.end - span.range.start;
+            let least = size / (2 * rows.max(1) as u64);
+            bands.push(Band {
+                target: span.target,
+                start: span.range.start,
+                end: span.range.end,
+                rows,
+                cells,
+                mappings: mappings::names_in_band(&names, &span.range, least),
+            });
+            first += rows;
+        }
+        Heatmap {
+            targets,
+            start_ns: frame.time.start,
+            end_ns: frame.time.end,
+            columns: self.columns.len(),
+            bands,
+        }
+    }
+}
+
+/// Adds bytes and rate · bytes of a snapshot's regions to the rows of one band; returns the rows touched.
+fn spread(
+    snapshot: &SnapshotView<'_>,
+    scale: f64,
+    edges: &[u64],
+    rows: &mut [Cell],
+) -> Option<Range<usize>> {
+    let (&low, &high) = (edges.first()?, edges.last()?);
+    let begin = snapshot.ends.partition_point(|end| *end <= low);
+    let mut touched: Option<Range<usize>> = None;
+    let mut row = 0;
+    let regions = snapshot
+        .starts
+        .iter()
+        .zip(snapshot.ends)
+        .zip(snapshot.nr_accesses);
+    for ((&start, &end), &accesses) in regions.skip(begin) {
+        if start >= high {
+            break;
+        }
+        let (start, end) = (start.max(low), end.min(high));
+        let rate = f64::from(accesses) * scale;
+        // Regions ascend: rows that ended before this one are never needed again.
+        while edges.get(row + 1).is_some_and(|edge| *edge <= start) {
+            row += 1;
+        }
+        let mut at = row;
+        while let (Some(&[left, right]), Some(cell)) = (
+            edges.get(at..at + 2).and_then(<[u64]>::first_chunk),
+            rows.get_mut(at),
+        ) {
+            if left >= end {
+                break;
+            }
+            let bytes = float(end.min(right).saturating_sub(start.max(left)));
+            cell.heat += rate * bytes;
+            cell.monitored += bytes;
+            at += 1;
+        }
+        let from = touched.map_or(row, |t| t.start);
+        touched = Some(from..at);
+    }
+    touched
 }

@@ -1,4 +1,14 @@
 //! From traces to numbers. Knows neither clap nor plotters nor the terminal.
 
+pub mod axis;
 pub mod heat;
+pub mod load;
+pub mod mappings;
+mod num;
+pub mod overview;
+pub mod sampling_error;
+pub mod select;
+pub mod source;
+pub mod spans;
+pub mod view;
 pub mod wss;

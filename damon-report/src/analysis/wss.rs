@@ -1,6 +1,11 @@
 //! Working set sizes: touched (upper estimate) and expected (lower estimate).
 
+use super::num::float;
+use super::sampling_error::RateSum;
+use super::select::Selection;
+use damon_format::{Backend, Granularity, Record, SnapshotView, TargetId};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Working set of one snapshot moment (several targets of one moment are summed).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -52,4 +57,249 @@ pub struct Distribution {
     pub mean: f64,
     /// Bytes that were not exceeded in `index` per cent of the time, for 0 ..= 100; empty without samples.
     pub percentiles: Vec<f64>,
+}
+
+impl Distribution {
+    /// From values and how long each lasted; values without a duration count only if all are.
+    pub fn of(mut weighted: Vec<(f64, u64)>) -> Self {
+        if weighted.iter().all(|(_, weight)| *weight == 0) {
+            for (_, weight) in &mut weighted {
+                *weight = 1;
+            }
+        }
+        weighted.retain(|(_, weight)| *weight > 0);
+        weighted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let total: u128 = weighted.iter().map(|(_, w)| u128::from(*w)).sum();
+        let Some(&(highest, _)) = weighted.last() else {
+            return Self::default();
+        };
+        let sum: f64 = weighted.iter().map(|(v, w)| v * float(*w)).sum();
+        let weight: f64 = weighted.iter().map(|(_, w)| float(*w)).sum();
+        let mut percentiles = Vec::with_capacity(101);
+        let mut passed = 0_u128;
+        let mut values = weighted.iter();
+        let mut value = f64::NEG_INFINITY;
+        for percent in 0..=100_u128 {
+            while passed * 100 < total * percent || value == f64::NEG_INFINITY {
+                let Some((next, weight)) = values.next() else {
+                    value = highest;
+                    break;
+                };
+                value = *next;
+                passed += u128::from(*weight);
+            }
+            percentiles.push(value);
+        }
+        Self {
+            mean: sum / weight,
+            percentiles,
+        }
+    }
+
+    /// The value that was not exceeded in `percent` per cent of the time.
+    pub fn at(&self, percent: usize) -> Option<f64> {
+        self.percentiles.get(percent).copied()
+    }
+}
+
+/// Which regions count, and how sure a rate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkingSetOptions {
+    /// `nr_accesses` from which on a region counts as touched.
+    pub threshold: u32,
+    /// Every page was looked at in every sampling interval: rates carry no sampling error.
+    pub exact: bool,
+}
+
+impl WorkingSetOptions {
+    /// Options that fit how a trace was recorded.
+    pub fn for_backend(backend: &Backend, threshold: u32) -> Self {
+        Self {
+            threshold,
+            exact: backend.exact || backend.granularity == Granularity::Mapping,
+        }
+    }
+}
+
+/// Collects the working set of single snapshots.
+#[derive(Debug)]
+pub struct WorkingSetSum<'a> {
+    options: WorkingSetOptions,
+    selection: &'a Selection,
+    rates: RateSum,
+    samples: Vec<(TargetId, WorkingSetSample)>,
+}
+
+impl<'a> WorkingSetSum<'a> {
+    /// Nothing collected yet.
+    pub fn new(selection: &'a Selection, options: WorkingSetOptions) -> Self {
+        Self {
+            options,
+            selection,
+            rates: RateSum::default(),
+            samples: Vec::new(),
+        }
+    }
+
+    /// Adds one snapshot, or the selected part of it.
+    pub fn add(&mut self, snapshot: &SnapshotView<'_>) {
+        if !self.selection.has_snapshot(snapshot) {
+            return;
+        }
+        self.rates.reset(snapshot.sampling.max_nr_accesses);
+        let (mut touched, mut monitored) = (0_u64, 0_u64);
+        let bounds = snapshot.starts.iter().zip(snapshot.ends);
+        for ((&start, &end), &accesses) in bounds.zip(snapshot.nr_accesses) {
+            let Some(range) = self.selection.clip(start, end) else {
+                continue;
+            };
+            let size = range.end - range.start;
+            monitored = monitored.saturating_add(size);
+            if accesses >= self.options.threshold {
+                touched = touched.saturating_add(size);
+            }
+            self.rates.add(float(size), accesses);
+        }
+        let (expected, low, high) = self.rates.total();
+        let exact = self.options.exact;
+        let sample = WorkingSetSample {
+            start_ns: snapshot.start_ns.max(self.selection.time.start),
+            end_ns: snapshot.end_ns.min(self.selection.time.end),
+            touched,
+            expected,
+            expected_low: if exact { expected } else { low },
+            expected_high: if exact {
+                expected
+            } else {
+                high.min(float(monitored)).max(expected)
+            },
+            monitored,
+        };
+        self.samples.push((snapshot.target, sample));
+    }
+
+    /// Adds what a later run collected.
+    pub fn merge(&mut self, mut later: Self) {
+        self.samples.append(&mut later.samples);
+    }
+
+    /// The finished working set; `records` provide the resident sizes.
+    pub fn finish(self, records: &[Record]) -> WorkingSet {
+        let samples = sum_targets(self.samples);
+        let weighted = |value: &dyn Fn(&WorkingSetSample) -> f64| {
+            let pairs = samples
+                .iter()
+                .map(|s| (value(s), s.end_ns.saturating_sub(s.start_ns)));
+            Distribution::of(pairs.collect())
+        };
+        WorkingSet {
+            threshold: self.options.threshold,
+            resident: resident(records, self.selection),
+            touched: weighted(&|s| float(s.touched)),
+            expected: weighted(&|s| s.expected),
+            samples,
+        }
+    }
+}
+
+/// Sums the targets of each moment. The aggregations of several targets end at slightly different times; a
+/// snapshot belongs to the moment that the earliest snapshot opened if at least half of one of
+/// them lies inside the other and its target is not part of the moment yet. The moment lasts as long as the
+/// snapshot that opened it. The intervals of different targets are independent, so that
+/// the squares of their widths are added.
+fn sum_targets(mut samples: Vec<(TargetId, WorkingSetSample)>) -> Vec<WorkingSetSample> {
+    samples.sort_by_key(|(target, s)| (s.start_ns, s.end_ns, *target));
+    let mut moments: Vec<Moment> = Vec::with_capacity(samples.len());
+    // Moments a snapshot may still belong to are the latest; a new one is opened otherwise.
+    for (target, sample) in samples {
+        match moments.last_mut() {
+            Some(moment) if moment.accepts(target, &sample) => moment.add(target, &sample),
+            _ => moments.push(Moment::new(target, sample)),
+        }
+    }
+    moments.into_iter().map(Moment::finish).collect()
+}
+
+struct Moment {
+    sum: WorkingSetSample,
+    below: f64,
+    above: f64,
+    first: TargetId,
+    others: Vec<TargetId>,
+}
+
+impl Moment {
+    fn new(target: TargetId, sample: WorkingSetSample) -> Self {
+        Self {
+            sum: sample,
+            below: (sample.expected - sample.expected_low).powi(2),
+            above: (sample.expected_high - sample.expected).powi(2),
+            first: target,
+            others: Vec::new(),
+        }
+    }
+
+    fn accepts(&self, target: TargetId, sample: &WorkingSetSample) -> bool {
+        let overlap = self
+            .sum
+            .end_ns
+            .min(sample.end_ns)
+            .saturating_sub(self.sum.start_ns.max(sample.start_ns));
+        let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
+        let shorter = length(&self.sum).min(length(sample));
+        let together = overlap >= shorter.div_ceil(2) && sample.start_ns <= self.sum.end_ns;
+        together && target != self.first && !self.others.contains(&target)
+    }
+
+    fn add(&mut self, target: TargetId, sample: &WorkingSetSample) {
+        self.others.push(target);
+        self.below += (sample.expected - sample.expected_low).powi(2);
+        self.above += (sample.expected_high - sample.expected).powi(2);
+        self.sum.touched = self.sum.touched.saturating_add(sample.touched);
+        self.sum.monitored = self.sum.monitored.saturating_add(sample.monitored);
+        self.sum.expected += sample.expected;
+    }
+
+    fn finish(self) -> WorkingSetSample {
+        if self.others.is_empty() {
+            return self.sum;
+        }
+        let expected = self.sum.expected;
+        WorkingSetSample {
+            expected_low: (expected - self.below.sqrt()).max(0.0),
+            expected_high: (expected + self.above.sqrt())
+                .min(float(self.sum.monitored))
+                .max(expected),
+            ..self.sum
+        }
+    }
+}
+
+/// Resident size over time, summed over the selected targets; one that exited counts no more.
+fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
+    let mut current: BTreeMap<TargetId, u64> = BTreeMap::new();
+    let mut series: Vec<ResidentSample> = Vec::new();
+    for record in records {
+        let time_ns = match record {
+            Record::Memory(sample) if selection.has_target(sample.target) => {
+                current.insert(sample.target, sample.rss);
+                sample.time_ns
+            }
+            Record::TargetExited(exited) if current.remove(&exited.target).is_some() => {
+                exited.time_ns
+            }
+            _ => continue,
+        };
+        if !selection.time.contains(&time_ns) {
+            continue;
+        }
+        let rss = current
+            .values()
+            .fold(0_u64, |sum, v| sum.saturating_add(*v));
+        match series.last_mut() {
+            Some(last) if last.time_ns == time_ns => last.rss = rss,
+            _ => series.push(ResidentSample { time_ns, rss }),
+        }
+    }
+    series
 }

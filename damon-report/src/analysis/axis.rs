@@ -1,0 +1,155 @@
+//! The address axis: monitored addresses in bands, large gaps between them left out.
+
+use super::num::{float, round};
+use super::overview::Overview;
+use damon_format::TargetId;
+use serde::Serialize;
+use std::ops::Range;
+
+/// Gaps that are drawn may make up at most this part of the monitored bytes.
+const DRAWN_GAPS: u64 = 10;
+
+/// One contiguous part of one address space that is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BandSpan {
+    /// Whose address space.
+    pub target: TargetId,
+    /// First and one past the last byte.
+    pub range: Range<u64>,
+}
+
+/// Cuts what was monitored into bands. Small gaps stay inside a band, where they show as not
+/// monitored; together they are no more than a tenth of the monitored bytes, unless there would be more
+/// than `most` bands: then the smallest gaps of all are kept inside as well.
+pub fn bands(overview: &Overview, most: usize) -> Vec<BandSpan> {
+    let mut spans: Vec<BandSpan> = Vec::new();
+    for extent in &overview.targets {
+        spans.extend(extent.spans.ranges().map(|range| BandSpan {
+            target: extent.target,
+            range,
+        }));
+    }
+    let monitored = spans.iter().fold(0_u64, |sum, s| {
+        sum.saturating_add(s.range.end - s.range.start)
+    });
+    let mut gaps: Vec<(u64, usize)> = spans
+        .windows(2)
+        .enumerate()
+        .filter_map(|(i, pair)| match pair {
+            [a, b] if a.target == b.target => Some((b.range.start - a.range.end, i + 1)),
+            _ => None,
+        })
+        .collect();
+    gaps.sort_unstable();
+    let mut joined = vec![false; spans.len()];
+    let mut count = spans.len();
+    let mut drawn = 0_u64;
+    for (gap, index) in gaps {
+        drawn = drawn.saturating_add(gap);
+        if drawn > monitored / DRAWN_GAPS && count <= most.max(1) {
+            break;
+        }
+        if let Some(join) = joined.get_mut(index) {
+            *join = true;
+            count -= 1;
+        }
+    }
+    let mut bands: Vec<BandSpan> = Vec::with_capacity(count);
+    for (span, join) in spans.into_iter().zip(joined) {
+        match bands.last_mut() {
+            Some(last) if join => last.range.end = span.range.end,
+            _ => bands.push(span),
+        }
+    }
+    bands
+}
+
+/// Distributes `rows` over bands in proportion to their sizes, each at least `least` (1 or more). The
+/// sum is `rows`, or more when there are not enough for all minima.
+pub fn share_rows(bands: &[BandSpan], rows: usize, least: usize) -> Vec<usize> {
+    let least = least.max(1).min((rows / bands.len().max(1)).max(1));
+    let size = |b: &BandSpan| float(b.range.end - b.range.start);
+    let total: f64 = bands.iter().map(size).sum();
+    let spare = rows.saturating_sub(least * bands.len());
+    let mut shares = vec![least; bands.len()];
+    let mut passed = 0.0;
+    let mut given = 0;
+    for (share, band) in shares.iter_mut().zip(bands) {
+        passed += size(band);
+        let until = usize::try_from(round(passed / total * float(spare as u64))).unwrap_or(spare);
+        *share += until.min(spare) - given;
+        given = until.min(spare);
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::overview::TargetExtent;
+    use crate::analysis::spans::SpanSet;
+
+    fn overview(spans: &[(u32, u64, u64)]) -> Overview {
+        let mut overview = Overview::default();
+        for &(target, start, end) in spans {
+            let target = TargetId(target);
+            if overview.targets.last().is_none_or(|t| t.target != target) {
+                overview.targets.push(TargetExtent::empty(target));
+            }
+            let extent = overview.targets.last_mut().unwrap();
+            let mut set = SpanSet::default();
+            set.insert(start..end);
+            extent.spans.extend(&set);
+        }
+        overview
+    }
+
+    fn ranges(bands: &[BandSpan]) -> Vec<(u32, u64, u64)> {
+        bands
+            .iter()
+            .map(|b| (b.target.0, b.range.start, b.range.end))
+            .collect()
+    }
+
+    #[test]
+    fn small_gaps_stay_inside_large_ones_split() {
+        let overview = overview(&[(0, 0, 100), (0, 105, 200), (0, 10_000, 10_100)]);
+        assert_eq!(
+            ranges(&bands(&overview, 10)),
+            [(0, 0, 200), (0, 10_000, 10_100)]
+        );
+    }
+
+    #[test]
+    fn targets_are_never_joined() {
+        let overview = overview(&[(0, 0, 100), (1, 100, 200)]);
+        assert_eq!(ranges(&bands(&overview, 1)), [(0, 0, 100), (1, 100, 200)]);
+    }
+
+    #[test]
+    fn the_limit_joins_the_smallest_gaps_first() {
+        let overview = overview(&[
+            (0, 0, 10),
+            (0, 1000, 1010),
+            (0, 9000, 9010),
+            (0, 9500, 9510),
+        ]);
+        assert_eq!(bands(&overview, 4).len(), 4);
+        assert_eq!(
+            ranges(&bands(&overview, 2)),
+            [(0, 0, 1010), (0, 9000, 9510)]
+        );
+    }
+
+    #[test]
+    fn rows_are_proportional_above_a_minimum() {
+        let overview = overview(&[(0, 0, 10), (0, 10_000, 10_900), (0, 90_000, 90_090)]);
+        let bands = bands(&overview, 10);
+        let rows = share_rows(&bands, 100, 3);
+        assert_eq!(rows.iter().sum::<usize>(), 100);
+        assert!(rows.iter().all(|r| *r >= 3));
+        assert!(rows[1] > 80, "{rows:?}");
+        assert_eq!(share_rows(&bands, 2, 3), [1, 1, 1]);
+        assert!(share_rows(&[], 5, 1).is_empty());
+    }
+}

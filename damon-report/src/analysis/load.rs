@@ -1,0 +1,148 @@
+//! Opening a trace and walking over its blocks in parallel.
+
+use super::select::Selection;
+use super::source::Source;
+use damon_format::{
+    BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, RecordingInfo, Visitor,
+};
+use rayon::prelude::*;
+use std::io;
+use std::path::Path;
+
+/// Why a trace cannot be worked with at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be opened or read.
+    #[error("{name}: cannot read: {source}")]
+    Io {
+        /// What was asked for.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The bytes are no readable trace.
+    #[error("{name}: {source}")]
+    Open {
+        /// What was asked for.
+        name: String,
+        /// What is wrong.
+        source: OpenError,
+    },
+}
+
+/// An open trace.
+#[derive(Debug)]
+pub struct Trace {
+    name: String,
+    bytes: u64,
+    reader: IndexedReader<Source>,
+}
+
+/// What visitors collected, in the order of the blocks, and what could not be read.
+#[derive(Debug)]
+pub struct Pass<V> {
+    /// One visitor per block.
+    pub parts: Vec<V>,
+    /// Damage met on the way, in file order.
+    pub damage: Vec<Damage>,
+}
+
+impl Trace {
+    /// Opens a path, or standard input for `-`.
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        let name = if path.as_os_str() == "-" {
+            "standard input".to_owned()
+        } else {
+            path.display().to_string()
+        };
+        let io_error = |source| LoadError::Io {
+            name: name.clone(),
+            source,
+        };
+        let source = Source::open(path).map_err(io_error)?;
+        Self::from_source(name.clone(), source)
+    }
+
+    /// Opens bytes that are already at hand.
+    pub fn from_source(name: String, source: Source) -> Result<Self, LoadError> {
+        let bytes = match source.size() {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(LoadError::Io { name, source }),
+        };
+        match IndexedReader::open(source) {
+            Ok(reader) => Ok(Self {
+                name,
+                bytes,
+                reader,
+            }),
+            Err(OpenError::Io(source)) => Err(LoadError::Io { name, source }),
+            Err(source) => Err(LoadError::Open { name, source }),
+        }
+    }
+
+    /// What the user called it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Size of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What was recorded, and how.
+    pub fn info(&self) -> &RecordingInfo {
+        self.reader.info()
+    }
+
+    /// Whether the trace ends as it should, as far as known without reading all of it.
+    pub fn completeness(&self) -> Completeness {
+        self.reader.completeness()
+    }
+
+    /// The blocks of data in file order.
+    pub fn blocks(&self) -> &[BlockEntry] {
+        self.reader.blocks()
+    }
+
+    /// Hands one block to a visitor; up to the damage everything was handed over.
+    pub fn visit_block(
+        &self,
+        block: &BlockEntry,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), Damage> {
+        self.reader.visit_block(block, visitor)
+    }
+
+    /// Damage found while opening.
+    pub fn damage(&self) -> &[Damage] {
+        self.reader.damage()
+    }
+
+    /// Visits all blocks that may hold data of the selection, in parallel, each with a visitor of its
+    /// own. Neither the parts nor their order depend on the number of threads.
+    pub fn scan<V: Visitor + Send>(
+        &self,
+        selection: &Selection,
+        make: impl Fn() -> V + Sync,
+    ) -> Pass<V> {
+        let results: Vec<(V, Option<Damage>)> = self
+            .blocks()
+            .par_iter()
+            .filter(|block| selection.may_hold(block))
+            .map(|block| {
+                let mut visitor = make();
+                let damage = self.reader.visit_block(block, &mut visitor).err();
+                (visitor, damage)
+            })
+            .collect();
+        let mut parts = Vec::with_capacity(results.len());
+        let mut damage = self.reader.damage().to_vec();
+        for (part, found) in results {
+            parts.push(part);
+            damage.extend(found.filter(|found| !damage.contains(found)));
+        }
+        damage.sort_by_key(|d| d.offset);
+        Pass { parts, damage }
+    }
+}

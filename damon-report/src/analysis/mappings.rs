@@ -1,0 +1,240 @@
+//! What an address was called: names of ranges from the mapping timeline.
+
+use super::heat::NamedRange;
+use damon_format::{Mapping, Record, TargetId};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Short name of a mapping: base name of its file, `[heap]`, `[stack]`, `anon`.
+pub fn label(mapping: &Mapping) -> String {
+    let name = mapping.name.trim();
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+    if name.is_empty() {
+        return "anon".to_owned();
+    }
+    if name.starts_with('[') {
+        return name.to_owned();
+    }
+    name.rsplit('/')
+        .find(|part| !part.is_empty())
+        .unwrap_or(name)
+        .to_owned()
+}
+
+/// Names of a target's addresses during `time`, ascending and disjoint. Where an address had several
+/// names, the one it had longest; neighbours of one name are joined.
+pub fn names(records: &[Record], target: TargetId, time: &Range<u64>) -> Vec<NamedRange> {
+    let mut candidates = lifetimes(records, target, time);
+    candidates.sort_by(|a, b| (b.0, a.1.start).cmp(&(a.0, b.1.start)));
+    let mut painted: BTreeMap<u64, (u64, String)> = BTreeMap::new();
+    for (_, range, name) in candidates {
+        paint(&mut painted, range, &name);
+    }
+    let mut names: Vec<NamedRange> = Vec::new();
+    for (start, (end, name)) in painted {
+        match names.last_mut() {
+            Some(last) if last.end == start && last.name == name => last.end = end,
+            _ => names.push(NamedRange { start, end, name }),
+        }
+    }
+    names
+}
+
+/// The names inside a band that are at least `least` bytes long after neighbours of one name were
+/// joined across unnamed gaps.
+pub fn names_in_band(names: &[NamedRange], band: &Range<u64>, least: u64) -> Vec<NamedRange> {
+    let mut joined: Vec<NamedRange> = Vec::new();
+    for name in names {
+        let (start, end) = (name.start.max(band.start), name.end.min(band.end));
+        if start >= end {
+            continue;
+        }
+        match joined.last_mut() {
+            Some(last) if last.name == name.name => last.end = end,
+            _ => joined.push(NamedRange {
+                start,
+                end,
+                name: name.name.clone(),
+            }),
+        }
+    }
+    joined.retain(|n| n.end - n.start >= least);
+    joined
+}
+
+type Lifetime = (u64, Range<u64>, String);
+
+/// Each mapping of the target with the time it existed inside `time`.
+fn lifetimes(records: &[Record], target: TargetId, time: &Range<u64>) -> Vec<Lifetime> {
+    let mut alive: BTreeMap<u64, (u64, &Mapping)> = BTreeMap::new();
+    let mut found = Vec::new();
+    let mut close = |since: u64, until: u64, mapping: &Mapping| {
+        let (since, until) = (since.max(time.start), until.min(time.end));
+        // A mapping that was seen exactly once still names its addresses.
+        if since <= until && mapping.start < mapping.end {
+            found.push((until - since, mapping.start..mapping.end, label(mapping)));
+        }
+    };
+    for record in records {
+        match record {
+            Record::MappingsChanged(change) if change.target == target => {
+                for start in &change.removed {
+                    if let Some((since, mapping)) = alive.remove(start) {
+                        close(since, change.time_ns, mapping);
+                    }
+                }
+                for mapping in &change.added {
+                    let new = (change.time_ns, mapping);
+                    if let Some((since, old)) = alive.insert(mapping.start, new) {
+                        close(since, change.time_ns, old);
+                    }
+                }
+            }
+            Record::TargetExecuted(executed) if executed.target == target => {
+                for (since, mapping) in std::mem::take(&mut alive).into_values() {
+                    close(since, executed.time_ns, mapping);
+                }
+            }
+            Record::TargetExited(exited) if exited.target == target => {
+                for (since, mapping) in std::mem::take(&mut alive).into_values() {
+                    close(since, exited.time_ns, mapping);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (since, mapping) in alive.into_values() {
+        close(since, u64::MAX, mapping);
+    }
+    found
+}
+
+/// Gives `name` to those parts of `range` that have none yet.
+fn paint(painted: &mut BTreeMap<u64, (u64, String)>, range: Range<u64>, name: &str) {
+    let mut at = range.start;
+    if let Some((_, (end, _))) = painted.range(..=at).next_back() {
+        at = at.max(*end);
+    }
+    let mut free = Vec::new();
+    for (&start, (end, _)) in painted.range(range.clone()) {
+        if at < start {
+            free.push(at..start);
+        }
+        at = at.max(*end);
+    }
+    if at < range.end {
+        free.push(at..range.end);
+    }
+    for part in free {
+        painted.insert(part.start, (part.end, name.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use damon_format::{MappingsChanged, Permissions, TargetExited};
+
+    const T: TargetId = TargetId(0);
+
+    fn mapping(start: u64, end: u64, name: &str) -> Mapping {
+        Mapping {
+            start,
+            end,
+            permissions: Permissions::default(),
+            offset: 0,
+            inode: 0,
+            name: name.to_owned(),
+        }
+    }
+
+    fn change(time_ns: u64, removed: &[u64], added: Vec<Mapping>) -> Record {
+        Record::MappingsChanged(MappingsChanged {
+            target: T,
+            time_ns,
+            removed: removed.to_vec(),
+            added,
+        })
+    }
+
+    fn list(names: &[NamedRange]) -> Vec<(u64, u64, &str)> {
+        names
+            .iter()
+            .map(|n| (n.start, n.end, n.name.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn labels_are_short() {
+        let cases = [
+            ("", "anon"),
+            ("[heap]", "[heap]"),
+            ("[anon:glibc: malloc]", "[anon:glibc: malloc]"),
+            ("/usr/lib/libc.so.6", "libc.so.6"),
+            ("/memfd:pool (deleted)", "memfd:pool"),
+            ("/", "/"),
+        ];
+        for (name, short) in cases {
+            assert_eq!(label(&mapping(0, 1, name)), short);
+        }
+    }
+
+    #[test]
+    fn neighbours_of_one_file_are_joined() {
+        let libc = "/lib/libc.so.6";
+        let records = [change(
+            0,
+            &[],
+            vec![
+                mapping(10, 20, libc),
+                mapping(20, 30, libc),
+                mapping(30, 40, ""),
+            ],
+        )];
+        let names = names(&records, T, &(0..100));
+        assert_eq!(list(&names), [(10, 30, "libc.so.6"), (30, 40, "anon")]);
+    }
+
+    #[test]
+    fn the_name_an_address_had_longest_wins() {
+        let records = [
+            change(0, &[], vec![mapping(10, 30, "/a")]),
+            change(60, &[10], vec![mapping(5, 20, "/b")]),
+        ];
+        assert_eq!(
+            list(&names(&records, T, &(0..100))),
+            [(5, 10, "b"), (10, 30, "a")]
+        );
+        assert_eq!(
+            list(&names(&records, T, &(50..100))),
+            [(5, 20, "b"), (20, 30, "a")]
+        );
+    }
+
+    #[test]
+    fn names_end_with_the_target_and_belong_to_it() {
+        let records = [
+            change(0, &[], vec![mapping(10, 30, "/a")]),
+            Record::TargetExited(TargetExited {
+                target: T,
+                time_ns: 10,
+                wait_status: None,
+            }),
+        ];
+        assert!(names(&records, T, &(20..30)).is_empty());
+        assert!(names(&records, TargetId(1), &(0..30)).is_empty());
+    }
+
+    #[test]
+    fn bands_clip_names_and_drop_what_nobody_could_see() {
+        let all = [(0, 50, "a"), (60, 70, "a"), (70, 71, "b"), (80, 200, "c")].map(
+            |(start, end, name)| NamedRange {
+                start,
+                end,
+                name: name.to_owned(),
+            },
+        );
+        let names = names_in_band(&all, &(40..100), 5);
+        assert_eq!(list(&names), [(40, 70, "a"), (80, 100, "c")]);
+    }
+}

@@ -1,0 +1,251 @@
+//! One pass over a recording: records, and what each target's snapshots cover.
+
+use super::heat::TargetName;
+use super::load::Trace;
+use super::select::Selection;
+use super::spans::SpanSet;
+use damon_format::{Damage, Record, Sampling, SnapshotView, TargetId, Visitor};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What the snapshots of one target cover.
+#[derive(Clone, Debug)]
+pub struct TargetExtent {
+    /// Which one.
+    pub target: TargetId,
+    /// All addresses that were monitored at some time.
+    pub spans: SpanSet,
+    /// Begin of the first snapshot.
+    pub start_ns: u64,
+    /// End of the last snapshot.
+    pub end_ns: u64,
+    /// Number of snapshots.
+    pub snapshots: u64,
+    /// Number of regions in all of them.
+    pub rows: u64,
+    /// Fewest regions in a snapshot.
+    pub min_regions: usize,
+    /// Most regions in a snapshot.
+    pub max_regions: usize,
+    /// Time the snapshots cover.
+    pub observed_ns: u64,
+    /// Time they should have covered by their aggregation intervals.
+    pub nominal_ns: u64,
+    /// Shortest snapshot.
+    pub shortest_ns: u64,
+    /// Longest snapshot.
+    pub longest_ns: u64,
+}
+
+impl TargetExtent {
+    pub(crate) fn empty(target: TargetId) -> Self {
+        Self {
+            target,
+            spans: SpanSet::default(),
+            start_ns: u64::MAX,
+            end_ns: 0,
+            snapshots: 0,
+            rows: 0,
+            min_regions: usize::MAX,
+            max_regions: 0,
+            observed_ns: 0,
+            nominal_ns: 0,
+            shortest_ns: u64::MAX,
+            longest_ns: 0,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.spans.extend(&other.spans);
+        self.start_ns = self.start_ns.min(other.start_ns);
+        self.end_ns = self.end_ns.max(other.end_ns);
+        self.snapshots += other.snapshots;
+        self.rows += other.rows;
+        self.min_regions = self.min_regions.min(other.min_regions);
+        self.max_regions = self.max_regions.max(other.max_regions);
+        self.observed_ns = self.observed_ns.saturating_add(other.observed_ns);
+        self.nominal_ns = self.nominal_ns.saturating_add(other.nominal_ns);
+        self.shortest_ns = self.shortest_ns.min(other.shortest_ns);
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
+    }
+}
+
+/// What a recording, or a part of it, holds.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    /// All records, whatever their time, in file order.
+    pub records: Vec<Record>,
+    /// Targets with at least one snapshot, by number.
+    pub targets: Vec<TargetExtent>,
+    /// Different scales of counters, in order of appearance.
+    pub samplings: Vec<Sampling>,
+    /// Whether any snapshot has ages.
+    pub has_ages: bool,
+    /// What could not be read.
+    pub damage: Vec<Damage>,
+}
+
+impl Overview {
+    /// Reads a trace once.
+    pub fn read(trace: &Trace, selection: &Selection) -> Self {
+        let pass = trace.scan(selection, || OverviewVisitor::new(selection));
+        let mut overview = Self {
+            damage: pass.damage,
+            ..Self::default()
+        };
+        let mut targets: BTreeMap<TargetId, TargetExtent> = BTreeMap::new();
+        for part in pass.parts {
+            overview.records.extend(part.records);
+            overview.has_ages |= part.has_ages;
+            for sampling in part.samplings {
+                if !overview.samplings.contains(&sampling) {
+                    overview.samplings.push(sampling);
+                }
+            }
+            for (id, state) in part.targets {
+                targets
+                    .entry(id)
+                    .or_insert_with(|| TargetExtent::empty(id))
+                    .add(&state.extent);
+            }
+        }
+        overview.targets = targets.into_values().collect();
+        overview
+    }
+
+    /// From the begin of the first to the end of the last snapshot; empty without snapshots.
+    pub fn span(&self) -> Range<u64> {
+        let start = self.targets.iter().map(|t| t.start_ns).min().unwrap_or(0);
+        let end = self.targets.iter().map(|t| t.end_ns).max().unwrap_or(0);
+        start..end
+    }
+
+    /// Number of snapshots.
+    pub fn snapshots(&self) -> u64 {
+        self.targets.iter().map(|t| t.snapshots).sum()
+    }
+
+    /// Number of region rows.
+    pub fn rows(&self) -> u64 {
+        self.targets.iter().map(|t| t.rows).sum()
+    }
+
+    /// Names of all targets that were announced or have snapshots, by number.
+    pub fn target_names(&self) -> Vec<TargetName> {
+        let mut names: BTreeMap<TargetId, TargetName> = BTreeMap::new();
+        for extent in &self.targets {
+            names.insert(extent.target, unnamed(extent.target));
+        }
+        for record in &self.records {
+            match record {
+                Record::TargetStarted(started) => {
+                    names.insert(
+                        started.target,
+                        TargetName {
+                            target: started.target,
+                            pid: started.pid,
+                            comm: started.comm.clone(),
+                        },
+                    );
+                }
+                Record::TargetExecuted(executed) => {
+                    let name = names.entry(executed.target);
+                    name.or_insert_with(|| unnamed(executed.target))
+                        .comm
+                        .clone_from(&executed.comm);
+                }
+                _ => {}
+            }
+        }
+        names.into_values().collect()
+    }
+}
+
+fn unnamed(target: TargetId) -> TargetName {
+    TargetName {
+        target,
+        pid: 0,
+        comm: String::new(),
+    }
+}
+
+struct TargetState {
+    extent: TargetExtent,
+    last: Vec<Range<u64>>,
+}
+
+struct OverviewVisitor<'a> {
+    selection: &'a Selection,
+    records: Vec<Record>,
+    targets: BTreeMap<TargetId, TargetState>,
+    samplings: Vec<Sampling>,
+    has_ages: bool,
+    current: Vec<Range<u64>>,
+}
+
+impl<'a> OverviewVisitor<'a> {
+    fn new(selection: &'a Selection) -> Self {
+        Self {
+            selection,
+            records: Vec::new(),
+            targets: BTreeMap::new(),
+            samplings: Vec::new(),
+            has_ages: false,
+            current: Vec::new(),
+        }
+    }
+}
+
+impl Visitor for OverviewVisitor<'_> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        if !self.selection.has_snapshot(snapshot) {
+            return;
+        }
+        self.has_ages |= snapshot.ages.is_some();
+        if self.samplings.last() != Some(&snapshot.sampling)
+            && !self.samplings.contains(&snapshot.sampling)
+        {
+            self.samplings.push(snapshot.sampling);
+        }
+        let current = &mut self.current;
+        current.clear();
+        for (&start, &end) in snapshot.starts.iter().zip(snapshot.ends) {
+            match current.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => current.push(start..end),
+            }
+        }
+        let state = self
+            .targets
+            .entry(snapshot.target)
+            .or_insert_with(|| TargetState {
+                extent: TargetExtent::empty(snapshot.target),
+                last: Vec::new(),
+            });
+        if *current != state.last {
+            for range in current.iter() {
+                if let Some(range) = self.selection.clip(range.start, range.end) {
+                    state.extent.spans.insert(range);
+                }
+            }
+            state.last.clone_from(current);
+        }
+        let taken = snapshot.end_ns.saturating_sub(snapshot.start_ns);
+        let extent = &mut state.extent;
+        extent.start_ns = extent.start_ns.min(snapshot.start_ns);
+        extent.end_ns = extent.end_ns.max(snapshot.end_ns);
+        extent.snapshots += 1;
+        extent.rows += snapshot.len() as u64;
+        extent.min_regions = extent.min_regions.min(snapshot.len());
+        extent.max_regions = extent.max_regions.max(snapshot.len());
+        extent.observed_ns = extent.observed_ns.saturating_add(taken);
+        let nominal = snapshot.sampling.aggr_us.saturating_mul(1000);
+        extent.nominal_ns = extent.nominal_ns.saturating_add(nominal);
+        extent.shortest_ns = extent.shortest_ns.min(taken);
+        extent.longest_ns = extent.longest_ns.max(taken);
+    }
+
+    fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+}

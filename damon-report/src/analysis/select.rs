@@ -1,0 +1,334 @@
+//! Which part of a recording is looked at.
+
+use damon_format::{BlockEntry, SnapshotView, TargetId};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::str::FromStr;
+
+use super::num::{float, round};
+use super::overview::Overview;
+
+/// Why a selection cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// Not a time range.
+    #[error("`{0}` is no time range: write A..B, e.g. 2s..10s, ..500ms or 50%..")]
+    TimeSyntax(String),
+    /// Not an address range.
+    #[error("`{0}` is no address range: write A..B in hexadecimal, e.g. 0x5500..0x7700")]
+    AddressSyntax(String),
+    /// Nothing was recorded then.
+    #[error("the time range {asked} is outside the recording, which lasts {lasts}")]
+    OutsideTime {
+        /// What was asked for.
+        asked: String,
+        /// Duration of the recording.
+        lasts: String,
+    },
+    /// Nothing was monitored there.
+    #[error("nothing was monitored at the addresses {asked}; the recording covers {covers}")]
+    OutsideAddresses {
+        /// What was asked for.
+        asked: String,
+        /// Lowest and highest monitored address.
+        covers: String,
+    },
+    /// No such target.
+    #[error("the recording has no target `{asked}`; it has {known}")]
+    NoTarget {
+        /// What was asked for.
+        asked: String,
+        /// All targets.
+        known: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Bound {
+    Offset(u64),
+    Percent(f64),
+}
+
+impl Bound {
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Some(number) = text.strip_suffix('%') {
+            let percent: f64 = number.trim().parse().ok()?;
+            return (0.0..=100.0)
+                .contains(&percent)
+                .then_some(Self::Percent(percent));
+        }
+        parse_duration(text).map(Self::Offset)
+    }
+
+    fn resolve(self, duration: u64) -> u64 {
+        match self {
+            Self::Offset(ns) => ns,
+            Self::Percent(percent) => round(float(duration) * percent / 100.0),
+        }
+    }
+}
+
+/// `1.5s`, `200ms`, `2min`, `1h`, `10us`, `7ns`, or a bare `0`, in nanoseconds.
+fn parse_duration(text: &str) -> Option<u64> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: f64 = number.parse().ok()?;
+    let scale = match unit.trim() {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" | "min" => 60e9,
+        "h" => 3600e9,
+        "d" => 86_400e9,
+        "" if number == 0.0 => 0.0,
+        _ => return None,
+    };
+    Some(round(number * scale))
+}
+
+/// `A..B` relative to the begin of the recording; either side may be missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimeSpec {
+    text: String,
+    from: Option<Bound>,
+    to: Option<Bound>,
+}
+
+impl FromStr for TimeSpec {
+    type Err = SelectError;
+
+    fn from_str(text: &str) -> Result<Self, SelectError> {
+        let wrong = || SelectError::TimeSyntax(text.to_owned());
+        let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+        let bound = |side: &str| {
+            if side.trim().is_empty() {
+                return Ok(None);
+            }
+            Bound::parse(side).map(Some).ok_or_else(wrong)
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            from: bound(from)?,
+            to: bound(to)?,
+        })
+    }
+}
+
+/// `A..B` in hexadecimal, with or without `0x`; either side may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSpec {
+    text: String,
+    range: Range<u64>,
+}
+
+impl FromStr for AddressSpec {
+    type Err = SelectError;
+
+    fn from_str(text: &str) -> Result<Self, SelectError> {
+        let wrong = || SelectError::AddressSyntax(text.to_owned());
+        let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+        let side = |side: &str, missing: u64| {
+            let side = side.trim();
+            if side.is_empty() {
+                return Ok(missing);
+            }
+            let digits = side.trim_start_matches("0x").trim_start_matches("0X");
+            let digits = digits.replace('_', "");
+            if digits.starts_with('+') {
+                return Err(wrong());
+            }
+            u64::from_str_radix(&digits, 16).or(Err(wrong()))
+        };
+        let range = side(from, 0)?..side(to, u64::MAX)?;
+        if range.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            range,
+        })
+    }
+}
+
+/// What the user asked for, before the recording is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// Part of the time.
+    pub time: Option<TimeSpec>,
+    /// Part of the address space.
+    pub address: Option<AddressSpec>,
+    /// A target by pid, number in the trace, or command name.
+    pub target: Option<String>,
+}
+
+impl Query {
+    /// True when everything is asked for.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Applies the query to a recording; `all` is the overview of everything.
+    pub fn resolve(&self, all: &Overview) -> Result<Selection, SelectError> {
+        Ok(Selection {
+            time: self.resolve_time(all)?,
+            address: self.resolve_address(all)?,
+            targets: self.resolve_target(all)?,
+        })
+    }
+
+    fn resolve_time(&self, all: &Overview) -> Result<Range<u64>, SelectError> {
+        let Some(spec) = &self.time else {
+            return Ok(0..u64::MAX);
+        };
+        let whole = all.span();
+        let duration = whole.end.saturating_sub(whole.start);
+        let from = spec.from.map_or(0, |b| b.resolve(duration));
+        let to = spec.to.map_or(duration, |b| b.resolve(duration));
+        if from >= to || from >= duration {
+            return Err(SelectError::OutsideTime {
+                asked: spec.text.clone(),
+                lasts: format!("{} s", float(duration) / 1e9),
+            });
+        }
+        Ok(whole.start.saturating_add(from)..whole.start.saturating_add(to).min(whole.end))
+    }
+
+    fn resolve_address(&self, all: &Overview) -> Result<Range<u64>, SelectError> {
+        let Some(spec) = &self.address else {
+            return Ok(0..u64::MAX);
+        };
+        let spans = || all.targets.iter().flat_map(|t| t.spans.ranges());
+        let meets = |s: &Range<u64>| s.start < spec.range.end && spec.range.start < s.end;
+        if spans().any(|s| meets(&s)) {
+            return Ok(spec.range.clone());
+        }
+        let lowest = spans().map(|s| s.start).min().unwrap_or(0);
+        let highest = spans().map(|s| s.end).max().unwrap_or(0);
+        Err(SelectError::OutsideAddresses {
+            asked: spec.text.clone(),
+            covers: format!("{lowest:#x}..{highest:#x}"),
+        })
+    }
+
+    fn resolve_target(&self, all: &Overview) -> Result<Option<BTreeSet<TargetId>>, SelectError> {
+        let Some(asked) = &self.target else {
+            return Ok(None);
+        };
+        let names = all.target_names();
+        let number: Option<u32> = asked.parse().ok();
+        let matching = |test: &dyn Fn(&super::heat::TargetName) -> bool| -> BTreeSet<TargetId> {
+            names.iter().filter(|n| test(n)).map(|n| n.target).collect()
+        };
+        let found = [
+            matching(&|n| n.pid != 0 && Some(n.pid) == number),
+            matching(&|n| Some(n.target.0) == number),
+            matching(&|n| n.comm == *asked),
+        ]
+        .into_iter()
+        .find(|set| !set.is_empty());
+        if found.is_some() {
+            return Ok(found);
+        }
+        let known: Vec<String> = names
+            .iter()
+            .take(20)
+            .map(|n| format!("{} (pid {}, {})", n.target, n.pid, n.comm))
+            .collect();
+        Err(SelectError::NoTarget {
+            asked: asked.clone(),
+            known: if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            },
+        })
+    }
+}
+
+/// A part of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub time: Range<u64>,
+    /// Addresses.
+    pub address: Range<u64>,
+    /// Targets, or all.
+    pub targets: Option<BTreeSet<TargetId>>,
+}
+
+impl Selection {
+    /// The whole recording.
+    pub fn everything() -> Self {
+        Self {
+            time: 0..u64::MAX,
+            address: 0..u64::MAX,
+            targets: None,
+        }
+    }
+
+    /// False when a block cannot hold anything of interest. Blocks with records always can: names and
+    /// series that began before the selected time matter inside it.
+    pub fn may_hold(&self, block: &BlockEntry) -> bool {
+        block.records > 0 || block.start_ns <= self.time.end && block.end_ns >= self.time.start
+    }
+
+    /// Whether a target is selected.
+    pub fn has_target(&self, target: TargetId) -> bool {
+        self.targets.as_ref().is_none_or(|t| t.contains(&target))
+    }
+
+    /// Whether some time of a snapshot of a selected target is selected. Of a snapshot that took no
+    /// time, its moment.
+    pub fn has_snapshot(&self, snapshot: &SnapshotView<'_>) -> bool {
+        let overlaps = snapshot.start_ns < self.time.end && self.time.start < snapshot.end_ns;
+        let moment = snapshot.start_ns == snapshot.end_ns && self.time.contains(&snapshot.end_ns);
+        self.has_target(snapshot.target) && (overlaps || moment)
+    }
+
+    /// The selected part of a region, if any.
+    pub fn clip(&self, start: u64, end: u64) -> Option<Range<u64>> {
+        let clipped = start.max(self.address.start)..end.min(self.address.end);
+        (!clipped.is_empty()).then_some(clipped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        let cases = [
+            ("2s", Some(2_000_000_000)),
+            ("1.5s", Some(1_500_000_000)),
+            ("250ms", Some(250_000_000)),
+            ("10us", Some(10_000)),
+            ("2min", Some(120_000_000_000)),
+            ("0", Some(0)),
+            ("5", None),
+            ("s", None),
+            ("1.2.3s", None),
+            ("-1s", None),
+        ];
+        for (text, ns) in cases {
+            assert_eq!(parse_duration(text), ns, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_refused_with_an_example() {
+        for text in ["2s", "a..b", "..x", "150%.."] {
+            let error = text.parse::<TimeSpec>().unwrap_err();
+            assert!(error.to_string().contains("2s..10s"), "{text}");
+        }
+        for text in ["5000", "0x10..0x10", "20..10", "g..h", "+1..2"] {
+            assert!(text.parse::<AddressSpec>().is_err(), "{text}");
+        }
+        let open: AddressSpec = "7f00..".parse().unwrap();
+        assert_eq!(open.range, 0x7f00..u64::MAX);
+    }
+}

@@ -1,0 +1,258 @@
+//! Heat is conserved at every resolution and does not depend on threads.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "numbers of tests are small, and a helper that fails is a test that fails"
+)]
+
+mod common;
+
+use damon_format::{Sampling, Snapshot, SnapshotView, TargetId};
+use damon_report::analysis::axis::{self, BandSpan};
+use damon_report::analysis::heat::{Edges, Frame, HeatSum, Heatmap};
+use damon_report::analysis::load::Trace;
+use damon_report::analysis::overview::Overview;
+use damon_report::analysis::select::Query;
+use damon_report::analysis::source::Source;
+use damon_report::analysis::view::View;
+use damon_report::analysis::wss::WorkingSetOptions;
+use proptest::prelude::*;
+
+fn open(bytes: Vec<u8>) -> Trace {
+    Trace::from_source("test".into(), Source::Memory(bytes)).unwrap()
+}
+
+/// Arbitrary ascending regions with and without gaps.
+fn arbitrary_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
+    let region = (0_u64..5000, 1_u64..100_000, 0_u32..=21);
+    let snapshot = (
+        0_u32..2,
+        0_u64..50_000,
+        1_u64..400_000,
+        prop::collection::vec(region, 0..20),
+    );
+    prop::collection::vec(snapshot, 1..25).prop_map(|list| {
+        let mut ends = [1_000_000_u64; 2];
+        list.into_iter()
+            .map(|(target, pause, length, parts)| {
+                let end = &mut ends[usize::from(target == 1)];
+                let start_ns = *end + pause;
+                *end = start_ns + length;
+                let mut at = 0x1000;
+                let mut regions = Vec::new();
+                for (gap, size, nr_accesses) in parts {
+                    let start = at + if gap < 3000 { 0 } else { gap };
+                    at = start + size;
+                    regions.push(damon_format::Region {
+                        start,
+                        end: at,
+                        nr_accesses,
+                        age: 0,
+                    });
+                }
+                let sampling = Sampling::from_intervals(5_000, 100_000);
+                Snapshot::new(TargetId(target), start_ns, *end, sampling, regions)
+            })
+            .collect()
+    })
+}
+
+fn with_view(snapshot: &Snapshot, run: impl FnOnce(&SnapshotView<'_>)) {
+    let starts: Vec<u64> = snapshot.regions.iter().map(|r| r.start).collect();
+    let ends: Vec<u64> = snapshot.regions.iter().map(|r| r.end).collect();
+    let nr_accesses: Vec<u32> = snapshot.regions.iter().map(|r| r.nr_accesses).collect();
+    run(&SnapshotView {
+        target: snapshot.target,
+        start_ns: snapshot.start_ns,
+        end_ns: snapshot.end_ns,
+        sampling: snapshot.sampling,
+        starts: &starts,
+        ends: &ends,
+        nr_accesses: &nr_accesses,
+        ages: None,
+        probes: &[],
+    });
+}
+
+/// The part of `[start, end)` inside `[from, to)`.
+fn overlap(start: u64, end: u64, from: u64, to: u64) -> f64 {
+    end.min(to).saturating_sub(start.max(from)) as f64
+}
+
+/// Heat and monitored area of a rectangle, by the definition.
+fn naive(list: &[Snapshot], band: &BandSpan, address: (u64, u64), time: (u64, u64)) -> (f64, f64) {
+    let mut sum = (0.0, 0.0);
+    for snapshot in list.iter().filter(|s| s.target == band.target) {
+        let time = overlap(snapshot.start_ns, snapshot.end_ns, time.0, time.1);
+        for region in &snapshot.regions {
+            let bytes = overlap(region.start, region.end, address.0, address.1);
+            sum.0 += f64::from(region.nr_accesses) / 20.0 * bytes * time;
+            sum.1 += bytes * time;
+        }
+    }
+    sum
+}
+
+fn total(map: &Heatmap) -> (f64, f64) {
+    let cells = map.bands.iter().flat_map(|b| &b.cells);
+    cells.fold((0.0, 0.0), |s, c| (s.0 + c.heat, s.1 + c.monitored))
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+}
+
+fn write(list: &[Snapshot]) -> Vec<u8> {
+    let mut writer = common::writer(&common::info());
+    for snapshot in list {
+        writer.snapshot(snapshot).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn cells_add_up_to_the_samples_at_any_resolution(
+        list in arbitrary_snapshots(),
+        columns in 1_usize..60,
+        rows in 1_usize..60,
+        most in 1_usize..12,
+    ) {
+        let trace = open(write(&list));
+        let view = View::new(&trace, &Query::default()).unwrap();
+        let bands = axis::bands(&view.overview, most);
+        let shares = axis::share_rows(&bands, rows, 1);
+        let frame = view.frame(columns, bands, shares);
+        let options = WorkingSetOptions { threshold: 1, exact: false };
+        let (map, _) = view.heat(&trace, &frame, options);
+
+        let expected = list.iter().fold((0.0, 0.0), |sum, s| {
+            let everything = BandSpan { target: s.target, range: 0..u64::MAX };
+            let one = naive(std::slice::from_ref(s), &everything, (0, u64::MAX), (0, u64::MAX));
+            (sum.0 + one.0, sum.1 + one.1)
+        });
+        let found = total(&map);
+        prop_assert!(close(found.0, expected.0), "{found:?} {expected:?}");
+        prop_assert!(close(found.1, expected.1), "{found:?} {expected:?}");
+    }
+
+    #[test]
+    fn each_cell_is_what_the_definition_says(
+        list in arbitrary_snapshots(),
+        columns in 1_usize..9,
+        rows in 1_usize..9,
+        from in 900_000_u64..3_000_000,
+        length in 1_u64..3_000_000,
+        low in 0_u64..400_000,
+        size in 1_u64..600_000,
+        cut in 0_usize..25,
+    ) {
+        let band = BandSpan { target: TargetId(0), range: low..low + size };
+        let frame = Frame {
+            time: from..from + length,
+            columns,
+            bands: vec![band.clone()],
+            rows: vec![rows],
+        };
+        let edges = Edges::new(&frame);
+        let mut sums = [HeatSum::new(&edges), HeatSum::new(&edges)];
+        for (i, snapshot) in list.iter().enumerate() {
+            with_view(snapshot, |view| sums[usize::from(i >= cut)].add(view));
+        }
+        let [mut sum, later] = sums;
+        sum.merge(later);
+        let map = sum.finish(&frame, &Overview::default());
+        let edge = |start: u64, length: u64, i: usize, n: usize| start + length * i as u64 / n as u64;
+        for row in 0..rows {
+            for column in 0..columns {
+                let address = (edge(low, size, row, rows), edge(low, size, row + 1, rows));
+                let time =
+                    (edge(from, length, column, columns), edge(from, length, column + 1, columns));
+                let (heat, monitored) = naive(&list, &band, address, time);
+                let cell = map.bands[0].cells[row * columns + column];
+                prop_assert!(close(cell.heat, heat) && close(cell.monitored, monitored));
+                prop_assert_eq!(cell.rate().is_none(), monitored == 0.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let trace = open(common::ten_seconds());
+    assert!(trace.blocks().len() > 3);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            let view = View::new(&trace, &Query::default()).unwrap();
+            let bands = axis::bands(&view.overview, 10);
+            let frame = view.frame(77, bands, vec![13, 7]);
+            let (map, set) = view.heat(
+                &trace,
+                &frame,
+                WorkingSetOptions {
+                    threshold: 1,
+                    exact: false,
+                },
+            );
+            serde_json::to_string(&(map, set)).unwrap()
+        })
+    };
+    assert_eq!(run(1), run(7));
+}
+
+#[test]
+fn bands_carry_the_names_of_their_mappings() {
+    let trace = open(common::ten_seconds());
+    let view = View::new(&trace, &Query::default()).unwrap();
+    let bands = axis::bands(&view.overview, 10);
+    let frame = view.frame(10, bands, vec![10, 10]);
+    let (map, _) = view.heat(
+        &trace,
+        &frame,
+        WorkingSetOptions {
+            threshold: 1,
+            exact: false,
+        },
+    );
+    let names: Vec<_> = map
+        .bands
+        .iter()
+        .flat_map(|b| &b.mappings)
+        .map(|m| &m.name)
+        .collect();
+    assert_eq!(names, ["[heap]", "libwork.so.1"]);
+    assert_eq!(map.targets[0].comm, "work");
+    let hottest = map.bands[0].cells[0].rate().unwrap();
+    assert!((hottest - 1.0).abs() < 1e-12);
+    assert!(map.bands[1].cells.iter().all(|c| c.rate() == Some(0.0)));
+}
+
+#[test]
+fn a_selection_shows_only_its_part() {
+    let trace = open(common::ten_seconds());
+    let query = Query {
+        time: Some("6s..8s".parse().unwrap()),
+        address: Some(format!("{:#x}..", common::LIBRARY).parse().unwrap()),
+        target: Some("work".into()),
+    };
+    let view = View::new(&trace, &query).unwrap();
+    let bands = axis::bands(&view.overview, 10);
+    assert_eq!(bands.len(), 1);
+    let frame = view.frame(4, bands, vec![4]);
+    assert_eq!(frame.time.end - frame.time.start, 2 * common::SECOND);
+    let options = WorkingSetOptions {
+        threshold: 1,
+        exact: false,
+    };
+    let (map, set) = view.heat(&trace, &frame, options);
+    assert!(close(
+        total(&map).1,
+        (4 * common::MIB * 2 * common::SECOND) as f64
+    ));
+    assert!(set.samples.iter().all(|s| s.monitored == 4 * common::MIB));
+    assert_eq!(set.samples.len(), 20);
+}

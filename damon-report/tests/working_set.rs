@@ -1,0 +1,115 @@
+//! Working sets, summed over targets and weighted by time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "numbers of tests are small, and a helper that fails is a test that fails"
+)]
+
+mod common;
+
+use common::{BEGIN, MIB, SECOND};
+use damon_format::{Snapshot, TargetId};
+use damon_report::analysis::load::Trace;
+use damon_report::analysis::select::Query;
+use damon_report::analysis::source::Source;
+use damon_report::analysis::view::View;
+use damon_report::analysis::wss::{Distribution, WorkingSet, WorkingSetOptions};
+use proptest::prelude::*;
+
+fn working_set(bytes: Vec<u8>, query: &Query, threshold: u32, exact: bool) -> WorkingSet {
+    let trace = Trace::from_source("test".into(), Source::Memory(bytes)).unwrap();
+    let view = View::new(&trace, query).unwrap();
+    view.working_set(&trace, WorkingSetOptions { threshold, exact })
+}
+
+fn write(list: &[Snapshot]) -> Vec<u8> {
+    let mut writer = common::writer(&common::info());
+    for snapshot in list {
+        writer.snapshot(snapshot).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+#[test]
+fn touched_counts_whole_regions_expected_their_rate() {
+    let set = working_set(common::ten_seconds(), &Query::default(), 1, false);
+    assert_eq!(set.samples.len(), 100);
+    let (first, last) = (set.samples[0], set.samples[99]);
+    assert_eq!((first.touched, last.touched), (4 * MIB, 4 * MIB));
+    assert!((first.expected - (4 * MIB) as f64).abs() < 1e-6);
+    assert!((last.expected - (2 * MIB) as f64).abs() < 1e-6);
+    assert!(set.samples.iter().all(|s| s.monitored == 20 * MIB));
+    assert!(last.expected_low < last.expected && last.expected < last.expected_high);
+    assert_eq!(set.resident.len(), 10);
+    assert_eq!(set.resident[0].rss, 12 * MIB);
+}
+
+#[test]
+fn a_threshold_and_an_exact_backend_are_honoured() {
+    let set = working_set(common::ten_seconds(), &Query::default(), 11, true);
+    assert_eq!(set.samples[0].touched, 4 * MIB);
+    assert_eq!(set.samples[99].touched, 0);
+    let exact = |s: &damon_report::analysis::wss::WorkingSetSample| {
+        s.expected_low.to_bits() == s.expected.to_bits()
+            && s.expected_high.to_bits() == s.expected.to_bits()
+    };
+    assert!(set.samples.iter().all(exact));
+}
+
+#[test]
+fn targets_of_one_moment_are_summed_though_their_clocks_differ() {
+    let mut list = common::snapshots(0, 20);
+    for mut late in common::snapshots(1, 10) {
+        late.start_ns += 30_000_000;
+        late.end_ns += 30_000_000;
+        list.push(late);
+    }
+    list.sort_by_key(|s| s.end_ns);
+    let set = working_set(write(&list), &Query::default(), 1, false);
+    assert_eq!(set.samples.len(), 20);
+    let monitored: Vec<u64> = set.samples.iter().map(|s| s.monitored / MIB).collect();
+    assert_eq!(monitored, [[40; 10], [20; 10]].concat());
+    let alone = Query {
+        target: Some("1".into()),
+        ..Query::default()
+    };
+    let set = working_set(write(&list), &alone, 1, false);
+    assert_eq!(set.samples.len(), 10);
+    assert_eq!(set.samples[0].start_ns, BEGIN + 30_000_000);
+}
+
+#[test]
+fn values_weigh_as_long_as_they_lasted() {
+    let distribution = Distribution::of(vec![(10.0, 9 * SECOND), (100.0, SECOND)]);
+    assert!((distribution.mean - 19.0).abs() < 1e-9);
+    assert_eq!(distribution.at(50), Some(10.0));
+    assert_eq!(distribution.at(90), Some(10.0));
+    assert_eq!(distribution.at(91), Some(100.0));
+    assert_eq!(Distribution::of(vec![]).at(50), None);
+    assert_eq!(Distribution::of(vec![(7.0, 0)]).at(50), Some(7.0));
+}
+
+proptest! {
+    #[test]
+    fn percentiles_rise_from_the_least_to_the_greatest(
+        values in prop::collection::vec((0.0_f64..1e12, 1_u64..SECOND), 1..50)
+    ) {
+        let found = Distribution::of(values.clone());
+        let least = values.iter().map(|v| v.0).fold(f64::INFINITY, f64::min);
+        let greatest = values.iter().map(|v| v.0).fold(0.0, f64::max);
+        prop_assert_eq!(found.percentiles.len(), 101);
+        prop_assert!(found.percentiles.is_sorted());
+        prop_assert_eq!(found.at(0), Some(least));
+        prop_assert_eq!(found.at(100), Some(greatest));
+        prop_assert!(least <= found.mean * (1.0 + 1e-12) && found.mean <= greatest * (1.0 + 1e-12));
+    }
+}
+
+#[test]
+fn targets_have_numbers_of_their_own() {
+    let list = common::snapshots(3, 4);
+    assert!(list.iter().all(|s| s.target == TargetId(3)));
+    let set = working_set(write(&list), &Query::default(), 1, false);
+    assert_eq!(set.samples.len(), 4);
+}
