@@ -1,0 +1,201 @@
+//! Random splits: how borders inside a region are discovered.
+
+use super::region::{MonitoredRegion, align_down};
+use super::rng::Rng;
+
+/// Decides before each split how many pieces every region is cut into.
+///
+/// The kernel keeps its memory of the previous split in one variable for all monitors of the
+/// machine; here each engine has its own.
+#[derive(Clone, Debug, Default)]
+pub struct Pieces {
+    previous_count: usize,
+}
+
+impl Pieces {
+    /// `None` when no split may happen because more than half of `max_nr_regions` are in use. 3 when
+    /// the count has not changed since the previous split and leaves room, 2 otherwise.
+    pub fn next(&mut self, count: usize, max_nr_regions: usize) -> Option<u32> {
+        if count > max_nr_regions / 2 {
+            return None;
+        }
+        let stuck = count == self.previous_count && count < max_nr_regions / 3;
+        self.previous_count = count;
+        Some(if stuck { 3 } else { 2 })
+    }
+}
+
+/// Cuts every region at random tenths of its size into at most `pieces`, each a multiple of
+/// `granule`. Regions of up to two granules stay.
+///
+/// `scratch` is only working memory, kept by the caller so that it is allocated once.
+pub fn split(
+    regions: &mut Vec<MonitoredRegion>,
+    pieces: u32,
+    granule: u64,
+    rng: &mut Rng,
+    scratch: &mut Vec<MonitoredRegion>,
+) {
+    scratch.clear();
+    for region in regions.iter() {
+        let mut left = *region;
+        let first = scratch.len();
+        for _ in 1..pieces {
+            if left.size() <= granule.saturating_mul(2) {
+                break;
+            }
+            let size = tenths(left.size(), rng.between(1, 9));
+            let address = left.start + align_down(size, granule);
+            if let Some(right) = left.split_off(address) {
+                scratch.push(right);
+            }
+        }
+        // Cuts go leftwards: the pieces were found from right to left.
+        scratch.push(left);
+        if let Some(found) = scratch.get_mut(first..) {
+            found.reverse();
+        }
+    }
+    std::mem::swap(regions, scratch);
+}
+
+/// `size * k / 10`, exact without a wider type for `k` up to 10.
+fn tenths(size: u64, k: u64) -> u64 {
+    size / 10 * k + size % 10 * k / 10
+}
+
+/// Cuts `[start, end)` into `pieces` of equal size, whole granules each; the last takes the rest.
+/// `None` when a piece would be smaller than a granule.
+pub fn split_evenly(
+    start: u64,
+    end: u64,
+    pieces: u64,
+    granule: u64,
+) -> Option<impl Iterator<Item = MonitoredRegion>> {
+    let size = align_down(end.saturating_sub(start).checked_div(pieces)?, granule);
+    if size == 0 {
+        return None;
+    }
+    Some((0..pieces).map(move |i| {
+        let from = start + i * size;
+        let to = if i + 1 == pieces { end } else { from + size };
+        MonitoredRegion::fresh(from, to)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn splitted(regions: &[(u64, u64)], pieces: u32, granule: u64, seed: u64) -> Vec<(u64, u64)> {
+        let mut regions = regions
+            .iter()
+            .map(|&(start, end)| MonitoredRegion::fresh(start, end))
+            .collect();
+        split(
+            &mut regions,
+            pieces,
+            granule,
+            &mut Rng::new(seed),
+            &mut Vec::new(),
+        );
+        regions.iter().map(|r| (r.start, r.end)).collect()
+    }
+
+    #[test]
+    fn pieces_keep_the_coverage_and_stay_within_their_number() {
+        for seed in 0..200 {
+            for pieces in [2, 3] {
+                let parts = splitted(&[(0, 22)], pieces, 1, seed);
+                assert!((2..=pieces as usize).contains(&parts.len()), "{parts:?}");
+                assert_eq!((parts[0].0, parts[parts.len() - 1].1), (0, 22));
+                assert!(parts.windows(2).all(|w| w[0].1 == w[1].0), "{parts:?}");
+                assert!(parts.iter().all(|&(start, end)| start < end), "{parts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_two_and_three_pieces_really_occur() {
+        let counts = |pieces| {
+            (0..50)
+                .map(|seed| splitted(&[(0, 1000)], pieces, 1, seed).len())
+                .max()
+        };
+        assert_eq!(counts(2), Some(2));
+        assert_eq!(counts(3), Some(3));
+    }
+
+    #[test]
+    fn regions_of_two_granules_or_less_stay_whole() {
+        for seed in 0..50 {
+            let small = [(0, 4096), (8192, 16384)];
+            assert_eq!(splitted(&small, 3, 4096, seed), small);
+        }
+    }
+
+    #[test]
+    fn cuts_fall_on_every_tenth() {
+        let mut cuts: Vec<u64> = (0..400)
+            .map(|seed| splitted(&[(0, 1000)], 2, 1, seed)[0].1)
+            .collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        assert_eq!(cuts, [100, 200, 300, 400, 500, 600, 700, 800, 900]);
+    }
+
+    #[test]
+    fn the_number_of_pieces_follows_the_count() {
+        let mut pieces = Pieces::default();
+        assert_eq!(pieces.next(10, 100), Some(2), "first");
+        assert_eq!(pieces.next(10, 100), Some(3), "unchanged");
+        assert_eq!(pieces.next(11, 100), Some(2), "changed");
+        assert_eq!(pieces.next(51, 100), None, "more than half in use");
+        assert_eq!(
+            pieces.next(11, 100),
+            Some(3),
+            "a skipped split is forgotten"
+        );
+        assert_eq!(pieces.next(33, 100), Some(2));
+        assert_eq!(pieces.next(33, 100), Some(2), "a third in use");
+        assert_eq!(pieces.next(50, 100), Some(2));
+        assert_eq!(pieces.next(50, 100), Some(2));
+    }
+
+    #[test]
+    fn even_pieces_are_equal_but_the_last() {
+        let even = |start, end, pieces, granule| {
+            split_evenly(start, end, pieces, granule)
+                .map(|parts| parts.map(|r| (r.start, r.end)).collect::<Vec<_>>())
+        };
+        let tens: Vec<_> = (0..10).map(|i| (i * 10, i * 10 + 10)).collect();
+        assert_eq!(even(0, 100, 10, 1), Some(tens));
+        assert_eq!(
+            even(5, 59, 5, 1),
+            Some(vec![(5, 15), (15, 25), (25, 35), (35, 45), (45, 59)])
+        );
+        assert_eq!(even(4, 14, 2, 2), Some(vec![(4, 8), (8, 14)]));
+        assert_eq!(even(5, 6, 2, 1), None, "a piece would be empty");
+        assert_eq!(even(5, 6, 0, 1), None);
+        assert_eq!(even(0, u64::MAX, 1, 1), Some(vec![(0, u64::MAX)]));
+    }
+
+    #[test]
+    fn tenths_are_exact_at_both_ends() {
+        for size in [0, 1, 9, 10, 19, 4096, u64::MAX - 1, u64::MAX] {
+            for k in 1..=9 {
+                assert_eq!(
+                    u128::from(tenths(size, k)),
+                    u128::from(size) * u128::from(k) / 10
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_region_can_be_split() {
+        let parts = splitted(&[(0, u64::MAX)], 3, 1 << 63, 1);
+        assert_eq!(parts, [(0, u64::MAX)]);
+        assert!(splitted(&[(0, u64::MAX)], 3, 1, 1).len() > 1);
+    }
+}
