@@ -2,3 +2,4 @@
 //! `commands` glues them to the command line.
 
 pub mod analysis;
+pub mod render;

@@ -1,0 +1,249 @@
+//! The heatmap picture: heat over time and address, the working set below it on the same time axis.
+//!
+//! ```
+//! use damon_report::render::heatmap;
+//! // 1. Ask how many cells the picture shows, 2. let the analysis bin exactly to them, 3. draw.
+//! let bands = [0x1000..0x9000, 0x7f00_0000_0000..0x7f00_0100_0000];
+//! let grid = heatmap::grid(1200, 800, &bands)?;
+//! assert_eq!(grid.rows.len(), 2);
+//! # Ok::<(), damon_report::render::RenderError>(())
+//! ```
+
+use damon_format::AccessKind;
+use plotters_backend::DrawingBackend;
+use plotters_backend::text_anchor::HPos;
+use std::ops::Range;
+
+use crate::analysis::heat::Heatmap;
+use crate::analysis::wss::{ResidentSample, WorkingSetSample};
+
+use super::address_axis;
+use super::cells;
+use super::colour::{ColourMap, FRAME, GREY_INK, GRID, INK};
+use super::furniture::{
+    Lines, Tick, byte_scale, headings, line_key, tick_labels, ticks, time_axis, to_png, to_svg,
+};
+use super::layout::{Faces, Grid, Layout, Rect};
+use super::legend;
+use super::names;
+use super::num::count;
+use super::pen::Pen;
+use super::series::TimeSpan;
+use super::text::clean;
+use super::{RenderError, Scale};
+
+/// Everything a heatmap picture shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    /// The cells; best with the sizes [`grid`] asks for.
+    pub heatmap: &'a Heatmap,
+    /// The working set over the same time; may be empty.
+    pub working_set: &'a [WorkingSetSample],
+    /// Resident memory over the same time; may be empty.
+    pub resident: &'a [ResidentSample],
+    /// What: command, pid, duration.
+    pub title: &'a str,
+    /// How: backend, access kind, granularity, intervals.
+    pub subtitle: &'a str,
+    /// Which accesses were seen.
+    pub access: AccessKind,
+    /// Zero of the time axis, `CLOCK_MONOTONIC` nanoseconds: the begin of the recording.
+    pub origin_ns: u64,
+    /// How rates become colours.
+    pub scale: Scale,
+}
+
+impl Picture<'_> {
+    pub(super) fn span(&self) -> TimeSpan {
+        TimeSpan {
+            start_ns: self.heatmap.start_ns,
+            end_ns: self.heatmap.end_ns,
+        }
+    }
+
+    fn address_ranges(&self) -> Vec<Range<u64>> {
+        self.heatmap.bands.iter().map(|b| b.start..b.end).collect()
+    }
+
+    fn layout(&self, width: u32, height: u32) -> Result<Layout, RenderError> {
+        Layout::new(width, height, &self.address_ranges())
+    }
+
+    /// What 100 % means, as short as `characters` demand.
+    pub(super) fn meaning(&self, characters: usize) -> &'static str {
+        let words = match self.access {
+            AccessKind::ReadWrite => [
+                "share of samples that found the page accessed (read or written)",
+                "share of samples that found the page accessed",
+                "accessed, share of samples",
+                "access rate",
+            ],
+            AccessKind::Write => [
+                "share of samples that found the page written (reads are invisible)",
+                "share of samples that found the page written",
+                "written, share of samples",
+                "write rate",
+            ],
+        };
+        words
+            .into_iter()
+            .find(|w| w.len() <= characters)
+            .unwrap_or("")
+    }
+}
+
+/// How many time columns, and how many rows of each band (address ranges, ascending), a picture of this size shows
+/// at one cell per pixel. Analysis that bins to this grid loses nothing to resampling.
+pub fn grid(width: u32, height: u32, bands: &[Range<u64>]) -> Result<Grid, RenderError> {
+    Ok(Layout::new(width, height, bands)?.grid())
+}
+
+/// So many bands can be told apart in a picture of this size; with more of them, the analysis should leave small gaps
+/// in (as cells that were not monitored) rather than start a new band at each.
+pub fn max_bands(width: u32, height: u32) -> Result<usize, RenderError> {
+    Ok(Layout::new(width, height, &[])?.max_bands())
+}
+
+/// The picture as PNG: the same input gives the same bytes, no font is needed.
+pub fn heatmap_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
+    let layout = picture.layout(width, height)?;
+    to_png(width, height, |pen| draw(pen, picture, &layout))
+}
+
+/// The picture as SVG; cells are an embedded PNG, everything else are vectors and text.
+pub fn heatmap_svg(picture: &Picture<'_>, width: u32, height: u32) -> Result<String, RenderError> {
+    let layout = picture.layout(width, height)?;
+    to_svg(width, height, picture.title, |pen| {
+        draw(pen, picture, &layout)
+    })
+}
+
+fn draw<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    picture: &Picture<'_>,
+    layout: &Layout,
+) -> Result<(), RenderError> {
+    let faces = &layout.faces;
+    let colours = ColourMap::new(picture.scale);
+    let title = (picture.title, layout.title);
+    let subtitle = (picture.subtitle, layout.subtitle);
+    headings(pen, faces, title, subtitle)?;
+    draw_bands(pen, picture, layout, &colours)?;
+    address_axis::draw(pen, picture.heatmap, layout)?;
+    names::draw(pen, picture.heatmap, layout)?;
+    let ticks = ticks(picture.span(), picture.origin_ns, layout.map, faces);
+    draw_panel(pen, picture, layout, &ticks)?;
+    let limits = (
+        layout.map.x - 4 * faces.advance(),
+        layout.map.right() + 3 * faces.advance(),
+    );
+    let limits = (limits.0, limits.1.min(layout.canvas.right()));
+    time_axis(pen, faces, layout.time_axis, &ticks, limits)?;
+    axis_unit(pen, layout, &ticks, limits)?;
+    legend::draw(pen, picture, layout, &colours)
+}
+
+fn draw_bands<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    picture: &Picture<'_>,
+    layout: &Layout,
+    colours: &ColourMap,
+) -> Result<(), RenderError> {
+    let heatmap = picture.heatmap;
+    if heatmap.bands.is_empty() {
+        let faces = &layout.faces;
+        pen.frame(layout.map, GRID)?;
+        let middle = layout.map.y + layout.map.h / 2 - faces.line() / 2;
+        let text = faces.plain.fit("no memory was monitored", layout.map.w);
+        let x = layout.map.x + layout.map.w / 2;
+        return pen.text(&text, faces.plain, GREY_INK, (x, middle), HPos::Center);
+    }
+    let hatch_scale = hatch_scale(&layout.faces);
+    for (band, area) in heatmap.bands.iter().zip(&layout.bands) {
+        let pixels = cells::paint(band, heatmap.columns, *area, colours, hatch_scale);
+        pen.image(*area, &pixels)?;
+    }
+    Ok(())
+}
+
+/// Width of the hatching's lines, growing with the letters.
+pub(super) fn hatch_scale(faces: &Faces) -> usize {
+    count(faces.line() / 16).max(1)
+}
+
+fn draw_panel<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    picture: &Picture<'_>,
+    layout: &Layout,
+    ticks: &[Tick],
+) -> Result<(), RenderError> {
+    let (plot, faces) = (layout.panel, &layout.faces);
+    for tick in ticks.iter().filter(|_| !plot.is_empty()) {
+        pen.down(tick.x, layout.map.bottom(), layout.map.bottom() + 4, FRAME)?;
+        pen.down(tick.x, plot.y, plot.bottom(), GRID)?;
+    }
+    if plot.is_empty() {
+        return Ok(());
+    }
+    let lines = Lines::new(
+        picture.span(),
+        plot.w,
+        picture.working_set,
+        picture.resident,
+    );
+    if lines.is_empty() {
+        let at = (layout.panel_heading.x, layout.panel_heading.y);
+        pen.text("working set", faces.bold, INK, at, HPos::Left)?;
+        pen.frame(plot, GRID)?;
+        let at = (plot.x + plot.w / 2, plot.y + (plot.h - faces.line()) / 2);
+        let text = faces.plain.fit("no samples in this time", plot.w);
+        return pen.text(&text, faces.plain, GREY_INK, at, HPos::Center);
+    }
+    line_key(pen, faces, layout.panel_heading, "working set")?;
+    let top = byte_scale(pen, faces, plot, lines.greatest)?;
+    let stroke = u32::try_from(hatch_scale(faces)).unwrap_or(1);
+    lines.draw(pen, plot, top, stroke)?;
+    pen.down(plot.x - 1, plot.y, plot.bottom(), FRAME)?;
+    pen.across(plot.x - 1, plot.right(), plot.bottom(), FRAME)
+}
+
+/// Says what the time axis counts, where the labels leave room for it.
+fn axis_unit<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    layout: &Layout,
+    ticks: &[Tick],
+    limits: (i32, i32),
+) -> Result<(), RenderError> {
+    let faces = &layout.faces;
+    let axis = layout.time_axis;
+    let labels = tick_labels(ticks, faces, limits);
+    let used = labels
+        .last()
+        .map_or(axis.x, |(x, label)| x + faces.plain.width(label));
+    let start = used.max(axis.right()) + 2 * faces.advance();
+    let text = "since the recording began";
+    if !layout.names.is_empty() && start + faces.plain.width(text) <= layout.names.right() {
+        pen.text(text, faces.plain, GREY_INK, (start, axis.y + 5), HPos::Left)?;
+    }
+    Ok(())
+}
+
+/// The area right of the plots as one rectangle with a title for screen readers: texts are cleaned here.
+pub(super) fn label_text(name: &str) -> String {
+    if name.is_empty() {
+        "anon".to_owned()
+    } else {
+        clean(name)
+    }
+}
+
+/// The rectangle rows of an address range inside a band.
+pub(super) fn extent(area: Rect, band: &Range<u64>, range: &Range<u64>) -> (i32, i32) {
+    use super::num::{float, round};
+    let size = float(band.end.saturating_sub(band.start).max(1));
+    let place = |address: u64| {
+        let offset = float(address.clamp(band.start, band.end.max(band.start)) - band.start);
+        area.bottom() - round(offset / size * f64::from(area.h))
+    };
+    (place(range.end), place(range.start))
+}

@@ -1,0 +1,51 @@
+//! Numbers to pixels and text. Never computes a statistic: where there are more numbers than pixels it
+//! shows extremes, so that nothing that was measured disappears.
+//!
+//! | module | idea |
+//! |---|---|
+//! | `heatmap` | the time × address picture with the working set below it |
+//! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
+//! | `cells`, `series` | heat and lines to pixels |
+//! | `colour`, `text`, `svg`, `png`, `pen` | the tools |
+
+mod address_axis;
+mod cells;
+mod colour;
+mod furniture;
+pub mod heatmap;
+mod labels;
+mod layout;
+mod legend;
+mod names;
+mod num;
+mod pen;
+mod png;
+mod series;
+mod svg;
+mod text;
+mod units;
+
+pub use colour::{Rgb, Scale};
+pub use layout::{Grid, MAX_SIDE, MIN_HEIGHT, MIN_WIDTH};
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The canvas is too small to show anything or too large to be meant.
+    #[error(
+        "a picture of {width}x{height} pixels cannot be drawn: ask for {MIN_WIDTH}x{MIN_HEIGHT} \
+         to {MAX_SIDE}x{MAX_SIDE} pixels"
+    )]
+    Size {
+        /// Pixels asked for.
+        width: u32,
+        /// Pixels asked for.
+        height: u32,
+    },
+    /// A primitive could not be drawn.
+    #[error("drawing failed: {0}")]
+    Draw(String),
+    /// The pixels could not be encoded.
+    #[error("encoding the picture as PNG failed: {0}")]
+    Png(#[from] ::png::EncodingError),
+}

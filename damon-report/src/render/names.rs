@@ -1,0 +1,177 @@
+//! Names of mappings right of the map: a bracket along each, a leader to its name, names never overlapping.
+
+use plotters_backend::DrawingBackend;
+use plotters_backend::text_anchor::HPos;
+
+use crate::analysis::heat::{Band, Heatmap, NamedRange};
+
+use super::RenderError;
+use super::colour::{FRAME, INK};
+use super::heatmap::{extent, label_text};
+use super::labels::{Wish, place};
+use super::layout::{Layout, Rect};
+use super::num::float_of;
+use super::pen::Pen;
+use super::text::fit;
+use super::units::bytes;
+
+/// A mapping beside the map.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// First row.
+    pub(super) top: i32,
+    /// One past the last row; always below `top`.
+    pub(super) bottom: i32,
+    /// Top of its name, if that is shown.
+    pub(super) name_top: Option<i32>,
+    pub(super) text: String,
+}
+
+/// All mappings with the places of their names.
+pub(super) fn entries(heatmap: &Heatmap, layout: &Layout) -> Vec<Entry> {
+    let total: f64 = heatmap
+        .bands
+        .iter()
+        .flat_map(|b| &b.cells)
+        .map(|c| heat(c.heat))
+        .sum();
+    let characters = usize::try_from(layout.names.w / layout.faces.advance()).unwrap_or(0);
+    let mut wishes = Vec::new();
+    let mut entries = Vec::new();
+    for (band, area) in heatmap
+        .bands
+        .iter()
+        .zip(&layout.bands)
+        .filter(|(_, a)| a.h > 0)
+    {
+        for mapping in &band.mappings {
+            let (top, bottom) = extent(
+                *area,
+                &(band.start..band.end),
+                &(mapping.start..mapping.end),
+            );
+            let top = top.min(area.bottom() - 1);
+            let bottom = bottom.max(top + 1);
+            let share = f64::from(bottom - top) / f64::from(layout.map.h.max(1));
+            let hot = if total > 0.0 {
+                rows_heat(heatmap, band, mapping) / total
+            } else {
+                0.0
+            };
+            wishes.push(Wish {
+                centre: i32::midpoint(top, bottom),
+                weight: share + hot,
+            });
+            entries.push(Entry {
+                top,
+                bottom,
+                name_top: None,
+                text: caption(mapping, characters),
+            });
+        }
+    }
+    let line = layout.faces.line();
+    let limits = (layout.names.y - line / 4, layout.names.bottom() + line / 4);
+    for (entry, top) in entries
+        .iter_mut()
+        .zip(place(&wishes, line, limits.0, limits.1))
+    {
+        entry.name_top = top;
+    }
+    entries
+}
+
+fn heat(value: f64) -> f64 {
+    if value.is_finite() {
+        value.max(0.0)
+    } else {
+        0.0
+    }
+}
+
+/// Heat of the rows a mapping covers, to rank names.
+fn rows_heat(heatmap: &Heatmap, band: &Band, mapping: &NamedRange) -> f64 {
+    let rows = i32::try_from(band.rows).unwrap_or(i32::MAX);
+    let area = Rect::new(0, 0, 1, rows);
+    let (top, bottom) = extent(area, &(band.start..band.end), &(mapping.start..mapping.end));
+    let from = usize::try_from(rows - bottom).unwrap_or(0);
+    let to = usize::try_from(rows - top).unwrap_or(0);
+    let cells = from.saturating_mul(heatmap.columns)..to.saturating_mul(heatmap.columns);
+    let cells = band.cells.get(cells).unwrap_or_default();
+    let sum: f64 = cells.iter().map(|c| heat(c.heat)).sum();
+    if from == to {
+        // Smaller than a row: its part of the row it lies in.
+        let row = from.saturating_mul(heatmap.columns);
+        let row = band.cells.get(row..row.saturating_add(heatmap.columns));
+        let whole: f64 = row.unwrap_or_default().iter().map(|c| heat(c.heat)).sum();
+        return whole / float_of(band.mappings.len().max(1));
+    }
+    sum
+}
+
+/// Name and size; a long name loses its end, never the size.
+fn caption(mapping: &NamedRange, characters: usize) -> String {
+    let size = bytes(mapping.end.saturating_sub(mapping.start));
+    let room = characters.saturating_sub(size.len() + 1);
+    if room < 6 {
+        return fit(&label_text(&mapping.name), characters);
+    }
+    format!("{} {size}", fit(&label_text(&mapping.name), room))
+}
+
+pub(super) fn draw<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    heatmap: &Heatmap,
+    layout: &Layout,
+) -> Result<(), RenderError> {
+    let map = layout.map;
+    let entries = entries(heatmap, layout);
+    for entry in entries.iter().filter(|e| e.bottom - e.top >= 6) {
+        let edge = Rect::new(map.x, entry.top, map.w, 1);
+        if layout.bands.iter().all(|b| b.y != entry.top) {
+            pen.tint(edge, INK, 0.22)?;
+        }
+    }
+    if layout.names.is_empty() {
+        return Ok(());
+    }
+    let advance = layout.faces.advance();
+    let line = layout.faces.line();
+    let bracket = map.right() + advance / 2 + 1;
+    let elbow = bracket + advance / 2;
+    let end = layout.names.x - advance / 2;
+    for entry in &entries {
+        let inset = i32::from(entry.bottom - entry.top >= 4);
+        pen.down(bracket, entry.top + inset, entry.bottom - inset, FRAME)?;
+        let Some(name_top) = entry.name_top else {
+            continue;
+        };
+        if entry.bottom - entry.top >= 4 {
+            pen.across(bracket - 2, bracket, entry.top + 1, FRAME)?;
+            pen.across(bracket - 2, bracket, entry.bottom - 2, FRAME)?;
+        }
+        let middle = name_top + line / 2;
+        // The leader leaves the bracket level with the name where it can.
+        let from = middle.clamp(
+            entry.top + inset,
+            (entry.bottom - 1 - inset).max(entry.top + inset),
+        );
+        if from == middle {
+            pen.across(bracket, end, middle, FRAME)?;
+        } else {
+            pen.path(
+                &[
+                    (bracket, from),
+                    (elbow, from),
+                    (end - 2, middle),
+                    (end, middle),
+                ],
+                FRAME,
+                1,
+            )?;
+        }
+        let at = (layout.names.x, name_top);
+        pen.text(&entry.text, layout.faces.plain, INK, at, HPos::Left)?;
+    }
+    Ok(())
+}

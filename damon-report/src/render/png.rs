@@ -1,0 +1,119 @@
+//! Pixels to PNG bytes: the same pixels give the same bytes.
+
+use std::collections::HashMap;
+
+use super::RenderError;
+
+/// Encodes RGB pixels, as a palette image where at most 256 colours occur.
+pub(super) fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_depth(png::BitDepth::Eight);
+    let indexed = indexed(rgb);
+    let data = if let Some((palette, pixels)) = &indexed {
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_palette(palette);
+        pixels.as_slice()
+    } else {
+        encoder.set_color(png::ColorType::Rgb);
+        rgb
+    };
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(data)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Palette (in order of appearance) and one byte per pixel, if 256 colours suffice.
+fn indexed(rgb: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut numbers: HashMap<[u8; 3], u8> = HashMap::new();
+    let mut palette = Vec::new();
+    let mut pixels = Vec::with_capacity(rgb.len() / 3);
+    let mut last: Option<([u8; 3], u8)> = None;
+    for pixel in rgb.chunks_exact(3) {
+        let colour: [u8; 3] = pixel.try_into().ok()?;
+        if let Some((_, number)) = last.filter(|(c, _)| *c == colour) {
+            pixels.push(number);
+            continue;
+        }
+        let number = if let Some(number) = numbers.get(&colour) {
+            *number
+        } else {
+            let number = u8::try_from(numbers.len()).ok()?;
+            numbers.insert(colour, number);
+            palette.extend(colour);
+            number
+        };
+        last = Some((colour, number));
+        pixels.push(number);
+    }
+    Some((palette, pixels))
+}
+
+/// Base64 of RFC 4648, section 4, with padding.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |bits: u32| {
+        let index = usize::try_from(bits & 63).unwrap_or(0);
+        char::from(DIGITS.get(index).copied().unwrap_or(b'A'))
+    };
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let part = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let bits = part(0) << 16 | part(1) << 8 | part(2);
+        text.push(digit(bits >> 18));
+        text.push(digit(bits >> 12));
+        text.push(if chunk.len() > 1 {
+            digit(bits >> 6)
+        } else {
+            '='
+        });
+        text.push(if chunk.len() > 2 { digit(bits) } else { '=' });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Vec<u8> {
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        pixels
+    }
+
+    #[test]
+    fn pixels_survive_with_few_and_with_many_colours() {
+        for colours in [3u32, 256, 257, 3000] {
+            let rgb: Vec<u8> = (0..64 * 64)
+                .flat_map(|i: u32| {
+                    let [a, b, c, _] = (i % colours * 977).to_le_bytes();
+                    [a, b, c]
+                })
+                .collect();
+            let bytes = encode(&rgb, 64, 64).unwrap();
+            assert!(decode(&bytes) == rgb, "{colours} colours");
+            assert!(encode(&rgb, 64, 64).unwrap() == bytes);
+        }
+    }
+
+    #[test]
+    fn base64_matches_the_rfc() {
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (plain, coded) in cases {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+}
