@@ -1,5 +1,10 @@
 //! The recorder: targets, backends, the monitor engine, sessions.
 
 pub mod backend;
+pub mod cli;
+pub mod exit;
 pub mod monitor;
+pub mod plan;
+pub mod proc;
 pub mod sys;
+pub mod units;

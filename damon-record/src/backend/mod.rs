@@ -1,5 +1,6 @@
 //! How an access is seen. A backend that is attached to one target is a [`Watch`].
 
+pub mod referenced;
 pub mod writes;
 
 use damon_format::Mapping;

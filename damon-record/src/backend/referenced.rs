@@ -1,0 +1,213 @@
+//! Backend `referenced`: `/proc/PID/clear_refs` and the `Referenced` line of `/proc/PID/smaps`.
+//!
+//! Sees reads and writes of whole mappings, needs no privilege beyond owning the target, stops nothing
+//! and leaves nothing behind. Clearing does not flush the processor's TLB (as DAMON's own clearing does
+//! not on x86), so a hot set that fits into the TLB may be missed now and then.
+
+use super::{Touched, Watch, WatchError};
+use crate::proc::{ProcError, ProcRoot, SmapsFile};
+use damon_format::Mapping;
+use std::fs::{File, OpenOptions};
+use std::hint::black_box;
+use std::io::{self, Write};
+
+/// Clears the accessed state of every page (Documentation/filesystems/proc.rst, `clear_refs`).
+const CLEAR_ACCESSED: &[u8] = b"1";
+
+/// One process seen through its `smaps`.
+#[derive(Debug)]
+pub struct Referenced {
+    pid: u32,
+    proc: ProcRoot,
+    smaps: SmapsFile,
+    clear_refs: File,
+    armed: bool,
+}
+
+impl Referenced {
+    /// Opens the files of `pid`; changes nothing yet.
+    pub fn attach(proc: &ProcRoot, pid: u32) -> Result<Self, ProcError> {
+        let smaps = SmapsFile::open(proc, pid)?;
+        let path = proc.of(pid, &format!("{}clear_refs", proc.memory_dir(pid)));
+        let clear_refs =
+            OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .map_err(|source| match source.kind() {
+                    io::ErrorKind::PermissionDenied => ProcError::Denied { path },
+                    io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
+                    _ => ProcError::Io { path, source },
+                })?;
+        Ok(Self {
+            pid,
+            proc: proc.clone(),
+            smaps,
+            clear_refs,
+            armed: false,
+        })
+    }
+
+    /// The address space behind the open files is no more: exit, or another program?
+    fn ended(&self) -> WatchError {
+        let alive = self
+            .proc
+            .read(self.pid, &format!("{}maps", self.proc.memory_dir(self.pid)))
+            .is_ok_and(|text| !text.is_empty());
+        if alive {
+            WatchError::Replaced
+        } else {
+            WatchError::Gone
+        }
+    }
+
+    fn clear(&mut self) -> Result<(), WatchError> {
+        match self.clear_refs.write_all(CLEAR_ACCESSED) {
+            Ok(()) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Err(WatchError::Gone),
+            Err(error) => Err(WatchError::Failed(format!(
+                "cannot write /proc/{}/clear_refs: {error}",
+                self.pid
+            ))),
+        }
+    }
+}
+
+const SAMPLES_NO_PAGES: &str =
+    "the backend referenced sees whole mappings and cannot sample single pages";
+
+impl Watch for Referenced {
+    fn prepare(&mut self, _addresses: &[u64]) -> Result<(), WatchError> {
+        Err(WatchError::Failed(SAMPLES_NO_PAGES.into()))
+    }
+
+    fn check(&mut self, _addresses: &[u64], _accessed: &mut [bool]) -> Result<(), WatchError> {
+        Err(WatchError::Failed(SAMPLES_NO_PAGES.into()))
+    }
+
+    fn look(&mut self, touched: &mut Vec<Touched>) -> Result<(), WatchError> {
+        if self.armed {
+            let seen = self.smaps.read(|entry| {
+                let bytes = entry.referenced.min(entry.end - entry.start);
+                if bytes > 0 {
+                    touched.push(Touched {
+                        start: entry.start,
+                        end: entry.end,
+                        bytes,
+                    });
+                }
+            });
+            match seen {
+                Ok(0) | Err(ProcError::Gone { .. }) => return Err(self.ended()),
+                Ok(_) => {}
+                Err(error) => return Err(WatchError::Failed(error.to_string())),
+            }
+        }
+        self.clear()?;
+        self.armed = true;
+        Ok(())
+    }
+
+    fn mappings_changed(&mut self, _mappings: &[Mapping]) -> Result<(), WatchError> {
+        Ok(())
+    }
+}
+
+/// Size of the block that [`self_test`] touches: large enough to stand out of whatever else shares its
+/// mapping.
+const BLOCK: usize = 1 << 20;
+
+/// Proves on memory of the recorder's own that pages just touched are seen and pages left alone are not.
+pub fn self_test(proc: &ProcRoot) -> Result<(), String> {
+    let me = std::process::id();
+    let attached = Referenced::attach(proc, me);
+    let mut watch = attached.map_err(|error| error.to_string())?;
+    let mut look = |address: u64| -> Result<u64, String> {
+        let mut touched = Vec::new();
+        watch
+            .look(&mut touched)
+            .map_err(|error| error.to_string())?;
+        Ok(touched
+            .iter()
+            .find(|t| (t.start..t.end).contains(&address))
+            .map_or(0, |t| t.bytes))
+    };
+    // Memory that is fresh after the first look: its pages cannot be in the TLB yet.
+    look(0)?;
+    let block = black_box(vec![1_u8; BLOCK]);
+    let address = block.as_ptr().addr() as u64;
+    let hot = look(address)?;
+    let cold = look(address)?;
+    black_box(&block);
+    let size = BLOCK as u64;
+    if hot < size {
+        return Err(format!(
+            "clear_refs and smaps do not see accesses here: {hot} of {size} bytes just written are marked"
+        ));
+    }
+    if cold > hot - size / 2 {
+        return Err(format!(
+            "clear_refs has no effect here: {cold} bytes are still marked after it"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::fake::{put, root, stat_line};
+
+    const SMAPS: &str = "1000-5000 rw-p 0 0:0 0 [heap]\nReferenced: 8 kB\n\
+                         9000-a000 rw-p 0 0:0 0\nReferenced: 0 kB\n\
+                         c000-d000 rw-p 0 0:0 0\nReferenced: 2048 kB\n";
+
+    #[test]
+    fn the_self_test_passes_on_a_real_kernel() {
+        assert_eq!(self_test(&ProcRoot::default()), Ok(()));
+    }
+
+    #[test]
+    fn the_first_look_only_arms_and_later_ones_report_mappings() {
+        let (dir, proc) = root();
+        put(dir.path(), "5/smaps", SMAPS);
+        put(dir.path(), "5/clear_refs", "");
+        let mut watch = Referenced::attach(&proc, 5).unwrap();
+        let mut touched = Vec::new();
+        watch.look(&mut touched).unwrap();
+        assert!(touched.is_empty());
+        assert_eq!(
+            std::fs::read(dir.path().join("5/clear_refs")).unwrap(),
+            b"1"
+        );
+        watch.look(&mut touched).unwrap();
+        let expected = [(0x1000, 0x5000, 0x2000), (0xc000, 0xd000, 0x1000)]
+            .map(|(start, end, bytes)| Touched { start, end, bytes });
+        assert_eq!(touched, expected);
+    }
+
+    #[test]
+    fn an_address_space_that_became_empty_tells_exec_from_exit() {
+        let (dir, proc) = root();
+        put(dir.path(), "5/stat", &stat_line(5, "x", 'S', 1, 1));
+        put(dir.path(), "5/smaps", SMAPS);
+        put(dir.path(), "5/clear_refs", "");
+        let mut watch = Referenced::attach(&proc, 5).unwrap();
+        let mut touched = Vec::new();
+        watch.look(&mut touched).unwrap();
+        put(dir.path(), "5/smaps", "");
+        put(dir.path(), "5/maps", "1000-2000 r-xp 0 0:0 0 /bin/other\n");
+        assert!(matches!(
+            watch.look(&mut touched),
+            Err(WatchError::Replaced)
+        ));
+        put(dir.path(), "5/maps", "");
+        assert!(matches!(watch.look(&mut touched), Err(WatchError::Gone)));
+    }
+
+    #[test]
+    fn sampling_single_pages_is_refused_not_answered_with_zeros() {
+        let mut watch = Referenced::attach(&ProcRoot::default(), std::process::id()).unwrap();
+        assert!(watch.prepare(&[0]).is_err());
+        assert!(watch.check(&[0], &mut [false]).is_err());
+    }
+}

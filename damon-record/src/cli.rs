@@ -1,0 +1,319 @@
+//! The command line: parsed here, turned into a [`Plan`], forgotten.
+
+use crate::exit::Failure;
+use crate::plan::{
+    DEFAULT_BUDGET_PERCENT, DEFAULT_MAX_REGIONS, DEFAULT_MIN_REGIONS, OutputPlan, Plan, Subject,
+    Verbosity,
+};
+use crate::units::{parse_duration, parse_percent, parse_range};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  damon-record 4242                        record a running process until it ends or Ctrl-C
+  damon-record -d 30s -o web.damon 4242    for thirty seconds, into web.damon
+  damon-record -- make -j4                 start a command and record it from its first instruction
+  damon-record --backend referenced 4242   choose how accesses are seen
+  damon-record doctor                      which backends work on this machine, and why not
+  damon-report heatmap recording.damon     look at the result
+
+Exit status:
+  0 recorded; 2 the command line makes no sense; 3 the target cannot be observed;
+  5 the recording cannot be written; with -- COMMAND the command's own status
+  (126 it cannot be executed, 127 it was not found).";
+
+const BACKENDS: &str = "\
+How accesses are seen.
+auto: the best that works here
+writes: writes, single pages (userfaultfd, PAGEMAP_SCAN; Linux 6.7+)
+referenced: reads and writes, whole mappings (clear_refs, smaps)
+Not in this version: damon, attach, pte, idle, soft-dirty";
+
+/// Record which memory a program really accesses.
+#[derive(Debug, Parser)]
+#[command(
+    name = "damon-record",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    override_usage = "damon-record [OPTIONS] <PID>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record doctor [--json]"
+)]
+pub struct Cli {
+    /// Something else than recording.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+    /// What to record and how.
+    #[command(flatten)]
+    pub record: RecordArgs,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Tell which backends work on this machine, each with the reason; changes nothing
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of a recording.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one per switch of the command line"
+)]
+pub struct RecordArgs {
+    /// Process to record
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pub pid: Option<u32>,
+
+    /// Command to start and record
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+
+    /// Write the recording to FILE, "-" is standard output [default: recording.damon, whose
+    /// predecessor becomes recording.damon.old]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub force: bool,
+
+    /// Stop after this time, for example 30s [default: when the target ends, or Ctrl-C]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// How accesses are seen
+    #[arg(long, value_name = "NAME", default_value = "auto", help = BACKENDS)]
+    pub backend: String,
+
+    /// Sampling interval [default: 5ms; referenced: 200ms]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub sample: Option<Duration>,
+
+    /// Aggregation interval [default: 100ms; referenced: 1s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub aggr: Option<Duration>,
+
+    /// Interval at which mappings are read again
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1s")]
+    pub update: Duration,
+
+    /// Least number of regions
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MIN_REGIONS)]
+    pub min_regions: u32,
+
+    /// Greatest number of regions
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_REGIONS)]
+    pub max_regions: u32,
+
+    /// Monitor only these address ranges
+    #[arg(long, value_name = "START-END", value_delimiter = ',', value_parser = parse_range)]
+    pub regions: Vec<(u64, u64)>,
+
+    /// Record forked processes too
+    #[arg(long)]
+    pub children: bool,
+
+    /// Ceiling of the recorder's own CPU use, per cent of one core; intervals are stretched to keep it
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent, default_value_t = DEFAULT_BUDGET_PERCENT)]
+    pub budget: f64,
+
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Seed of the random choices
+    #[arg(long, value_name = "N", hide = true)]
+    pub seed: Option<u64>,
+
+    /// Record physical memory of the whole machine (not in this version)
+    #[arg(long, hide_short_help = true)]
+    pub physical: bool,
+
+    /// Begin a new file at this size (not in this version)
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    pub rotate_size: Option<String>,
+
+    /// Begin a new file after this time (not in this version)
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
+    pub rotate_time: Option<String>,
+
+    /// Keep this many rotated files (not in this version)
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub keep: Option<u32>,
+}
+
+impl RecordArgs {
+    /// The plan these arguments ask for; nothing of the machine is looked at.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        self.refuse_later_features()?;
+        let subject = match (self.pid, self.command.is_empty()) {
+            (Some(pid), true) => Subject::Pid(pid),
+            (None, false) => Subject::Command(self.command),
+            (None, true) => {
+                return Err(Failure::Usage(
+                    "nothing to record: give a PID, or a command after --".into(),
+                ));
+            }
+            (Some(_), false) => {
+                return Err(Failure::Usage(
+                    "give either a PID or a command after --, not both".into(),
+                ));
+            }
+        };
+        let output = match self.output {
+            None => OutputPlan::Default,
+            Some(path) if path.as_os_str() == "-" => OutputPlan::Stdout,
+            Some(path) => OutputPlan::File {
+                path,
+                force: self.force,
+            },
+        };
+        Ok(Plan {
+            subject,
+            output,
+            duration: self.duration,
+            backend: (self.backend != "auto").then_some(self.backend),
+            sample: self.sample,
+            aggr: self.aggr,
+            update: self.update,
+            min_regions: self.min_regions,
+            max_regions: self.max_regions,
+            ranges: self.regions,
+            children: self.children,
+            budget_percent: self.budget,
+            verbosity: match (self.quiet, self.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (false, true) => Verbosity::Verbose,
+                (false, false) => Verbosity::Normal,
+            },
+            seed: self.seed,
+        })
+    }
+
+    fn refuse_later_features(&self) -> Result<(), Failure> {
+        if self.physical {
+            return Err(Failure::CannotObserve(
+                "--physical needs the kernel's DAMON, which this version cannot drive yet; \
+                 record a process instead: damon-record PID"
+                    .into(),
+            ));
+        }
+        let rotation = [
+            ("--rotate-size", self.rotate_size.is_some()),
+            ("--rotate-time", self.rotate_time.is_some()),
+            ("--keep", self.keep.is_some()),
+        ];
+        match rotation.iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(Failure::Usage(format!(
+                "{option}: this version cannot rotate recordings; limit the time with --duration instead"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn plan(line: &[&str]) -> Result<Plan, Failure> {
+        let words = std::iter::once("damon-record").chain(line.iter().copied());
+        Cli::try_parse_from(words).unwrap().record.plan()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_help_text() {
+        for arg in Cli::command().get_arguments() {
+            assert!(arg.get_help().is_some(), "{}", arg.get_id());
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_librarys_defaults() {
+        assert_eq!(plan(&["12"]).unwrap(), Plan::new(Subject::Pid(12)));
+    }
+
+    #[test]
+    fn every_option_reaches_the_plan() {
+        let line = "-o x.damon --force -d 2s --backend writes --sample 1ms --aggr 10ms --update 3s \
+                    --min-regions 4 --max-regions 5 --regions 0x1000-0x2000,8192-12288 --children \
+                    --budget 7% -v --seed 9 77";
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let expected = Plan {
+            subject: Subject::Pid(77),
+            output: OutputPlan::File {
+                path: "x.damon".into(),
+                force: true,
+            },
+            duration: Some(Duration::from_secs(2)),
+            backend: Some("writes".into()),
+            sample: Some(Duration::from_millis(1)),
+            aggr: Some(Duration::from_millis(10)),
+            update: Duration::from_secs(3),
+            min_regions: 4,
+            max_regions: 5,
+            ranges: vec![(0x1000, 0x2000), (0x2000, 0x3000)],
+            children: true,
+            budget_percent: 7.0,
+            verbosity: Verbosity::Verbose,
+            seed: Some(9),
+        };
+        assert_eq!(plan(&words).unwrap(), expected);
+    }
+
+    #[test]
+    fn everything_after_the_dashes_is_the_command() {
+        let got = plan(&["-q", "-o", "-", "--", "ls", "--force", "-o", "doctor"]).unwrap();
+        let words = ["ls", "--force", "-o", "doctor"].map(OsString::from);
+        assert_eq!(got.subject, Subject::Command(words.to_vec()));
+        assert_eq!(got.output, OutputPlan::Stdout);
+        assert_eq!(got.verbosity, Verbosity::Quiet);
+    }
+
+    #[test]
+    fn a_subject_is_needed_and_only_one() {
+        assert!(matches!(plan(&[]), Err(Failure::Usage(_))));
+        assert!(matches!(plan(&["3", "--", "ls"]), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn what_this_version_cannot_do_is_refused_by_name() {
+        for (line, text) in [
+            (&["--physical"][..], "--physical"),
+            (&["--rotate-size", "1MiB", "5"], "--rotate-size"),
+            (&["--rotate-time", "1h", "5"], "--rotate-time"),
+            (&["--keep", "3", "5"], "--keep"),
+        ] {
+            let failure = plan(line).unwrap_err();
+            assert!(failure.to_string().contains(text), "{failure}");
+        }
+    }
+
+    #[test]
+    fn doctor_is_a_subcommand_and_takes_no_recording_options() {
+        let doctor = Cli::try_parse_from(["damon-record", "doctor", "--json"]).unwrap();
+        assert!(matches!(doctor.action, Some(Action::Doctor { json: true })));
+        assert!(Cli::try_parse_from(["damon-record", "-q", "doctor"]).is_err());
+        for pid in ["0", "-1", "abc", "4294967296"] {
+            assert!(Cli::try_parse_from(["damon-record", pid]).is_err(), "{pid}");
+        }
+    }
+}

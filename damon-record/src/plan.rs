@@ -1,0 +1,242 @@
+//! What is to be done, resolved and checked: the session knows this and never the command line.
+
+use crate::units::{normalise_ranges, show_duration};
+use damon_format::Attrs;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Lower bound of regions, as in DAMON.
+pub const DEFAULT_MIN_REGIONS: u32 = 10;
+/// Upper bound of regions, as in DAMON.
+pub const DEFAULT_MAX_REGIONS: u32 = 1000;
+/// Interval at which mappings are read again.
+pub const DEFAULT_UPDATE: Duration = Duration::from_secs(1);
+/// Ceiling of the recorder's own CPU use, per cent of one core.
+pub const DEFAULT_BUDGET_PERCENT: f64 = 2.0;
+/// Where a recording goes when nobody says otherwise; its predecessor becomes `recording.damon.old`.
+pub const DEFAULT_OUTPUT: &str = "recording.damon";
+/// The kernel refuses fewer (`damon_set_attrs`): an address space starts as three regions.
+pub const LEAST_MIN_REGIONS: u32 = 3;
+/// More would cost more memory than the recorder allows itself.
+pub const MOST_MAX_REGIONS: u32 = 50_000;
+
+/// Sampling and aggregation interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intervals {
+    /// Between two looks at the same region.
+    pub sample: Duration,
+    /// Over which looks are counted.
+    pub aggr: Duration,
+}
+
+/// Who is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A running process.
+    Pid(u32),
+    /// A command to be started, with its arguments.
+    Command(Vec<OsString>),
+}
+
+/// Where the recording goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputPlan {
+    /// [`DEFAULT_OUTPUT`] in the current directory; an older one is kept as `.old`.
+    Default,
+    /// A file; an existing one is replaced only with `force`.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Replace it.
+        force: bool,
+    },
+    /// Standard output.
+    Stdout,
+}
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Status line, decisions and summary.
+    Normal,
+    /// Also what led to the decisions.
+    Verbose,
+}
+
+/// One recording, fully decided except for what only the target can tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Who.
+    pub subject: Subject,
+    /// Where to.
+    pub output: OutputPlan,
+    /// For how long; until the target ends when absent.
+    pub duration: Option<Duration>,
+    /// Which backend; the best that works when absent.
+    pub backend: Option<String>,
+    /// What the user asked for; the backend's own default otherwise.
+    pub sample: Option<Duration>,
+    /// Likewise.
+    pub aggr: Option<Duration>,
+    /// Interval at which mappings are read again.
+    pub update: Duration,
+    /// Lower bound of regions.
+    pub min_regions: u32,
+    /// Upper bound of regions.
+    pub max_regions: u32,
+    /// Address ranges to monitor instead of everything mapped; aligned, ascending, disjoint.
+    pub ranges: Vec<(u64, u64)>,
+    /// Whether forked processes are recorded too.
+    pub children: bool,
+    /// Ceiling of the recorder's own CPU use, per cent of one core.
+    pub budget_percent: f64,
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// Seed of the sampling; from the clock when absent.
+    pub seed: Option<u64>,
+}
+
+impl Plan {
+    /// A plan with every default for `subject`.
+    pub fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            output: OutputPlan::Default,
+            duration: None,
+            backend: None,
+            sample: None,
+            aggr: None,
+            update: DEFAULT_UPDATE,
+            min_regions: DEFAULT_MIN_REGIONS,
+            max_regions: DEFAULT_MAX_REGIONS,
+            ranges: Vec::new(),
+            children: false,
+            budget_percent: DEFAULT_BUDGET_PERCENT,
+            verbosity: Verbosity::Normal,
+            seed: None,
+        }
+    }
+
+    /// Checks what does not depend on the machine; aligns the ranges.
+    pub fn validated(mut self, page_size: u64) -> Result<Self, String> {
+        if let (Some(sample), Some(aggr)) = (self.sample, self.aggr)
+            && sample > aggr
+        {
+            return Err(format!(
+                "--sample {} is longer than --aggr {}: an aggregation needs at least one sample",
+                show_duration(sample),
+                show_duration(aggr)
+            ));
+        }
+        if self.min_regions < LEAST_MIN_REGIONS {
+            return Err(format!(
+                "--min-regions {} is too few: at least {LEAST_MIN_REGIONS}",
+                self.min_regions
+            ));
+        }
+        if self.max_regions > MOST_MAX_REGIONS {
+            return Err(format!(
+                "--max-regions {} is too many: at most {MOST_MAX_REGIONS}",
+                self.max_regions
+            ));
+        }
+        if self.min_regions > self.max_regions {
+            return Err(format!(
+                "--min-regions {} is more than --max-regions {}",
+                self.min_regions, self.max_regions
+            ));
+        }
+        self.ranges =
+            normalise_ranges(&self.ranges, page_size).map_err(|why| format!("--regions: {why}"))?;
+        Ok(self)
+    }
+
+    /// The intervals for a backend whose own defaults are `default`. When only one of the two is
+    /// given, the other keeps the default's proportion.
+    pub fn intervals(&self, default: Intervals) -> Intervals {
+        let samples = default.aggr.as_nanos() / default.sample.as_nanos().max(1);
+        let samples = u32::try_from(samples).unwrap_or(u32::MAX).max(1);
+        match (self.sample, self.aggr) {
+            (Some(sample), Some(aggr)) => Intervals { sample, aggr },
+            (Some(sample), None) => Intervals {
+                sample,
+                aggr: sample.saturating_mul(samples),
+            },
+            (None, Some(aggr)) => Intervals {
+                sample: (aggr / samples).max(Duration::from_micros(1)),
+                aggr,
+            },
+            (None, None) => default,
+        }
+    }
+
+    /// The attributes as they are recorded.
+    pub fn attrs(&self, intervals: Intervals) -> Attrs {
+        let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        Attrs {
+            sample_us: us(intervals.sample),
+            aggr_us: us(intervals.aggr),
+            update_us: us(self.update),
+            min_nr_regions: self.min_regions,
+            max_nr_regions: self.max_regions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn plan() -> Plan {
+        Plan::new(Subject::Pid(1))
+    }
+
+    #[test]
+    fn one_interval_keeps_the_proportion_of_the_default() {
+        let default = Intervals {
+            sample: 5 * MS,
+            aggr: 100 * MS,
+        };
+        let with = |sample: Option<u32>, aggr: Option<u32>| {
+            let mut plan = plan();
+            plan.sample = sample.map(|n| n * MS);
+            plan.aggr = aggr.map(|n| n * MS);
+            let got = plan.intervals(default);
+            (got.sample.as_micros(), got.aggr.as_micros())
+        };
+        assert_eq!(with(None, None), (5_000, 100_000));
+        assert_eq!(with(Some(10), None), (10_000, 200_000));
+        assert_eq!(with(None, Some(1000)), (50_000, 1_000_000));
+        assert_eq!(with(Some(7), Some(8)), (7_000, 8_000));
+    }
+
+    #[test]
+    fn impossible_plans_name_the_option() {
+        let mut longer = plan();
+        (longer.sample, longer.aggr) = (Some(2 * MS), Some(MS));
+        let mut few = plan();
+        few.min_regions = 2;
+        let mut crossed = plan();
+        (crossed.min_regions, crossed.max_regions) = (20, 10);
+        let mut many = plan();
+        many.max_regions = u32::MAX;
+        let mut overlap = plan();
+        overlap.ranges = vec![(0x1000, 0x3000), (0x2000, 0x4000)];
+        for (plan, option) in [
+            (longer, "--sample 2ms"),
+            (few, "--min-regions 2"),
+            (crossed, "--min-regions 20"),
+            (many, "--max-regions"),
+            (overlap, "--regions"),
+        ] {
+            let text = plan.validated(4096).unwrap_err();
+            assert!(text.contains(option), "{text}");
+        }
+        assert_eq!(plan().validated(4096), Ok(plan()));
+    }
+}

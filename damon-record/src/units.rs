@@ -1,0 +1,244 @@
+//! Durations, shares, addresses and sizes as people type and read them.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+const UNITS: [(&str, u64); 5] = [
+    ("us", 1),
+    ("ms", 1_000),
+    ("s", 1_000_000),
+    ("m", 60_000_000),
+    ("h", 3_600_000_000),
+];
+
+/// Longest interval accepted: a year.
+const MAX_US: u64 = 365 * 24 * 3_600_000_000;
+
+/// `5ms`, `1.5s`, `200us`, `2m`, `1h`; a number without a unit is refused because nobody would agree
+/// which one was meant.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = unit.trim();
+    if unit.is_empty() && !number.is_empty() {
+        return Err(format!("a unit is missing: {number}ms? {number}s?"));
+    }
+    let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        return Err("write a number and one of us, ms, s, m, h, for example 100ms".into());
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let parse = |digits: &str| -> Result<u64, String> {
+        if digits.is_empty() {
+            return Ok(0);
+        }
+        digits
+            .parse()
+            .map_err(|_why: std::num::ParseIntError| format!("{number} is not a number"))
+    };
+    if (whole.is_empty() && fraction.is_empty()) || fraction.len() > 9 {
+        return Err(format!("{number:?} is not a number"));
+    }
+    let below = 10_u64.pow(u32::try_from(fraction.len()).unwrap_or(0));
+    let microseconds = parse(whole)?
+        .checked_mul(*scale)
+        .and_then(|us| us.checked_add(parse(fraction).ok()?.checked_mul(*scale)? / below))
+        .filter(|us| *us <= MAX_US)
+        .ok_or_else(|| "longer than a year".to_owned())?;
+    parse(fraction)?;
+    if microseconds == 0 {
+        return Err("must be at least 1us".into());
+    }
+    Ok(Duration::from_micros(microseconds))
+}
+
+/// The shortest spelling that [`parse_duration`] reads back exactly.
+pub fn show_duration(duration: Duration) -> String {
+    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let (name, scale) = UNITS
+        .iter()
+        .rev()
+        .find(|(_, scale)| us >= *scale && us % scale == 0)
+        .unwrap_or(&("us", 1));
+    format!("{}{name}", us / scale)
+}
+
+/// `1%`, `0.5%`, `2`: per cent of one core.
+pub fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim();
+    match number.parse::<f64>() {
+        Ok(value) if value.is_finite() && (0.01..=10_000.0).contains(&value) => Ok(value),
+        Ok(_) => Err("must be between 0.01% and 10000%".into()),
+        Err(_) => Err("write per cent of one core, for example 2%".into()),
+    }
+}
+
+/// An address in hexadecimal (`0x…`) or decimal.
+fn parse_address(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_why: std::num::ParseIntError| {
+        format!("{text:?} is not an address: write 0x… or decimal digits")
+    })
+}
+
+/// `START-END`, both ends hexadecimal with `0x` or decimal.
+pub fn parse_range(text: &str) -> Result<(u64, u64), String> {
+    let (start, end) = text
+        .split_once('-')
+        .ok_or_else(|| "write START-END, for example 0x7f0000000000-0x7f0040000000".to_owned())?;
+    let (start, end) = (parse_address(start)?, parse_address(end)?);
+    if start >= end {
+        return Err("the end must lie above the start".into());
+    }
+    Ok((start, end))
+}
+
+/// Sorts ranges, aligns them outwards to pages, and refuses overlaps.
+pub fn normalise_ranges(ranges: &[(u64, u64)], page_size: u64) -> Result<Vec<(u64, u64)>, String> {
+    let mask = page_size.max(1) - 1;
+    let mut aligned: Vec<(u64, u64)> = ranges
+        .iter()
+        .map(|(start, end)| (start & !mask, end.saturating_add(mask) & !mask))
+        .collect();
+    aligned.sort_unstable();
+    for pair in aligned.windows(2) {
+        if let [a, b] = pair
+            && a.1 > b.0
+        {
+            return Err(format!(
+                "the ranges {:#x}-{:#x} and {:#x}-{:#x} overlap (ends are rounded to pages)",
+                a.0, a.1, b.0, b.1
+            ));
+        }
+    }
+    Ok(aligned)
+}
+
+/// Bytes with a binary unit and at most four characters of number: `0 B`, `12 KiB`, `1.5 GiB`.
+pub fn show_bytes(bytes: u64) -> String {
+    let mut out = String::new();
+    write_bytes(&mut out, bytes, " ");
+    out
+}
+
+/// [`show_bytes`] appended to `out`, with `space` between number and unit.
+pub fn write_bytes(out: &mut String, bytes: u64, space: &str) {
+    const NAMES: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let index = usize::try_from((63_u32.saturating_sub(bytes.leading_zeros())) / 10).unwrap_or(0);
+    let index = index.min(NAMES.len() - 1);
+    let unit = 1_u64 << (10 * index);
+    let whole = bytes / unit;
+    let tenths = u128::from(bytes % unit) * 10 / u128::from(unit);
+    let name = NAMES.get(index).copied().unwrap_or("B");
+    let _infallible = if index == 0 || whole >= 10 {
+        write!(out, "{whole}{space}{name}")
+    } else {
+        write!(out, "{whole}.{tenths}{space}{name}")
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_with_units() {
+        for (text, us) in [
+            ("5ms", 5_000),
+            ("100us", 100),
+            ("1s", 1_000_000),
+            ("2m", 120_000_000),
+            ("1h", 3_600_000_000),
+            ("1.5s", 1_500_000),
+            (".5ms", 500),
+            (" 7 ms ", 7_000),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_micros(us)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn durations_that_mean_nothing_are_refused() {
+        for text in [
+            "",
+            "5",
+            "ms",
+            "-5ms",
+            "5 parsecs",
+            "0ms",
+            "0.1us",
+            "1e3ms",
+            "..s",
+            "1.2.3s",
+            "9999999h",
+            "99999999999999999999s",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        assert!(parse_duration("5").unwrap_err().contains("unit"));
+    }
+
+    proptest! {
+        #[test]
+        fn shown_durations_read_back(us in 1..MAX_US) {
+            let duration = Duration::from_micros(us);
+            prop_assert_eq!(parse_duration(&show_duration(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn shown_bytes_are_short(bytes: u64) {
+            prop_assert!(show_bytes(bytes).len() <= 8, "{}", show_bytes(bytes));
+        }
+    }
+
+    #[test]
+    fn percent_with_and_without_sign() {
+        assert_eq!(parse_percent("2%"), Ok(2.0));
+        assert_eq!(parse_percent("0.5"), Ok(0.5));
+        for text in ["", "%", "0", "-1%", "nan", "inf%"] {
+            assert!(parse_percent(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_in_both_bases() {
+        assert_eq!(parse_range("0x1000-0x2000"), Ok((0x1000, 0x2000)));
+        assert_eq!(parse_range("4096-0x2000"), Ok((0x1000, 0x2000)));
+        for text in ["", "1", "2-1", "1-1", "x-2", "1-2-3", "0x-0x2"] {
+            assert!(parse_range(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_aligned_sorted_and_disjoint() {
+        let ranges = normalise_ranges(&[(0x5001, 0x6001), (0x1fff, 0x2001)], 0x1000);
+        assert_eq!(ranges, Ok(vec![(0x1000, 0x3000), (0x5000, 0x7000)]));
+        assert!(normalise_ranges(&[(0x1000, 0x1800), (0x1900, 0x2000)], 0x1000).is_err());
+    }
+
+    #[test]
+    fn bytes_read_naturally() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (10 << 20, "10 MiB"),
+            (1023 << 20, "1023 MiB"),
+            (u64::MAX, "15 EiB"),
+        ] {
+            assert_eq!(show_bytes(bytes), text);
+        }
+    }
+}
