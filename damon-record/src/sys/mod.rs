@@ -7,4 +7,6 @@ pub mod pagemap_scan;
 pub mod pidfd;
 #[cfg(target_arch = "x86_64")]
 pub mod ptrace;
+pub mod signals;
+pub mod spawn;
 pub mod userfaultfd;
