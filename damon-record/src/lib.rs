@@ -7,4 +7,5 @@ pub mod monitor;
 pub mod plan;
 pub mod proc;
 pub mod sys;
+pub mod target;
 pub mod units;

@@ -78,6 +78,8 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
 /// What the recorder uses of `/proc/PID/status`; a line that is missing reads as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
+    /// Thread group: the process that a thread id belongs to.
+    pub tgid: u32,
     /// Effective user id.
     pub euid: u32,
     /// Real user id.
@@ -117,6 +119,7 @@ pub fn parse_status(text: &[u8]) -> Status {
         let kib = || value(0).unwrap_or(0).saturating_mul(1024);
         match key {
             b"Uid" => (status.uid, status.euid) = (small(0), small(1)),
+            b"Tgid" => status.tgid = small(0),
             b"TracerPid" => status.tracer_pid = small(0),
             b"Seccomp" => status.seccomp = small(0),
             b"VmSize" => status.virtual_size = kib(),

@@ -1,0 +1,209 @@
+//! From a pid to a process that can be recorded, or one sentence why not.
+
+use crate::proc::{Identity, ProcError, ProcRoot};
+
+/// A process that can be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Which life of the pid.
+    pub identity: Identity,
+    /// Command name.
+    pub comm: String,
+    /// Path of the executable; empty when it cannot be read.
+    pub exe: String,
+}
+
+/// Why a pid cannot be recorded. Each text says what is and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Nothing has this pid.
+    #[error("there is no process {pid}; `ps -e` lists the running ones")]
+    NoSuchProcess {
+        /// The pid given.
+        pid: u32,
+    },
+    /// It names a thread.
+    #[error(
+        "{pid} is a thread of process {process} ({comm}); record the process: damon-record {process}"
+    )]
+    Thread {
+        /// The id given.
+        pid: u32,
+        /// Its process.
+        process: u32,
+        /// Its name.
+        comm: String,
+    },
+    /// It belongs to the kernel.
+    #[error(
+        "process {pid} ({comm}) is a thread of the kernel: it has no memory of its own to record"
+    )]
+    KernelThread {
+        /// The pid given.
+        pid: u32,
+        /// Its name.
+        comm: String,
+    },
+    /// It has exited.
+    #[error(
+        "process {pid} ({comm}) has exited and only waits for its parent {parent} to notice (zombie): there is nothing left to record"
+    )]
+    Zombie {
+        /// The pid given.
+        pid: u32,
+        /// Its name.
+        comm: String,
+        /// Who has not waited for it.
+        parent: u32,
+    },
+    /// It is this very process.
+    #[error("process {pid} is damon-record itself; a recorder cannot observe itself")]
+    Ourselves {
+        /// The pid given.
+        pid: u32,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "process {pid} ({comm}) belongs to user {owner} and you are user {us}: only its owner and root may look at its memory; try: sudo damon-record {pid}"
+    )]
+    NotOurs {
+        /// The pid given.
+        pid: u32,
+        /// Its name.
+        comm: String,
+        /// Its user.
+        owner: u32,
+        /// Our user.
+        us: u32,
+    },
+    /// It is ours and still closed to us.
+    #[error(
+        "process {pid} ({comm}) does not let its own user look at its memory (it is set-user-id, has capabilities, or has made itself undumpable); try: sudo damon-record {pid}"
+    )]
+    Protected {
+        /// The pid given.
+        pid: u32,
+        /// Its name.
+        comm: String,
+    },
+    /// `/proc` failed in another way.
+    #[error("process {pid}: {source}")]
+    Proc {
+        /// The pid given.
+        pid: u32,
+        /// How.
+        source: ProcError,
+    },
+}
+
+/// Checks everything about `pid` that can be seen without touching it.
+pub fn resolve(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
+    if pid == std::process::id() {
+        return Err(TargetError::Ourselves { pid });
+    }
+    let other = |source| match source {
+        ProcError::Gone { .. } => TargetError::NoSuchProcess { pid },
+        source => TargetError::Proc { pid, source },
+    };
+    let stat = proc.stat(pid).map_err(other)?;
+    let status = proc.status(pid).map_err(other)?;
+    let comm = stat.comm.clone();
+    if stat.is_kernel_thread() {
+        return Err(TargetError::KernelThread { pid, comm });
+    }
+    if status.tgid != 0 && status.tgid != pid {
+        return Err(TargetError::Thread {
+            pid,
+            process: status.tgid,
+            comm,
+        });
+    }
+    let memory = proc.memory_dir(pid);
+    if stat.is_dead() && memory.is_empty() {
+        return Err(TargetError::Zombie {
+            pid,
+            comm,
+            parent: stat.ppid,
+        });
+    }
+    let us = nix::unistd::geteuid().as_raw();
+    match proc.read(pid, &format!("{memory}maps")) {
+        Ok(_) => {}
+        Err(ProcError::Denied { .. }) if status.euid == us && status.uid == us => {
+            return Err(TargetError::Protected { pid, comm });
+        }
+        Err(ProcError::Denied { .. }) => {
+            return Err(TargetError::NotOurs {
+                pid,
+                comm,
+                owner: status.uid,
+                us,
+            });
+        }
+        Err(source) => return Err(other(source)),
+    }
+    Ok(Resolved {
+        identity: Identity {
+            pid,
+            start_ticks: stat.start_ticks,
+        },
+        comm,
+        exe: proc.exe(pid),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::fake::{put, root, stat_line};
+
+    fn sentence(pid: u32, setup: impl FnOnce(&std::path::Path)) -> String {
+        let (dir, proc) = root();
+        setup(dir.path());
+        resolve(&proc, pid).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_obstacle_has_its_sentence() {
+        let text = sentence(5, |_| {});
+        assert!(text.contains("no process 5"), "{text}");
+        let text = sentence(2, |dir| {
+            let line = stat_line(2, "kthreadd", 'S', 0, 1).replace("4194304", "2129984");
+            put(dir, "2/stat", &line);
+            put(dir, "2/status", "");
+        });
+        assert!(text.contains("thread of the kernel"), "{text}");
+        let text = sentence(7, |dir| {
+            put(dir, "7/stat", &stat_line(7, "x", 'S', 1, 1));
+            put(dir, "7/status", "Tgid:\t6\n");
+        });
+        assert!(text.contains("damon-record 6"), "{text}");
+        let text = sentence(8, |dir| {
+            put(dir, "8/stat", &stat_line(8, "x", 'Z', 4, 1));
+            put(dir, "8/status", "Tgid:\t8\n");
+        });
+        assert!(
+            text.contains("zombie") && text.contains("parent 4"),
+            "{text}"
+        );
+        let me = std::process::id();
+        assert!(sentence(me, |_| {}).contains("itself"));
+    }
+
+    #[test]
+    fn a_living_process_has_an_identity() {
+        let (dir, proc) = root();
+        put(dir.path(), "8/stat", &stat_line(8, "a b", 'R', 4, 321));
+        put(dir.path(), "8/status", "Tgid:\t8\n");
+        put(dir.path(), "8/maps", "");
+        let found = resolve(&proc, 8).unwrap();
+        assert_eq!(
+            found.identity,
+            Identity {
+                pid: 8,
+                start_ticks: 321
+            }
+        );
+        assert_eq!(found.comm, "a b");
+    }
+}
