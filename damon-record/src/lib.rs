@@ -2,7 +2,9 @@
 
 pub mod backend;
 pub mod cli;
+pub mod doctor;
 pub mod exit;
+pub mod host;
 pub mod monitor;
 pub mod plan;
 pub mod proc;

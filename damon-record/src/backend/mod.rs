@@ -1,6 +1,8 @@
 //! How an access is seen. A backend that is attached to one target is a [`Watch`].
 
+pub mod choose;
 pub mod referenced;
+pub mod survey;
 pub mod writes;
 
 use damon_format::Mapping;

@@ -10,6 +10,7 @@ use damon_format::Mapping;
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Write};
+use std::sync::Mutex;
 
 /// Clears the accessed state of every page (Documentation/filesystems/proc.rst, `clear_refs`).
 const CLEAR_ACCESSED: &[u8] = b"1";
@@ -116,8 +117,12 @@ impl Watch for Referenced {
 /// mapping.
 const BLOCK: usize = 1 << 20;
 
+static SELF_TEST: Mutex<()> = Mutex::new(());
+
 /// Proves on memory of the recorder's own that pages just touched are seen and pages left alone are not.
 pub fn self_test(proc: &ProcRoot) -> Result<(), String> {
+    // Clearing concerns the whole process: two tests at once would see each other.
+    let _alone = SELF_TEST.lock();
     let me = std::process::id();
     let attached = Referenced::attach(proc, me);
     let mut watch = attached.map_err(|error| error.to_string())?;

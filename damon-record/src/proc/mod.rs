@@ -155,6 +155,16 @@ impl ProcRoot {
     }
 }
 
+/// The kernel's page size; 4096 where it cannot be asked.
+pub fn page_size() -> u64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|size| u64::try_from(size).ok())
+        .filter(|size| size.is_power_of_two())
+        .unwrap_or(4096)
+}
+
 fn numeric_entries(directory: &Path) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();

@@ -1,0 +1,274 @@
+//! Which backends are built, in the order in which `auto` tries them, and the choice among them.
+
+use super::{Watch, referenced};
+use crate::plan::Intervals;
+use crate::proc::{ProcError, ProcRoot};
+use damon_format::{AccessKind, Granularity};
+use std::time::Duration;
+
+/// Why a backend cannot be attached to a target.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The target has exited meanwhile.
+    #[error("the target has exited")]
+    Gone,
+    /// Anything else; says what is, what is needed, and what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<ProcError> for AttachError {
+    fn from(error: ProcError) -> Self {
+        match error {
+            ProcError::Gone { .. } => Self::Gone,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// Begins to watch the process with this pid.
+pub type Attach = fn(&ProcRoot, u32) -> Result<Box<dyn Watch>, AttachError>;
+
+/// A backend that this version has.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name on the command line and in recordings.
+    pub name: &'static str,
+    /// Which accesses it sees.
+    pub access: AccessKind,
+    /// What one observation stands for.
+    pub granularity: Granularity,
+    /// Whether it can sample single pages; where not, every look is exact.
+    pub samples_pages: bool,
+    /// Intervals that suit it when the user asks for none.
+    pub intervals: Intervals,
+    /// Proves on the recorder's own memory that it works on this kernel.
+    pub self_test: fn(&ProcRoot) -> Result<(), String>,
+    /// Begins to watch one process.
+    pub attach: Attach,
+}
+
+/// Sampling interval from which on backends that can do both look at every page instead of sampling
+/// one per region: below, write-protecting everything slows writers down too much.
+pub const EXACT_FROM: Duration = Duration::from_secs(1);
+
+const REFERENCED: Kind = Kind {
+    name: "referenced",
+    access: AccessKind::ReadWrite,
+    granularity: Granularity::Mapping,
+    samples_pages: false,
+    // One look reads and clears every page table entry: 10 to 40 ms per GiB.
+    intervals: Intervals {
+        sample: Duration::from_millis(200),
+        aggr: Duration::from_secs(1),
+    },
+    self_test: referenced::self_test,
+    attach: |proc, pid| Ok(Box::new(referenced::Referenced::attach(proc, pid)?)),
+};
+
+/// The backends of this version, best first.
+pub static BUILT: [Kind; 1] = [REFERENCED];
+
+/// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
+/// chosen by itself.
+pub const ALL_NAMES: [&str; 7] = [
+    "damon",
+    "pte",
+    "idle",
+    "writes",
+    "soft-dirty",
+    "referenced",
+    "attach",
+];
+
+/// Looks a built backend up.
+pub fn built(name: &str) -> Option<&'static Kind> {
+    BUILT.iter().find(|kind| kind.name == name)
+}
+
+/// A chosen backend, attached to the first target.
+pub struct Choice {
+    /// Which.
+    pub kind: &'static Kind,
+    /// One sentence: why.
+    pub reason: String,
+    /// The first target's watch.
+    pub watch: Box<dyn Watch>,
+}
+
+impl std::fmt::Debug for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Choice")
+            .field("kind", &self.kind.name)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no backend serves.
+#[derive(Debug, thiserror::Error)]
+pub enum ChooseError {
+    /// The name means nothing.
+    #[error("there is no backend {name}; there are: auto, {}", ALL_NAMES.join(", "))]
+    Unknown {
+        /// As given.
+        name: String,
+    },
+    /// The name is known and not built.
+    #[error(
+        "the backend {name} is not in this version; built are: {}. `damon-record doctor` tells which work here",
+        BUILT.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+    )]
+    NotBuilt {
+        /// As given.
+        name: String,
+    },
+    /// The backend asked for does not serve.
+    #[error("the backend {name} cannot be used: {why}; --backend auto takes the best that can")]
+    Unusable {
+        /// As given.
+        name: String,
+        /// Its own words.
+        why: String,
+    },
+    /// None serves.
+    #[error("no backend can watch this process: {}", why.join("; "))]
+    None {
+        /// Each one's words.
+        why: Vec<String>,
+    },
+    /// The target exited while it was attached to.
+    #[error("process {pid} exited before it could be watched")]
+    Gone {
+        /// Which.
+        pid: u32,
+    },
+}
+
+/// Checks a name given by the user before anything is started.
+pub fn check_name(name: Option<&str>) -> Result<(), ChooseError> {
+    match name {
+        None => Ok(()),
+        Some(name) if built(name).is_some() => Ok(()),
+        Some(name) if ALL_NAMES.contains(&name) => Err(ChooseError::NotBuilt { name: name.into() }),
+        Some(name) => Err(ChooseError::Unknown { name: name.into() }),
+    }
+}
+
+/// Attaches the backend `wanted`, or the best of `kinds` that passes its self-test and can be attached.
+pub fn choose(
+    kinds: &'static [Kind],
+    wanted: Option<&str>,
+    proc: &ProcRoot,
+    pid: u32,
+) -> Result<Choice, ChooseError> {
+    check_name(wanted)?;
+    let mut refused = Vec::new();
+    for kind in kinds {
+        if wanted.is_some_and(|name| name != kind.name) {
+            continue;
+        }
+        let attached = (kind.self_test)(proc)
+            .map_err(AttachError::Refused)
+            .and_then(|()| (kind.attach)(proc, pid));
+        match attached {
+            Ok(watch) => {
+                return Ok(Choice {
+                    kind,
+                    reason: reason(wanted, &refused),
+                    watch,
+                });
+            }
+            Err(AttachError::Gone) => return Err(ChooseError::Gone { pid }),
+            Err(AttachError::Refused(why)) => refused.push((kind.name, why)),
+        }
+    }
+    match (wanted, refused.pop()) {
+        (Some(name), Some((_, why))) => Err(ChooseError::Unusable {
+            name: name.into(),
+            why,
+        }),
+        (_, last) => Err(ChooseError::None {
+            why: refused
+                .into_iter()
+                .chain(last)
+                .map(|(name, why)| format!("{name}: {why}"))
+                .collect(),
+        }),
+    }
+}
+
+fn reason(wanted: Option<&str>, refused: &[(&str, String)]) -> String {
+    if wanted.is_some() {
+        return "asked for".into();
+    }
+    if refused.is_empty() {
+        return "the best of this version; its self-test passed".into();
+    }
+    let others: Vec<String> = refused
+        .iter()
+        .map(|(name, why)| format!("{name} cannot be used: {why}"))
+        .collect();
+    format!("the best that works here; {}", others.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BROKEN: Kind = Kind {
+        name: "writes",
+        self_test: |_| Err("no such ioctl".into()),
+        ..REFERENCED
+    };
+    const CLOSED: Kind = Kind {
+        name: "writes",
+        self_test: |_| Ok(()),
+        attach: |_, _| Err(AttachError::Refused("seccomp forbids it".into())),
+        ..REFERENCED
+    };
+    static BROKEN_FIRST: [Kind; 2] = [BROKEN, REFERENCED];
+    static CLOSED_FIRST: [Kind; 2] = [CLOSED, REFERENCED];
+    static CLOSED_ONLY: [Kind; 1] = [CLOSED];
+
+    #[test]
+    fn names_are_known_in_the_order_of_preference() {
+        let mut order = ALL_NAMES.iter();
+        for kind in &BUILT {
+            assert!(order.any(|name| *name == kind.name), "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn auto_falls_back_and_says_why() {
+        let proc = ProcRoot::default();
+        let me = std::process::id();
+        for (kinds, why) in [
+            (&BROKEN_FIRST, "no such ioctl"),
+            (&CLOSED_FIRST, "seccomp forbids it"),
+        ] {
+            let choice = choose(kinds, None, &proc, me).unwrap();
+            assert_eq!(choice.kind.name, "referenced");
+            assert!(choice.reason.contains(why), "{}", choice.reason);
+        }
+    }
+
+    #[test]
+    fn nothing_works_is_an_error_with_every_reason() {
+        let error = choose(&CLOSED_ONLY, None, &ProcRoot::default(), 1).unwrap_err();
+        assert!(error.to_string().contains("seccomp forbids it"), "{error}");
+    }
+
+    #[test]
+    fn unknown_and_unbuilt_names_are_told_apart() {
+        assert!(matches!(
+            check_name(Some("idle")),
+            Err(ChooseError::NotBuilt { .. })
+        ));
+        assert!(matches!(
+            check_name(Some("magic")),
+            Err(ChooseError::Unknown { .. })
+        ));
+        assert!(check_name(Some("referenced")).is_ok() && check_name(None).is_ok());
+    }
+}
