@@ -158,6 +158,7 @@ impl RecordArgs {
     /// The plan these arguments ask for; nothing of the machine is looked at.
     pub fn plan(self) -> Result<Plan, Failure> {
         self.refuse_later_features()?;
+        let verbosity = self.verbosity();
         let subject = match (self.pid, self.command.is_empty()) {
             (Some(pid), true) => Subject::Pid(pid),
             (None, false) => Subject::Command(self.command),
@@ -193,13 +194,18 @@ impl RecordArgs {
             ranges: self.regions,
             children: self.children,
             budget_percent: self.budget,
-            verbosity: match (self.quiet, self.verbose) {
-                (true, _) => Verbosity::Quiet,
-                (false, true) => Verbosity::Verbose,
-                (false, false) => Verbosity::Normal,
-            },
+            verbosity,
             seed: self.seed,
         })
+    }
+
+    /// How much is to be said.
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        }
     }
 
     fn refuse_later_features(&self) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! The recorder: targets, backends, the monitor engine, sessions.
 
+pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod doctor;
@@ -8,6 +9,7 @@ pub mod host;
 pub mod monitor;
 pub mod plan;
 pub mod proc;
+pub mod session;
 pub mod sys;
 pub mod target;
 pub mod units;

@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if let Some(code) = damon_record::backend::writes::serve_if_asked(std::env::args_os()) {
         return code;
     }
-    ExitCode::SUCCESS
+    damon_record::app::run(std::env::args_os()).into()
 }

@@ -1,6 +1,6 @@
 //! Which backends are built, in the order in which `auto` tries them, and the choice among them.
 
-use super::{Watch, referenced};
+use super::{Watch, referenced, writes};
 use crate::plan::Intervals;
 use crate::proc::{ProcError, ProcRoot};
 use damon_format::{AccessKind, Granularity};
@@ -48,6 +48,13 @@ pub struct Kind {
     pub attach: Attach,
 }
 
+impl Kind {
+    /// Whether it looks at everything when it looks every `sample`.
+    pub fn is_exact_at(&self, sample: Duration) -> bool {
+        !self.samples_pages || sample >= EXACT_FROM
+    }
+}
+
 /// Sampling interval from which on backends that can do both look at every page instead of sampling
 /// one per region: below, write-protecting everything slows writers down too much.
 pub const EXACT_FROM: Duration = Duration::from_secs(1);
@@ -66,8 +73,30 @@ const REFERENCED: Kind = Kind {
     attach: |proc, pid| Ok(Box::new(referenced::Referenced::attach(proc, pid)?)),
 };
 
+const WRITES: Kind = Kind {
+    name: "writes",
+    access: AccessKind::Write,
+    granularity: Granularity::Page,
+    samples_pages: true,
+    intervals: Intervals {
+        sample: Duration::from_millis(5),
+        aggr: Duration::from_millis(100),
+    },
+    self_test: |_| writes::self_test(),
+    attach: attach_writes,
+};
+
+fn attach_writes(_proc: &ProcRoot, pid: u32) -> Result<Box<dyn Watch>, AttachError> {
+    let pid = i32::try_from(pid).map_err(|_too_large| AttachError::Gone)?;
+    match writes::WritesWatch::attach(pid, &writes::Helper::this_program()) {
+        Ok(watch) => Ok(Box::new(watch)),
+        Err(writes::AttachError::Gone { .. }) => Err(AttachError::Gone),
+        Err(error) => Err(AttachError::Refused(error.to_string())),
+    }
+}
+
 /// The backends of this version, best first.
-pub static BUILT: [Kind; 1] = [REFERENCED];
+pub static BUILT: [Kind; 2] = [WRITES, REFERENCED];
 
 /// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
 /// chosen by itself.

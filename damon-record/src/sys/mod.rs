@@ -9,4 +9,5 @@ pub mod pidfd;
 pub mod ptrace;
 pub mod signals;
 pub mod spawn;
+pub mod tty;
 pub mod userfaultfd;

@@ -87,6 +87,11 @@ impl Command {
         &self.name
     }
 
+    /// Whether its program may have executed an instruction.
+    pub fn has_begun(&self) -> bool {
+        self.state != State::Stopped
+    }
+
     /// Lets it run.
     pub fn resume(&mut self) {
         if self.state == State::Stopped {

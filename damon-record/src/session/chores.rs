@@ -1,0 +1,201 @@
+//! What a session does besides sampling: status line, memory series, budget, mappings, children.
+
+use super::budget::{Change, cpu_used};
+use super::console::Console;
+use super::events::Events;
+use super::mode::Mode;
+use super::run::Session;
+use super::series;
+use super::status::{Figures, render};
+use super::tracked::Refresh;
+use crate::backend::WatchError;
+use crate::exit::Failure;
+use crate::host::monotonic_ns;
+use crate::plan::Intervals;
+use crate::proc::ProcError;
+use crate::sys::tty::stderr_columns;
+use crate::target::Command;
+use crate::units::show_duration;
+use damon_format::Record;
+use std::time::Duration;
+
+/// Between two redraws of the status line.
+const STATUS_NS: u64 = 250_000_000;
+/// Between two judgements of the budget.
+const BUDGET_NS: u64 = 1_000_000_000;
+/// Between two searches for forked processes …
+const CHILDREN_NS: u64 = 50_000_000;
+/// … but at least this many times as long as a search takes.
+const CHILDREN_COST: u64 = 200;
+
+/// Moments at which something is due, nanoseconds of the monotonic clock.
+#[derive(Debug)]
+pub(super) struct Due {
+    status: u64,
+    memory: u64,
+    budget: u64,
+    children: u64,
+    end: Option<u64>,
+}
+
+fn is_due(moment: &mut u64, now: u64, period: u64) -> bool {
+    let due = now >= *moment;
+    if due {
+        *moment = now.saturating_add(period);
+    }
+    due
+}
+
+impl Due {
+    pub(super) fn new(now: u64, duration: Option<Duration>) -> Self {
+        let after =
+            |d: Duration| now.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        Self {
+            status: now,
+            memory: now,
+            budget: now,
+            children: now,
+            end: duration.map(after),
+        }
+    }
+
+    /// When the recording is to end; far away when it is not.
+    pub(super) fn end_ns(&self) -> u64 {
+        self.end.unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.end.is_some_and(|end| now >= end)
+    }
+}
+
+impl Session<'_> {
+    /// Does what is due. Changing what is monitored would spoil a sampled round, so that waits for the
+    /// `boundary` between two; exact looks do not mind.
+    pub(super) fn chores(
+        &mut self,
+        boundary: bool,
+        events: &mut Events,
+        mut command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let now = monotonic_ns();
+        if is_due(&mut self.due.memory, now, series::PERIOD_NS) {
+            self.sample_memory()?;
+        }
+        if is_due(&mut self.due.budget, now, BUDGET_NS) {
+            self.judge_budget(now);
+        }
+        if boundary || matches!(self.mode, Mode::Exact(_)) {
+            self.settle_troubles(events, command.as_deref_mut(), console)?;
+            self.refresh_mappings(now)?;
+            self.settle_troubles(events, command, console)?;
+            if self.plan.children && now >= self.due.children {
+                self.find_children(events, console)?;
+                let done = monotonic_ns();
+                let cost = done.saturating_sub(now);
+                let pause = CHILDREN_NS.max(cost.saturating_mul(CHILDREN_COST));
+                self.due.children = done.saturating_add(pause);
+            }
+        }
+        if console.is_live() && is_due(&mut self.due.status, now, STATUS_NS) {
+            self.draw_status(now, console);
+        }
+        Ok(())
+    }
+
+    fn sample_memory(&mut self) -> Result<(), Failure> {
+        for target in &self.targets {
+            if let Some(sample) = series::memory(self.proc, target.id, target.identity.pid) {
+                self.trace.record(&Record::Memory(sample))?;
+            }
+        }
+        match series::pressure(self.proc) {
+            Some(sample) => self.trace.record(&Record::Pressure(sample)),
+            None => Ok(()),
+        }
+    }
+
+    fn judge_budget(&mut self, now: u64) {
+        self.budget
+            .observe(Duration::from_nanos(now), cpu_used(true));
+        let current = Intervals {
+            sample: Duration::from_micros(self.attrs.sample_us),
+            aggr: Duration::from_micros(self.attrs.aggr_us),
+        };
+        if self.pending.is_some() {
+            return;
+        }
+        if let Some(Change { intervals, percent }) = self.budget.judge(current) {
+            let mut attrs = self.attrs;
+            let new = self.plan.attrs(intervals);
+            (attrs.sample_us, attrs.aggr_us) = (new.sample_us, new.aggr_us);
+            let why = if intervals.sample > current.sample {
+                format!("above the budget of {}%", self.plan.budget_percent)
+            } else {
+                format!("well below the budget of {}%", self.plan.budget_percent)
+            };
+            let reason = format!(
+                "recording takes {percent:.1}% of a core, {why}: from here on sampling every {}, \
+                 aggregating over {}",
+                show_duration(intervals.sample),
+                show_duration(intervals.aggr)
+            );
+            self.pending = Some((attrs, reason));
+        }
+    }
+
+    fn refresh_mappings(&mut self, now: u64) -> Result<(), Failure> {
+        let update_ns = self.attrs.update_us.saturating_mul(1000);
+        for index in 0..self.targets.len() {
+            let Some(target) = self.targets.get_mut(index) else {
+                break;
+            };
+            if now < target.refresh_at_ns {
+                continue;
+            }
+            let changes = match target.refresh(update_ns) {
+                Ok(Refresh::Same) => continue,
+                Ok(Refresh::Changed(changes)) => changes,
+                Ok(Refresh::Ended) => {
+                    self.troubles.push((target.id, WatchError::Replaced));
+                    continue;
+                }
+                Err(ProcError::Gone { .. }) => {
+                    self.troubles.push((target.id, WatchError::Gone));
+                    continue;
+                }
+                Err(error) => {
+                    let failed = WatchError::Failed(error.to_string());
+                    self.troubles.push((target.id, failed));
+                    continue;
+                }
+            };
+            if let Err(error) = target.watch.mappings_changed(&target.mappings) {
+                self.troubles.push((target.id, error));
+            }
+            if self.plan.ranges.is_empty() {
+                let (id, ranges) = (target.id, target.ranges());
+                let _keeps_the_old_ones = self.mode.set_ranges(id, &ranges, false);
+            }
+            self.trace.record(&Record::MappingsChanged(changes))?;
+        }
+        Ok(())
+    }
+
+    fn draw_status(&mut self, now: u64, console: &mut Console) {
+        let figures = Figures {
+            elapsed: Duration::from_nanos(now.saturating_sub(self.started_ns)),
+            snapshots: self.trace.snapshots(),
+            regions: self.mode.nr_regions(),
+            working_set: self.working_set,
+            written: self.trace.bytes(),
+            cpu_percent: self.budget.percent(),
+            lost: self.trace.lost(),
+        };
+        // The last column stays empty: some terminals wrap when it is filled.
+        let width = stderr_columns().saturating_sub(1);
+        render(&figures, width, &mut self.line);
+        console.status(&self.line);
+    }
+}

@@ -1,0 +1,309 @@
+//! Targets come, execute other programs, fail, and go.
+
+use super::console::Console;
+use super::events::Events;
+use super::mode::Mode;
+use super::run::Session;
+use super::tracked::Tracked;
+use crate::backend::choose::AttachError;
+use crate::backend::{Watch, WatchError};
+use crate::exit::Failure;
+use crate::host::monotonic_ns;
+use crate::monitor::AddressRange;
+use crate::proc::descendants_of;
+use crate::sys::pidfd;
+use crate::target::{Command, Resolved};
+use crate::units::show_duration;
+use damon_format::{Lost, MappingsChanged, Note, Record, TargetExecuted, TargetExited, TargetId};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+/// After this many failures of its watch a target is given up.
+const FAILURES: u32 = 5;
+
+impl Session<'_> {
+    /// Says how the recording is done.
+    pub(super) fn begin(&mut self, reason: &str, console: &mut Console) {
+        let kind = self.kind;
+        let exact = if matches!(self.mode, Mode::Exact(_)) {
+            "everything"
+        } else {
+            "one page per region"
+        };
+        console.say(&format!(
+            "recording to {}: backend {} ({reason}); sees {} by {}; looks at {exact} every {}, aggregates over {}",
+            self.trace.name(),
+            kind.name,
+            kind.access.as_str(),
+            kind.granularity.as_str(),
+            show_duration(Duration::from_micros(self.attrs.sample_us)),
+            show_duration(Duration::from_micros(self.attrs.aggr_us)),
+        ));
+    }
+
+    /// Takes up the target that `watch` is attached to.
+    pub(super) fn first_target(
+        &mut self,
+        events: &Events,
+        found: &Resolved,
+        watch: Box<dyn Watch>,
+    ) -> Result<(), Failure> {
+        let pid = found.identity.pid;
+        let gone = || {
+            Failure::CannotObserve(format!(
+                "process {pid} ({}) exited before it could be watched",
+                found.comm
+            ))
+        };
+        let tracked = Tracked::attach(self.proc, self.kind, pid, TargetId(0), Some(watch))
+            .map_err(|error| match error {
+                AttachError::Gone => gone(),
+                AttachError::Refused(why) => Failure::CannotObserve(why),
+            })?;
+        if tracked.identity != found.identity {
+            return Err(gone());
+        }
+        match self.take_up(events, tracked, None)? {
+            Ok(()) => Ok(()),
+            Err(WatchError::Gone) => Err(gone()),
+            Err(error) => Err(Failure::CannotObserve(format!("process {pid}: {error}"))),
+        }
+    }
+
+    /// Begins to monitor `target`; the inner result tells whether its watch agreed.
+    fn take_up(
+        &mut self,
+        events: &Events,
+        mut target: Tracked,
+        parent: Option<TargetId>,
+    ) -> Result<Result<(), WatchError>, Failure> {
+        if let Err(error) = self.arm_target(&mut target) {
+            return Ok(Err(error));
+        }
+        if let Err(errno) = events.watch(target.id, target.pidfd.as_fd()) {
+            let why = format!("cannot wait for its end: {errno}");
+            return Ok(Err(WatchError::Failed(why)));
+        }
+        self.trace
+            .record(&Record::TargetStarted(target.started(parent)))?;
+        self.record_all_mappings(&target, Vec::new())?;
+        self.next_id = self.next_id.max(target.id.0 + 1);
+        self.targets.push(target);
+        Ok(Ok(()))
+    }
+
+    /// Tells watch and monitor what there is, and takes the first look of an exact session.
+    fn arm_target(&mut self, target: &mut Tracked) -> Result<(), WatchError> {
+        target.watch.mappings_changed(&target.mappings)?;
+        if matches!(self.mode, Mode::Exact(_)) {
+            target.watch.look(&mut Vec::new())?;
+        }
+        let fixed = !self.plan.ranges.is_empty();
+        let ranges = if fixed {
+            let range = |&(start, end): &(u64, u64)| AddressRange { start, end };
+            self.plan.ranges.iter().map(range).collect()
+        } else {
+            target.ranges()
+        };
+        self.mode.remove(target.id);
+        self.mode
+            .add(target.id)
+            .and_then(|()| self.mode.set_ranges(target.id, &ranges, fixed))
+            .map_err(|error| WatchError::Failed(error.to_string()))
+    }
+
+    fn record_all_mappings(&mut self, target: &Tracked, removed: Vec<u64>) -> Result<(), Failure> {
+        self.trace.record(&Record::MappingsChanged(MappingsChanged {
+            target: target.id,
+            time_ns: monotonic_ns(),
+            removed,
+            added: target.mappings.clone(),
+        }))
+    }
+
+    /// A target's pidfd says that it is gone.
+    pub(super) fn exited(
+        &mut self,
+        id: TargetId,
+        events: &Events,
+        command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let Ok(index) = self.targets.binary_search_by_key(&id, |t| t.id) else {
+            return Ok(());
+        };
+        if self.targets.len() == 1 {
+            self.aggregate(console)?;
+        }
+        let target = self.targets.remove(index);
+        events.forget(target.pidfd.as_fd());
+        self.mode.remove(id);
+        let wait_status = command
+            .filter(|command| command.pid() == target.identity.pid)
+            .and_then(Command::try_wait)
+            .map(|ended| ended.0);
+        self.trace.record(&Record::TargetExited(TargetExited {
+            target: id,
+            time_ns: monotonic_ns(),
+            wait_status,
+        }))
+    }
+
+    /// Deals with the failures of the last round.
+    pub(super) fn settle_troubles(
+        &mut self,
+        events: &Events,
+        mut command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        while let Some((id, error)) = self.troubles.pop() {
+            let Ok(index) = self.targets.binary_search_by_key(&id, |t| t.id) else {
+                continue;
+            };
+            let Some(target) = self.targets.get_mut(index) else {
+                continue;
+            };
+            if pidfd::has_exited(target.pidfd.as_fd()) {
+                self.exited(id, events, command.as_deref_mut(), console)?;
+                continue;
+            }
+            target.failures += 1;
+            if target.failures > FAILURES {
+                self.give_up(index, &error.to_string(), events, console)?;
+                continue;
+            }
+            if let WatchError::Failed(what) = &error {
+                let what = format!("looking at process {} failed: {what}", target.identity.pid);
+                console.say(&what);
+                self.trace.record(&Record::Lost(Lost {
+                    target: Some(id),
+                    time_ns: monotonic_ns(),
+                    count: 1,
+                    what,
+                }))?;
+            }
+            self.attach_again(index, events, console)?;
+        }
+        Ok(())
+    }
+
+    /// Attaches anew to a target that has another program, or whose watch has failed.
+    fn attach_again(
+        &mut self,
+        index: usize,
+        events: &Events,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let Some(old) = self.targets.get(index) else {
+            return Ok(());
+        };
+        let (id, pid, identity, failures) = (old.id, old.identity.pid, old.identity, old.failures);
+        let removed: Vec<u64> = old.mappings.iter().map(|m| m.start).collect();
+        let mut new = match Tracked::attach(self.proc, self.kind, pid, id, None) {
+            Ok(new) if new.identity == identity => new,
+            // The pidfd reports the exit, if it is one.
+            Ok(_) | Err(AttachError::Gone) => return Ok(()),
+            Err(AttachError::Refused(why)) => return self.give_up(index, &why, events, console),
+        };
+        new.failures = failures;
+        if let Err(error) = self.arm_target(&mut new) {
+            self.troubles.push((id, error));
+            return Ok(());
+        }
+        let executed = TargetExecuted {
+            target: id,
+            time_ns: monotonic_ns(),
+            comm: new.comm.clone(),
+            exe: self.proc.exe(pid),
+        };
+        if let Some(slot) = self.targets.get_mut(index) {
+            let changed = slot.exe != new.exe || slot.mappings != new.mappings;
+            events.forget(slot.pidfd.as_fd());
+            if events.watch(id, new.pidfd.as_fd()).is_err() {
+                return self.give_up(index, "cannot wait for its end", events, console);
+            }
+            std::mem::swap(slot, &mut new);
+            let old = new;
+            if changed {
+                console.detail(&format!("process {pid} executes {}", executed.exe));
+                self.trace.record(&Record::TargetExecuted(executed))?;
+                let added = self
+                    .targets
+                    .get(index)
+                    .map(|t| t.mappings.clone())
+                    .unwrap_or_default();
+                self.trace
+                    .record(&Record::MappingsChanged(MappingsChanged {
+                        target: id,
+                        time_ns: monotonic_ns(),
+                        removed,
+                        added,
+                    }))?;
+            }
+            drop(old);
+        }
+        Ok(())
+    }
+
+    /// Goes on without a target that lives and cannot be watched.
+    fn give_up(
+        &mut self,
+        index: usize,
+        why: &str,
+        events: &Events,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        if self.targets.len() == 1 {
+            self.aggregate(console)?;
+        }
+        let target = self.targets.remove(index);
+        events.forget(target.pidfd.as_fd());
+        self.mode.remove(target.id);
+        let what = format!(
+            "process {} ({}) cannot be watched any longer: {why}",
+            target.identity.pid, target.comm
+        );
+        console.error(&what);
+        self.trace.record(&Record::Lost(Lost {
+            target: Some(target.id),
+            time_ns: monotonic_ns(),
+            count: 1,
+            what,
+        }))
+    }
+
+    /// Takes up processes that targets have forked.
+    pub(super) fn find_children(
+        &mut self,
+        events: &Events,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let roots: Vec<u32> = self.targets.iter().map(|t| t.identity.pid).collect();
+        for root in roots {
+            for (pid, parent) in descendants_of(self.proc, root) {
+                let known = |wanted: u32| self.targets.iter().find(|t| t.identity.pid == wanted);
+                if known(pid).is_some() || self.refused.contains(&pid) {
+                    continue;
+                }
+                let parent = known(parent).map(|t| t.id);
+                let id = TargetId(self.next_id);
+                let attached = Tracked::attach(self.proc, self.kind, pid, id, None);
+                let why = match attached {
+                    Ok(target) => match self.take_up(events, target, parent)? {
+                        // Replaced: in the middle of an exec, found again at the next search.
+                        Ok(()) | Err(WatchError::Gone | WatchError::Replaced) => continue,
+                        Err(WatchError::Failed(why)) => why,
+                    },
+                    Err(AttachError::Gone) => continue,
+                    Err(AttachError::Refused(why)) => why,
+                };
+                self.refused.push(pid);
+                let text = format!("process {pid}, forked by a target, is not recorded: {why}");
+                console.say(&text);
+                let time_ns = monotonic_ns();
+                self.trace.record(&Record::Note(Note { time_ns, text }))?;
+            }
+        }
+        Ok(())
+    }
+}

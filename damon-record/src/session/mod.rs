@@ -1,0 +1,197 @@
+//! A recording from beginning to end: arm, run, drain, finish.
+
+mod budget;
+mod chores;
+mod console;
+mod events;
+mod exact;
+mod lifecycle;
+mod mode;
+mod output;
+mod run;
+mod series;
+mod status;
+mod summary;
+mod trace;
+mod tracked;
+
+pub use budget::cpu_used;
+pub use console::Console;
+pub use output::{Output, Place};
+pub use status::{Figures, render as render_status};
+
+use crate::backend::choose::{BUILT, Choice, ChooseError, check_name, choose};
+use crate::exit::{ExitCode, Failure};
+use crate::host::{Host, clock_anchor};
+use crate::plan::{Intervals, Plan, Subject};
+use crate::proc::{ProcRoot, page_size};
+use crate::sys::signals::ignore_file_size_signal;
+use crate::sys::spawn::Inherited;
+use crate::target::{Command, resolve};
+use damon_format::{Backend, RecordingInfo};
+use events::Events;
+use mode::Mode;
+use nix::sys::signal::Signal;
+use run::{End, Session};
+use trace::Trace;
+
+impl From<ChooseError> for Failure {
+    fn from(error: ChooseError) -> Self {
+        match error {
+            ChooseError::Unknown { .. } => Self::Usage(error.to_string()),
+            _ => Self::CannotObserve(error.to_string()),
+        }
+    }
+}
+
+/// Carries out `plan`; what there is to say goes to `console`. `command_line` is recorded.
+pub fn record(
+    plan: Plan,
+    command_line: Vec<String>,
+    console: &mut Console,
+) -> Result<ExitCode, Failure> {
+    let mut plan = plan.validated(page_size()).map_err(Failure::Usage)?;
+    check_name(plan.backend.as_deref())?;
+    let place = Place::check(&plan.output)?;
+    let file_size = ignore_file_size_signal()
+        .map_err(|errno| Failure::Output(format!("cannot set a signal: {errno}")))?;
+    let mut events = Events::new()?;
+    let proc = ProcRoot::default();
+    let mut command = match &mut plan.subject {
+        Subject::Pid(_) => None,
+        Subject::Command(words) => {
+            let inherited = Inherited {
+                mask: events.inherited_mask(),
+                file_size,
+            };
+            Some(Command::start(std::mem::take(words), &inherited)?)
+        }
+    };
+    if let Some(end) = command.as_mut().and_then(Command::try_wait) {
+        console.error("the command ended before it executed its program: nothing was recorded");
+        return Ok(end.exit_code());
+    }
+    let pid = match (&plan.subject, &command) {
+        (Subject::Pid(pid), _) => *pid,
+        (_, Some(command)) => command.pid(),
+        (_, None) => return Err(Failure::Usage("nothing to record".into())),
+    };
+    let stage = Stage {
+        plan: &plan,
+        command_line,
+        proc: &proc,
+        place,
+        pid,
+    };
+    let ended = stage.run(&mut events, command.as_mut(), console);
+    Events::let_signals_kill();
+    conclude(ended, command, console)
+}
+
+/// What is known when the target exists.
+struct Stage<'a> {
+    plan: &'a Plan,
+    command_line: Vec<String>,
+    proc: &'a ProcRoot,
+    place: Place,
+    pid: u32,
+}
+
+impl Stage<'_> {
+    fn run(
+        self,
+        events: &mut Events,
+        mut command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<End, Failure> {
+        let found = resolve(self.proc, self.pid)
+            .map_err(|error| Failure::CannotObserve(error.to_string()))?;
+        let choice = choose(&BUILT, self.plan.backend.as_deref(), self.proc, self.pid)?;
+        let kind = choice.kind;
+        let intervals = self.plan.intervals(kind.intervals);
+        let info = self.info(&choice, intervals);
+        let trace = Trace::create(self.place.open()?, &info)?;
+        console.detail(&format!("backend {}: {}", kind.name, choice.reason));
+        let seed = self.plan.seed.unwrap_or(info.clock.realtime_ns);
+        let mode = Mode::new(info.attrs, info.backend.exact, page_size(), seed)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace);
+        session.begin(&choice.reason, console);
+        session.first_target(events, &found, choice.watch)?;
+        if let Some(command) = command.as_mut() {
+            command.resume();
+        }
+        session.run(events, command, console)
+    }
+
+    fn info(&self, choice: &Choice, intervals: Intervals) -> RecordingInfo {
+        let host = Host::read();
+        let kind = choice.kind;
+        RecordingInfo {
+            tool: "damon-record".into(),
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            host: host.name,
+            kernel: host.kernel,
+            arch: host.arch,
+            page_size: u32::try_from(page_size()).unwrap_or(4096),
+            clock: clock_anchor(),
+            command_line: self.command_line.clone(),
+            backend: Backend {
+                name: kind.name.into(),
+                access: kind.access,
+                granularity: kind.granularity,
+                exact: kind.is_exact_at(intervals.sample),
+                reason: choice.reason.clone(),
+            },
+            attrs: self.plan.attrs(intervals),
+        }
+    }
+}
+
+/// The recording is over; what of the command?
+fn conclude(
+    ended: Result<End, Failure>,
+    command: Option<Command>,
+    console: &mut Console,
+) -> Result<ExitCode, Failure> {
+    console.clear();
+    let Some(mut command) = command else {
+        return ended.map(|_| ExitCode::Ok);
+    };
+    match ended {
+        Err(failure) if command.has_begun() => {
+            if command.try_wait().is_none() {
+                console.error(&failure.to_string());
+                console.say(&format!(
+                    "{} goes on without being recorded; Ctrl-C or a signal ends the waiting for it",
+                    command.name()
+                ));
+                let _its_status_does_not_count = command.wait();
+                return Ok((&failure).into());
+            }
+            Err(failure)
+        }
+        Err(failure) => {
+            command.abandon();
+            Err(failure)
+        }
+        Ok(End::Signal(signal)) if signal != Signal::SIGINT && command.try_wait().is_none() => {
+            console.say(&format!(
+                "{} (pid {}) goes on without being recorded",
+                command.name(),
+                command.pid()
+            ));
+            Ok(ExitCode::Command(
+                u8::try_from(128 + signal as i32).unwrap_or(u8::MAX),
+            ))
+        }
+        Ok(_) => {
+            if command.try_wait().is_none() {
+                console.say(&format!("waiting for {} to end", command.name()));
+            }
+            Ok(command
+                .wait()
+                .map_or(ExitCode::Ok, crate::target::Ended::exit_code))
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The loop: prepare, sleep, check, aggregate.
+
+use super::budget::{Budget, cpu_used};
+use super::chores::Due;
+use super::console::Console;
+use super::events::{Events, Wake};
+use super::mode::Mode;
+use super::trace::Trace;
+use super::tracked::Tracked;
+use crate::backend::choose::Kind;
+use crate::backend::{Touched, WatchError};
+use crate::exit::Failure;
+use crate::host::monotonic_ns;
+use crate::plan::{Intervals, Plan};
+use crate::proc::ProcRoot;
+use crate::target::Command;
+use crate::units::show_duration;
+use damon_format::{Attrs, Finished, IntervalsChanged, Note, Record, TargetId};
+use nix::sys::signal::Signal;
+use std::time::Duration;
+
+/// The longest sleep without a look at anything else.
+const TICK_NS: u64 = 100_000_000;
+/// A look that takes more of the sampling interval than one part in this many is worth a note.
+const STRETCH_PARTS: u64 = 20;
+
+/// Why a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All targets have exited.
+    TargetsGone,
+    /// The time is up.
+    Duration,
+    /// A signal asked to.
+    Signal(Signal),
+}
+
+/// A running recording.
+pub(super) struct Session<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) proc: &'a ProcRoot,
+    pub(super) kind: &'static Kind,
+    pub(super) attrs: Attrs,
+    pub(super) mode: Mode,
+    pub(super) trace: Trace,
+    /// Ascending by id.
+    pub(super) targets: Vec<Tracked>,
+    pub(super) next_id: u32,
+    pub(super) budget: Budget,
+    /// Attributes that come into force at the end of the running aggregation, and why.
+    pub(super) pending: Option<(Attrs, String)>,
+    pub(super) due: Due,
+    pub(super) started_ns: u64,
+    pub(super) working_set: u64,
+    /// Failures of watches, to be dealt with between rounds.
+    pub(super) troubles: Vec<(TargetId, WatchError)>,
+    /// Pids that could not be attached to, so that it is said once.
+    pub(super) refused: Vec<u32>,
+    pub(super) line: String,
+    aggregation_start_ns: u64,
+    next_look_ns: u64,
+    cpu_at_start: Duration,
+    stretch_noted: bool,
+    touched: Vec<Touched>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        proc: &'a ProcRoot,
+        kind: &'static Kind,
+        attrs: Attrs,
+        mode: Mode,
+        trace: Trace,
+    ) -> Self {
+        let now = monotonic_ns();
+        let asked = Intervals {
+            sample: Duration::from_micros(attrs.sample_us),
+            aggr: Duration::from_micros(attrs.aggr_us),
+        };
+        Self {
+            plan,
+            proc,
+            kind,
+            attrs,
+            mode,
+            trace,
+            targets: Vec::new(),
+            next_id: 0,
+            budget: Budget::new(plan.budget_percent, asked),
+            pending: None,
+            due: Due::new(now, plan.duration),
+            started_ns: now,
+            working_set: 0,
+            troubles: Vec::new(),
+            refused: Vec::new(),
+            line: String::new(),
+            aggregation_start_ns: now,
+            next_look_ns: now,
+            cpu_at_start: cpu_used(true),
+            stretch_noted: false,
+            touched: Vec::new(),
+        }
+    }
+
+    pub(super) fn sample_ns(&self) -> u64 {
+        self.attrs.sample_us.saturating_mul(1000)
+    }
+
+    /// Records until the end, and finishes the trace.
+    pub(super) fn run(
+        mut self,
+        events: &mut Events,
+        mut command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<End, Failure> {
+        let now = monotonic_ns();
+        self.aggregation_start_ns = now;
+        self.next_look_ns = now.saturating_add(self.sample_ns());
+        let end = loop {
+            if self.targets.is_empty() {
+                break End::TargetsGone;
+            }
+            let deadline = self.arm();
+            if let Some(end) = self.sleep(deadline, events, command.as_deref_mut(), console)? {
+                break end;
+            }
+            self.check(console)?;
+            self.chores(true, events, command.as_deref_mut(), console)?;
+        };
+        self.aggregate(console)?;
+        self.finish(end, console)
+    }
+
+    /// Begins a round; returns when it is over. The sampling interval begins when everything is armed,
+    /// so that each page is under observation for a whole one.
+    fn arm(&mut self) -> u64 {
+        match &mut self.mode {
+            Mode::Sampled(engine) => {
+                engine.begin_round();
+                for (id, points) in engine.points() {
+                    let found = self.targets.binary_search_by_key(&id, |t| t.id);
+                    if let Some(target) = found.ok().and_then(|i| self.targets.get_mut(i))
+                        && let Err(error) = target.watch.prepare(points)
+                    {
+                        self.troubles.push((id, error));
+                    }
+                }
+                monotonic_ns().saturating_add(self.sample_ns())
+            }
+            Mode::Exact(_) => self.next_look_ns,
+        }
+    }
+
+    /// Sleeps until `deadline`, and does meanwhile what is due.
+    fn sleep(
+        &mut self,
+        deadline: u64,
+        events: &mut Events,
+        mut command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<Option<End>, Failure> {
+        loop {
+            let now = monotonic_ns();
+            if self.due.is_over(now) {
+                return Ok(Some(End::Duration));
+            }
+            if now >= deadline {
+                return Ok(None);
+            }
+            let tick = now.saturating_add(TICK_NS);
+            match events.wait_until(deadline.min(tick).min(self.due.end_ns())) {
+                Wake::Deadline => self.chores(false, events, command.as_deref_mut(), console)?,
+                Wake::Signal(signal) => return Ok(Some(End::Signal(signal))),
+                Wake::Exited(id) => {
+                    self.exited(id, events, command.as_deref_mut(), console)?;
+                    if self.targets.is_empty() {
+                        return Ok(Some(End::TargetsGone));
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, console: &mut Console) -> Result<(), Failure> {
+        let due = match &mut self.mode {
+            Mode::Sampled(engine) => {
+                for target in &mut self.targets {
+                    let watch = &mut target.watch;
+                    if let Err(error) =
+                        engine.record(target.id, |points, accessed| watch.check(points, accessed))
+                    {
+                        self.troubles.push((target.id, error));
+                    }
+                }
+                engine.end_round().aggregation
+            }
+            Mode::Exact(census) => {
+                let begin = monotonic_ns();
+                for target in &mut self.targets {
+                    self.touched.clear();
+                    match target.watch.look(&mut self.touched) {
+                        Ok(()) => census.record(target.id, &self.touched),
+                        Err(error) => self.troubles.push((target.id, error)),
+                    }
+                }
+                let due = census.end_round().aggregation;
+                self.looked(begin, console)?;
+                due
+            }
+        };
+        if due {
+            self.aggregate(console)?;
+        }
+        Ok(())
+    }
+
+    /// Plans the next look, and says once when looking takes a noticeable part of the interval.
+    fn looked(&mut self, begin: u64, console: &mut Console) -> Result<(), Failure> {
+        let (now, sample) = (monotonic_ns(), self.sample_ns());
+        self.next_look_ns = self.next_look_ns.saturating_add(sample);
+        if self.next_look_ns <= now {
+            self.next_look_ns = now.saturating_add(sample);
+        }
+        let cost = now.saturating_sub(begin);
+        if cost.saturating_mul(STRETCH_PARTS) > sample && !self.stretch_noted {
+            self.stretch_noted = true;
+            let text = format!(
+                "one look takes {}, {} % of the sampling interval of {}: accesses during a look may be \
+                 counted in either of two samples or missed",
+                show_duration(Duration::from_micros(cost / 1000 + 1)),
+                cost.saturating_mul(100) / sample.max(1),
+                show_duration(Duration::from_micros(self.attrs.sample_us)),
+            );
+            console.detail(&text);
+            self.trace
+                .record(&Record::Note(Note { time_ns: now, text }))?;
+        }
+        Ok(())
+    }
+
+    /// Stores what the running aggregation has counted, and begins the next one.
+    pub(super) fn aggregate(&mut self, console: &mut Console) -> Result<(), Failure> {
+        let (start, end) = (self.aggregation_start_ns, monotonic_ns());
+        self.aggregation_start_ns = end;
+        let mut working_set = 0_u64;
+        let trace = &mut self.trace;
+        self.mode.aggregate(|result| {
+            let snapshot = result.snapshot(start, end);
+            working_set += snapshot
+                .regions
+                .iter()
+                .filter(|region| region.nr_accesses > 0)
+                .map(damon_format::Region::size)
+                .sum::<u64>();
+            trace.snapshot(&snapshot)
+        })?;
+        self.working_set = working_set;
+        if let Some((attrs, reason)) = self.pending.take() {
+            self.change_attrs(attrs, reason, console)?;
+        }
+        Ok(())
+    }
+
+    fn change_attrs(
+        &mut self,
+        attrs: Attrs,
+        reason: String,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        if self.mode.change_attrs(attrs).is_err() {
+            return Ok(());
+        }
+        self.attrs = attrs;
+        self.stretch_noted = false;
+        let now = monotonic_ns();
+        self.next_look_ns = now.saturating_add(self.sample_ns());
+        console.say(&reason);
+        self.trace
+            .record(&Record::IntervalsChanged(IntervalsChanged {
+                time_ns: now,
+                attrs,
+                reason,
+            }))
+    }
+
+    fn finish(mut self, end: End, console: &mut Console) -> Result<End, Failure> {
+        let cpu = cpu_used(false).saturating_sub(self.cpu_at_start);
+        let now = monotonic_ns();
+        let reason = match end {
+            End::TargetsGone => "every target has exited".to_owned(),
+            End::Duration => "the time asked for is over".to_owned(),
+            End::Signal(signal) => format!("ended by {}", signal.as_str()),
+        };
+        self.trace.record(&Record::Finished(Finished {
+            time_ns: now,
+            reason,
+            recorder_cpu_us: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+        }))?;
+        let summary = self.summary(now, cpu);
+        let size = self.trace.finish()?;
+        summary.say(size, console);
+        Ok(end)
+    }
+}

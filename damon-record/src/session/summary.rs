@@ -1,0 +1,64 @@
+//! The last lines: what was recorded, and how to look at it.
+
+use super::console::Console;
+use super::run::Session;
+use crate::units::{show_bytes, show_duration};
+use std::time::Duration;
+
+/// Facts that outlive the session.
+pub(super) struct Summary {
+    name: String,
+    snapshots: u64,
+    lost: u64,
+    targets: u32,
+    elapsed: Duration,
+    cpu: Duration,
+    sample: Duration,
+    backend: &'static str,
+}
+
+impl Session<'_> {
+    pub(super) fn summary(&self, now_ns: u64, cpu: Duration) -> Summary {
+        Summary {
+            name: self.trace.name().to_owned(),
+            snapshots: self.trace.snapshots(),
+            lost: self.trace.lost(),
+            targets: self.next_id,
+            elapsed: Duration::from_nanos(now_ns.saturating_sub(self.started_ns)),
+            cpu,
+            sample: Duration::from_micros(self.attrs.sample_us),
+            backend: self.kind.name,
+        }
+    }
+}
+
+impl Summary {
+    /// Says it; `size` is that of the finished recording.
+    pub(super) fn say(&self, size: u64, console: &mut Console) {
+        let seconds = self.elapsed.as_secs_f64();
+        let plural =
+            |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let lost = if self.lost > 0 {
+            format!("; {} lost", self.lost)
+        } else {
+            String::new()
+        };
+        console.say(&format!(
+            "recorded {} of {} in {seconds:.1} s to {} ({}), backend {}, {:.1}% of a core{lost}",
+            plural(self.snapshots, "snapshot"),
+            plural(self.targets.into(), "process").replace("processs", "processes"),
+            self.name,
+            show_bytes(size),
+            self.backend,
+            self.cpu.as_secs_f64() / seconds.max(0.001) * 100.0,
+        ));
+        if self.snapshots == 0 {
+            console.say(&format!(
+                "the recording holds no snapshot: it ended before the first sample of {} was over",
+                show_duration(self.sample)
+            ));
+        } else {
+            console.say(&format!("look at it: damon-report heatmap {}", self.name));
+        }
+    }
+}

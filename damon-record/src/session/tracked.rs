@@ -1,0 +1,132 @@
+//! One target while it is recorded.
+
+use crate::backend::Watch;
+use crate::backend::choose::{AttachError, Kind};
+use crate::host::monotonic_ns;
+use crate::monitor::{AddressRange, default_ranges};
+use crate::proc::{Identity, MapsFile, ProcError, ProcRoot, delta, page_size};
+use crate::sys::pidfd;
+use damon_format::{Mapping, MappingsChanged, TargetId, TargetStarted};
+use std::os::fd::OwnedFd;
+
+/// Mappings of a new program change fast: it is read again after this time, and then after twice, four
+/// times … as long, up to the update interval.
+const FIRST_REFRESH_NS: u64 = 5_000_000;
+
+/// A process under observation.
+pub(super) struct Tracked {
+    pub(super) id: TargetId,
+    pub(super) identity: Identity,
+    pub(super) comm: String,
+    pub(super) exe: String,
+    /// Of its watch, since it was taken up.
+    pub(super) failures: u32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) watch: Box<dyn Watch>,
+    pub(super) mappings: Vec<Mapping>,
+    pub(super) refresh_at_ns: u64,
+    maps: MapsFile,
+    fresh: Vec<Mapping>,
+    refresh_step_ns: u64,
+}
+
+/// What reading the mappings again brought.
+pub(super) enum Refresh {
+    Same,
+    Changed(MappingsChanged),
+    /// The address space is gone: exit or exec.
+    Ended,
+}
+
+impl Tracked {
+    /// Opens everything about `pid` and attaches `watch`, or a new watch of `kind`.
+    pub(super) fn attach(
+        proc: &ProcRoot,
+        kind: &Kind,
+        pid: u32,
+        id: TargetId,
+        watch: Option<Box<dyn Watch>>,
+    ) -> Result<Self, AttachError> {
+        let start_ticks = proc.stat(pid)?.start_ticks;
+        let number = i32::try_from(pid).map_err(|_too_large| AttachError::Gone)?;
+        let pidfd = pidfd::open(number).map_err(|errno| match errno {
+            nix::errno::Errno::ESRCH => AttachError::Gone,
+            errno => AttachError::Refused(format!("pidfd_open for {pid} failed: {errno}")),
+        })?;
+        // The descriptor means the process that the times were read of only if these still agree.
+        let stat = proc.stat(pid)?;
+        if stat.start_ticks != start_ticks || stat.is_dead() && proc.memory_dir(pid).is_empty() {
+            return Err(AttachError::Gone);
+        }
+        let watch = match watch {
+            Some(watch) => watch,
+            None => (kind.attach)(proc, pid)?,
+        };
+        let mut tracked = Self {
+            id,
+            identity: Identity { pid, start_ticks },
+            comm: stat.comm,
+            exe: proc.exe(pid),
+            failures: 0,
+            pidfd,
+            watch,
+            mappings: Vec::new(),
+            refresh_at_ns: 0,
+            maps: MapsFile::open(proc, pid)?,
+            fresh: Vec::new(),
+            refresh_step_ns: FIRST_REFRESH_NS,
+        };
+        tracked.maps.read(&mut tracked.mappings)?;
+        tracked.schedule(monotonic_ns(), u64::MAX);
+        Ok(tracked)
+    }
+
+    /// The record of its appearance.
+    pub(super) fn started(&self, parent: Option<TargetId>) -> TargetStarted {
+        TargetStarted {
+            target: self.id,
+            time_ns: monotonic_ns(),
+            kind: damon_format::TargetKind::Process,
+            pid: self.identity.pid,
+            start_ticks: self.identity.start_ticks,
+            parent,
+            comm: self.comm.clone(),
+            exe: self.exe.clone(),
+        }
+    }
+
+    /// What is to be monitored of it.
+    pub(super) fn ranges(&self) -> Vec<AddressRange> {
+        default_ranges(&self.mappings, page_size())
+    }
+
+    /// Reads the mappings again.
+    pub(super) fn refresh(&mut self, update_ns: u64) -> Result<Refresh, ProcError> {
+        let now = monotonic_ns();
+        self.schedule(now, update_ns);
+        match self.maps.read(&mut self.fresh) {
+            Ok(false) => return Ok(Refresh::Same),
+            Ok(true) if self.fresh.is_empty() => return Ok(Refresh::Ended),
+            Ok(true) => {}
+            Err(ProcError::Gone { .. }) => return Ok(Refresh::Ended),
+            Err(error) => return Err(error),
+        }
+        let changes = delta(&self.mappings, &self.fresh);
+        std::mem::swap(&mut self.mappings, &mut self.fresh);
+        if changes.is_empty() {
+            return Ok(Refresh::Same);
+        }
+        Ok(Refresh::Changed(MappingsChanged {
+            target: self.id,
+            time_ns: now,
+            removed: changes.removed,
+            added: changes.added,
+        }))
+    }
+
+    fn schedule(&mut self, now: u64, update_ns: u64) {
+        let step = self.refresh_step_ns.min(update_ns);
+        self.refresh_at_ns = now.saturating_add(step);
+        self.refresh_step_ns = self.refresh_step_ns.saturating_mul(2);
+    }
+}

@@ -1,0 +1,180 @@
+//! Every mistake gets one clear sentence and its exit status, and nothing is lost.
+
+use crate::common::{Place, Sleeper, expect};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+#[test]
+fn no_such_process() {
+    let place = Place::new();
+    expect(
+        &place.run(&["2147483647"]),
+        3,
+        "there is no process 2147483647",
+    );
+    assert!(!place.path("recording.damon").exists());
+}
+
+#[test]
+fn a_zombie() {
+    let mut child = Command::new("true").spawn().unwrap();
+    let pid = child.id().to_string();
+    crate::common::wait_until("the child is a zombie", || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.contains(") Z "))
+    });
+    expect(&Place::new().run(&[&pid]), 3, "zombie");
+    child.wait().unwrap();
+}
+
+#[test]
+fn somebody_elses_process() {
+    if !nix::unistd::geteuid().is_root() {
+        expect(&Place::new().run(&["1"]), 3, "sudo damon-record 1");
+        return;
+    }
+    let place = Place::new();
+    std::fs::set_permissions(place.path("."), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let program = place.path("damon-record");
+    std::fs::copy(crate::common::PROGRAM, &program).unwrap();
+    let target = Sleeper::new();
+    let output = Command::new("setpriv")
+        .args(["--reuid", "1000", "--regid", "1000", "--clear-groups"])
+        .arg(&program)
+        .arg(target.pid())
+        .current_dir(place.path("."))
+        .output()
+        .unwrap();
+    expect(&output, 3, &format!("sudo damon-record {}", target.pid()));
+}
+
+#[test]
+fn nothing_to_record_or_too_much() {
+    expect(&Place::new().run(&[]), 2, "give a PID");
+    expect(&Place::new().run(&["1", "--", "true"]), 2, "not both");
+    expect(
+        &Place::new().run(&["--no-such-option"]),
+        2,
+        "--no-such-option",
+    );
+    expect(&Place::new().run(&["12x"]), 2, "12x");
+}
+
+#[test]
+fn intervals_that_contradict_each_other() {
+    let said = ["--sample", "2s", "--aggr", "1s", "--", "true"];
+    expect(
+        &Place::new().run(&said),
+        2,
+        "--sample 2s is longer than --aggr 1s",
+    );
+    expect(
+        &Place::new().run(&["--sample", "5", "--", "true"]),
+        2,
+        "unit",
+    );
+}
+
+#[test]
+fn backends_that_are_not_there() {
+    let run = |name| Place::new().run(&["--backend", name, "--", "true"]);
+    expect(&run("pte"), 3, "not in this version");
+    expect(&run("magic"), 2, "there is no backend magic");
+}
+
+#[test]
+fn what_this_version_cannot_do() {
+    expect(&Place::new().run(&["--physical"]), 3, "--physical");
+    expect(
+        &Place::new().run(&["--rotate-size", "1M", "--", "true"]),
+        2,
+        "--rotate-size",
+    );
+}
+
+#[test]
+fn commands_that_cannot_be_started_leave_older_recordings_alone() {
+    let place = Place::new();
+    std::fs::write(place.path("recording.damon"), "older").unwrap();
+    expect(
+        &place.run(&["--", "no-such-command-here"]),
+        127,
+        "command not found",
+    );
+    std::fs::write(place.path("text"), "not a program").unwrap();
+    expect(&place.run(&["--", "./text"]), 126, "permission denied");
+    let kept = std::fs::read_to_string(place.path("recording.damon")).unwrap();
+    assert_eq!(kept, "older");
+    assert!(!place.path("recording.damon.old").exists());
+}
+
+#[test]
+fn an_existing_output_is_refused_before_the_command_runs() {
+    let place = Place::new();
+    std::fs::write(place.path("x"), "precious").unwrap();
+    expect(&place.run(&["-o", "x", "--", "touch", "ran"]), 5, "--force");
+    assert_eq!(
+        std::fs::read_to_string(place.path("x")).unwrap(),
+        "precious"
+    );
+    assert!(!place.path("ran").exists());
+    let forced = ["-q", "-o", "x", "--force", "--", "touch", "ran"];
+    assert_eq!(place.run(&forced).status.code(), Some(0));
+    assert!(place.path("ran").exists());
+    crate::common::open(&place.path("x"));
+}
+
+#[test]
+fn outputs_that_cannot_be_created() {
+    let place = Place::new();
+    expect(
+        &place.run(&["-o", "no/dir/x", "--", "true"]),
+        5,
+        "does not exist",
+    );
+    expect(&place.run(&["-o", ".", "--", "true"]), 5, "is a directory");
+}
+
+#[test]
+fn a_full_disk_keeps_what_was_written_and_lets_the_command_end() {
+    let place = Place::new();
+    let script = "ulimit -f 16; exec \"$0\" -q --budget 100% --sample 1ms --aggr 1ms --backend referenced \
+                  -o x -- sh -c 'ulimit -f unlimited 2>/dev/null; i=0; while [ $i -lt 500 ]; do \
+                  i=$((i+1)); sleep 0.01; done; echo done >&2'";
+    let output = Command::new("sh")
+        .args(["-c", script, crate::common::PROGRAM])
+        .current_dir(place.path("."))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = expect(&output, 5, "valid recording");
+    assert!(said.contains("done"), "the command ran to its end: {said}");
+    let content = crate::common::read(&place.path("x"));
+    assert!(!content.snapshots.is_empty());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_an_output_error() {
+    let place = Place::new();
+    let script = "\"$0\" --sample 1ms --aggr 1ms -o - -- sleep 3 | head -c 10 > /dev/null; \
+                  exit ${PIPESTATUS[0]}";
+    let output = Command::new("bash")
+        .args(["-c", script, crate::common::PROGRAM])
+        .current_dir(place.path("."))
+        .output()
+        .unwrap();
+    expect(&output, 5, "its reader has gone");
+}
+
+#[test]
+fn doctor_answers_whoever_asks() {
+    let output = Place::new().run(&["doctor", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let referenced = value["backends"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|b| b["name"] == "referenced")
+        .unwrap();
+    assert_eq!(referenced["works"], true, "{referenced}");
+}

@@ -1,0 +1,135 @@
+//! What the tests of the program share.
+
+use damon_format::{IndexedReader, Record, SnapshotView, Visitor};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_damon-record");
+
+/// A directory to record in.
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(words)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Starts the recorder and waits until it has written the head of its recording.
+    pub(crate) fn start(&self, words: &[&str]) -> Child {
+        let child = self
+            .command(words)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let file = self.path("recording.damon");
+        wait_until("the recording begins", || {
+            std::fs::metadata(&file).is_ok_and(|meta| meta.len() > 0)
+        });
+        child
+    }
+}
+
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < limit, "waited too long until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Asserts status and a part of what was said; returns all of it.
+pub(crate) fn expect(output: &Output, status: i32, text: &str) -> String {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    assert!(said.contains(text), "{text:?} is missing in: {said}");
+    said
+}
+
+/// A process that sleeps, and is killed when the test ends.
+pub(crate) struct Sleeper(pub(crate) Child);
+
+impl Sleeper {
+    pub(crate) fn new() -> Self {
+        Self(Command::new("sleep").arg("600").spawn().unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+pub(crate) fn signal(child: &Child, signal: nix::sys::signal::Signal) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, signal).unwrap();
+}
+
+/// Everything in a trace.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) records: Vec<Record>,
+    /// Target, start, end, regions.
+    pub(crate) snapshots: Vec<(u32, u64, u64, usize)>,
+}
+
+impl Visitor for Content {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        self.snapshots.push((
+            snapshot.target.0,
+            snapshot.start_ns,
+            snapshot.end_ns,
+            snapshot.len(),
+        ));
+    }
+
+    fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+}
+
+pub(crate) fn open(path: &Path) -> IndexedReader<File> {
+    IndexedReader::open(File::open(path).unwrap()).unwrap()
+}
+
+pub(crate) fn read(path: &Path) -> Content {
+    let reader = open(path);
+    let mut content = Content::default();
+    for block in reader.blocks() {
+        reader.visit_block(block, &mut content).unwrap();
+    }
+    content
+}

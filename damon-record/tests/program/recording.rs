@@ -1,0 +1,270 @@
+//! Recordings of real processes, from start to finish.
+
+use crate::common::{Place, Sleeper, expect, open, read, signal};
+use damon_format::{Completeness, Record};
+use nix::sys::signal::Signal;
+use std::process::Command;
+
+const BUSY: &str = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exit 7";
+
+#[test]
+fn the_commands_status_is_passed_on_and_recorded() {
+    for backend in ["referenced", "auto"] {
+        let place = Place::new();
+        let words = [
+            "--backend",
+            backend,
+            "--sample",
+            "2ms",
+            "--aggr",
+            "10ms",
+            "--",
+            "sh",
+            "-c",
+            BUSY,
+        ];
+        expect(&place.run(&words), 7, "recorded");
+        let content = read(&place.path("recording.damon"));
+        assert!(!content.snapshots.is_empty());
+        let status = content.records.iter().find_map(|r| match r {
+            Record::TargetExited(exited) => exited.wait_status,
+            _ => None,
+        });
+        assert_eq!(status, Some(7 << 8));
+        let started = content.records.iter().find_map(|r| match r {
+            Record::TargetStarted(started) => Some(started.comm.clone()),
+            _ => None,
+        });
+        assert_eq!(started.as_deref(), Some("sh"));
+    }
+}
+
+#[test]
+fn signals_of_the_command_become_shell_statuses() {
+    let place = Place::new();
+    let output = place.run(&["-q", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!(output.status.code(), Some(143));
+}
+
+#[test]
+fn standard_streams_belong_to_the_command() {
+    let place = Place::new();
+    let output = place.run(&["-q", "--", "sh", "-c", "echo out; echo err >&2"]);
+    assert_eq!(output.stdout, b"out\n");
+    assert_eq!(output.stderr, b"err\n");
+}
+
+#[test]
+fn a_command_that_ends_at_once_still_leaves_a_valid_recording() {
+    let place = Place::new();
+    expect(&place.run(&["--", "true"]), 0, "recorded");
+    let reader = open(&place.path("recording.damon"));
+    assert_eq!(reader.completeness(), Completeness::Complete);
+}
+
+#[test]
+fn the_default_output_keeps_its_predecessor() {
+    let place = Place::new();
+    assert_eq!(place.run(&["-q", "--", "true"]).status.code(), Some(0));
+    let first = std::fs::read(place.path("recording.damon")).unwrap();
+    assert_eq!(place.run(&["-q", "--", "true"]).status.code(), Some(0));
+    assert_eq!(
+        std::fs::read(place.path("recording.damon.old")).unwrap(),
+        first
+    );
+    assert_ne!(std::fs::read(place.path("recording.damon")).unwrap(), first);
+}
+
+#[test]
+fn a_duration_ends_the_recording_and_not_the_process() {
+    let place = Place::new();
+    let mut target = Sleeper::new();
+    expect(&place.run(&["-d", "500ms", &target.pid()]), 0, "recorded");
+    assert!(target.0.try_wait().unwrap().is_none(), "the target lives");
+    let content = read(&place.path("recording.damon"));
+    assert!(content.snapshots.len() >= 2, "{}", content.snapshots.len());
+    assert!(
+        content
+            .snapshots
+            .iter()
+            .all(|(_, start, end, _)| start < end)
+    );
+    let memory = content
+        .records
+        .iter()
+        .any(|r| matches!(r, Record::Memory(m) if m.rss > 0));
+    assert!(memory, "the memory series has begun");
+    let mappings = content.records.iter().find_map(|r| match r {
+        Record::MappingsChanged(m) => Some(m),
+        _ => None,
+    });
+    assert!(mappings.unwrap().added.iter().any(|m| m.name == "[stack]"));
+}
+
+#[test]
+fn signals_finish_the_file() {
+    for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let place = Place::new();
+        let target = Sleeper::new();
+        let recorder = place.start(&[&target.pid()]);
+        signal(&recorder, ending);
+        let output = recorder.wait_with_output().unwrap();
+        expect(&output, 0, "recorded");
+        let path = place.path("recording.damon");
+        assert_eq!(open(&path).completeness(), Completeness::Complete);
+        let finished = read(&path).records.into_iter().find_map(|r| match r {
+            Record::Finished(f) => Some(f.reason),
+            _ => None,
+        });
+        assert_eq!(finished.unwrap(), format!("ended by {}", ending.as_str()));
+    }
+}
+
+#[test]
+fn an_interrupted_command_is_waited_for_and_its_status_passed_on() {
+    let place = Place::new();
+    let recorder = place.start(&["--", "sh", "-c", "trap '' INT; sleep 1; exit 9"]);
+    signal(&recorder, Signal::SIGINT);
+    let output = recorder.wait_with_output().unwrap();
+    expect(&output, 9, "waiting for sh to end");
+    let reader = open(&place.path("recording.damon"));
+    assert_eq!(reader.completeness(), Completeness::Complete);
+}
+
+#[test]
+fn a_killed_recorder_leaves_a_readable_recording_and_a_living_command() {
+    let place = Place::new();
+    let mut recorder = place.start(&[
+        "-q",
+        "--",
+        "sh",
+        "-c",
+        "echo $$ > pid; sleep 3; echo > ended",
+    ]);
+    let path = place.path("recording.damon");
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    recorder.kill().unwrap();
+    recorder.wait().unwrap();
+    let reader = open(&path);
+    assert_eq!(reader.completeness(), Completeness::Interrupted);
+    let newest = read(&path).snapshots.iter().map(|s| s.2).max().unwrap();
+    let lag = damon_record::host::monotonic_ns() - newest;
+    assert!(lag < 1_500_000_000, "{lag} ns are missing");
+    crate::common::wait_until("the command ends by itself", || {
+        place.path("ended").exists()
+    });
+}
+
+#[test]
+fn the_end_of_the_target_ends_the_recording() {
+    let place = Place::new();
+    let mut target = Command::new("sleep").arg("1").spawn().unwrap();
+    let pid = target.id().to_string();
+    expect(&place.run(&[&pid]), 0, "recorded");
+    target.wait().unwrap();
+    let content = read(&place.path("recording.damon"));
+    let exits = content
+        .records
+        .iter()
+        .filter(|r| matches!(r, Record::TargetExited(_)));
+    assert_eq!(exits.count(), 1);
+}
+
+#[test]
+fn a_new_program_in_the_same_process_is_followed() {
+    for backend in ["referenced", "auto"] {
+        let place = Place::new();
+        let words = [
+            "-q",
+            "--backend",
+            backend,
+            "--",
+            "sh",
+            "-c",
+            "sleep 0.5; exec sleep 1",
+        ];
+        assert_eq!(place.run(&words).status.code(), Some(0));
+        let content = read(&place.path("recording.damon"));
+        let program = content.records.iter().find_map(|r| match r {
+            Record::TargetExecuted(e) => Some(e.comm.clone()),
+            _ => None,
+        });
+        assert_eq!(program.as_deref(), Some("sleep"), "backend {backend}");
+        let last = content.snapshots.last().unwrap();
+        assert!(last.3 > 0, "the new program has regions");
+    }
+}
+
+#[test]
+fn forked_processes_are_recorded_when_asked_for() {
+    let place = Place::new();
+    let words = [
+        "-q",
+        "--children",
+        "--",
+        "sh",
+        "-c",
+        "sh -c 'sleep 1; true' & wait",
+    ];
+    assert_eq!(place.run(&words).status.code(), Some(0));
+    let content = read(&place.path("recording.damon"));
+    let parents: Vec<_> = content
+        .records
+        .iter()
+        .filter_map(|r| match r {
+            Record::TargetStarted(s) => Some(s.parent.map(|p| p.0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(parents[0], None);
+    assert!(parents[1..].contains(&Some(0)), "{parents:?}");
+    assert!(parents.len() >= 3, "the grandchild too: {parents:?}");
+}
+
+#[test]
+fn a_recording_goes_through_a_pipe() {
+    let place = Place::new();
+    let output = place.run(&["-q", "-o", "-", "--", "sleep", "0.4"]);
+    assert_eq!(output.status.code(), Some(0));
+    let path = place.path("copy");
+    std::fs::write(&path, &output.stdout).unwrap();
+    assert_eq!(open(&path).completeness(), Completeness::Complete);
+    assert!(!read(&path).snapshots.is_empty());
+}
+
+struct Bounds<'a>(&'a mut Vec<(u64, u64)>);
+impl damon_format::Visitor for Bounds<'_> {
+    fn snapshot(&mut self, s: &damon_format::SnapshotView<'_>) {
+        self.0.push((s.starts[0], *s.ends.last().unwrap()));
+    }
+}
+
+#[test]
+fn only_the_ranges_asked_for_are_monitored() {
+    let place = Place::new();
+    let target = Sleeper::new();
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", target.pid())).unwrap();
+    let range = maps.lines().find(|l| l.contains("[stack]")).unwrap();
+    let (start, rest) = range.split_once('-').unwrap();
+    let end = rest.split_once(' ').unwrap().0;
+    let words = [
+        "-q",
+        "-d",
+        "400ms",
+        "--regions",
+        &format!("0x{start}-0x{end}"),
+        &target.pid(),
+    ];
+    assert_eq!(place.run(&words).status.code(), Some(0));
+    let reader = open(&place.path("recording.damon"));
+    let mut seen = Vec::new();
+    for block in reader.blocks() {
+        reader.visit_block(block, &mut Bounds(&mut seen)).unwrap();
+    }
+    let hex = |text| u64::from_str_radix(text, 16).unwrap();
+    assert!(!seen.is_empty());
+    assert!(
+        seen.iter().all(|bounds| *bounds == (hex(start), hex(end))),
+        "{seen:x?}"
+    );
+}
