@@ -2,4 +2,7 @@
 //! `commands` glues them to the command line.
 
 pub mod analysis;
+pub mod cli;
+pub mod commands;
+pub mod exit;
 pub mod render;

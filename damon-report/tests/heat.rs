@@ -20,7 +20,7 @@ use damon_report::analysis::wss::WorkingSetOptions;
 use proptest::prelude::*;
 
 fn open(bytes: Vec<u8>) -> Trace {
-    Trace::from_source("test".into(), Source::Memory(bytes)).unwrap()
+    Trace::from_source("test".into(), Source::memory(bytes)).unwrap()
 }
 
 /// Arbitrary ascending regions with and without gaps.

@@ -18,7 +18,7 @@ use damon_report::analysis::wss::{Distribution, WorkingSet, WorkingSetOptions};
 use proptest::prelude::*;
 
 fn working_set(bytes: Vec<u8>, query: &Query, threshold: u32, exact: bool) -> WorkingSet {
-    let trace = Trace::from_source("test".into(), Source::Memory(bytes)).unwrap();
+    let trace = Trace::from_source("test".into(), Source::memory(bytes)).unwrap();
     let view = View::new(&trace, query).unwrap();
     view.working_set(&trace, WorkingSetOptions { threshold, exact })
 }

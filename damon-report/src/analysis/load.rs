@@ -3,7 +3,8 @@
 use super::select::Selection;
 use super::source::Source;
 use damon_format::{
-    BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, RecordingInfo, Visitor,
+    BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, RecordingInfo,
+    VerifyReport, Visitor,
 };
 use rayon::prelude::*;
 use std::io;
@@ -35,6 +36,7 @@ pub enum LoadError {
 pub struct Trace {
     name: String,
     bytes: u64,
+    source: Source,
     reader: IndexedReader<Source>,
 }
 
@@ -69,10 +71,11 @@ impl Trace {
             Ok(bytes) => bytes,
             Err(source) => return Err(LoadError::Io { name, source }),
         };
-        match IndexedReader::open(source) {
+        match IndexedReader::open(source.clone()) {
             Ok(reader) => Ok(Self {
                 name,
                 bytes,
+                source,
                 reader,
             }),
             Err(OpenError::Io(source)) => Err(LoadError::Io { name, source }),
@@ -103,6 +106,14 @@ impl Trace {
     /// The blocks of data in file order.
     pub fn blocks(&self) -> &[BlockEntry] {
         self.reader.blocks()
+    }
+
+    /// Reads and checks the whole file.
+    pub fn verify(&self) -> Result<VerifyReport, LoadError> {
+        damon_format::verify(&self.source).map_err(|source| LoadError::Open {
+            name: self.name.clone(),
+            source,
+        })
     }
 
     /// Hands one block to a visitor; up to the damage everything was handed over.

@@ -2,9 +2,10 @@
 
 pub mod axis;
 pub mod heat;
+pub mod info;
 pub mod load;
 pub mod mappings;
-mod num;
+pub(crate) mod num;
 pub mod overview;
 pub mod sampling_error;
 pub mod select;

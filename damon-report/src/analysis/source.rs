@@ -4,17 +4,25 @@ use damon_format::ReadAt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
-/// A trace in a file, or one that came through a pipe and is kept in memory.
+/// A trace in a file that is read where needed, or one that came through a pipe and is kept in memory.
+/// Clones share it.
+#[derive(Clone, Debug)]
+pub struct Source(Arc<Bytes>);
+
 #[derive(Debug)]
-pub enum Source {
-    /// Read where needed.
+enum Bytes {
     File(File),
-    /// Read completely.
     Memory(Vec<u8>),
 }
 
 impl Source {
+    /// Bytes that are at hand.
+    pub fn memory(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Bytes::Memory(bytes)))
+    }
+
     /// Opens `path`; `-` is standard input. Whatever cannot be read at an offset is read to memory.
     pub fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == "-" {
@@ -26,7 +34,7 @@ impl Source {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
         if metadata.is_file() {
-            return Ok(Self::File(file));
+            return Ok(Self(Arc::new(Bytes::File(file))));
         }
         Self::read(file)
     }
@@ -34,22 +42,22 @@ impl Source {
     fn read(mut from: impl Read) -> io::Result<Self> {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes)?;
-        Ok(Self::Memory(bytes))
+        Ok(Self::memory(bytes))
     }
 }
 
 impl ReadAt for Source {
     fn size(&self) -> io::Result<u64> {
-        match self {
-            Self::File(file) => file.size(),
-            Self::Memory(bytes) => bytes.size(),
+        match &*self.0 {
+            Bytes::File(file) => file.size(),
+            Bytes::Memory(bytes) => bytes.size(),
         }
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read_at(buf, offset),
-            Self::Memory(bytes) => bytes.read_at(buf, offset),
+        match &*self.0 {
+            Bytes::File(file) => file.read_at(buf, offset),
+            Bytes::Memory(bytes) => bytes.read_at(buf, offset),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::overview::Overview;
 use super::select::{Query, SelectError, Selection};
 use super::wss::{WorkingSet, WorkingSetOptions, WorkingSetSum};
 use damon_format::{SnapshotView, Visitor};
+use std::ops::Range;
 
 /// A part of a recording, ready to be looked at.
 #[derive(Debug)]
@@ -40,11 +41,21 @@ impl View {
         })
     }
 
+    /// True when nothing was left out.
+    pub fn is_whole(&self) -> bool {
+        self.selection == Selection::everything()
+    }
+
+    /// The selected time, as far as there are snapshots.
+    pub fn time(&self) -> Range<u64> {
+        let span = self.overview.span();
+        span.start.max(self.selection.time.start)..span.end.min(self.selection.time.end)
+    }
+
     /// A frame over everything selected.
     pub fn frame(&self, columns: usize, bands: Vec<BandSpan>, rows: Vec<usize>) -> Frame {
-        let span = self.overview.span();
         Frame {
-            time: span.start.max(self.selection.time.start)..span.end.min(self.selection.time.end),
+            time: self.time(),
             columns,
             bands,
             rows,

@@ -48,6 +48,9 @@ pub struct WorkingSet {
     pub touched: Distribution,
     /// Distribution over time of [`WorkingSetSample::expected`].
     pub expected: Distribution,
+    /// Time-weighted means of the ends of the 95 % intervals of single moments: how sure one aggregation's
+    /// `expected` is. The mean over all of them is surer.
+    pub expected_interval: (f64, f64),
 }
 
 /// How a quantity was distributed over time; each value weighs as long as it lasted.
@@ -197,6 +200,10 @@ impl<'a> WorkingSetSum<'a> {
             resident: resident(records, self.selection),
             touched: weighted(&|s| float(s.touched)),
             expected: weighted(&|s| s.expected),
+            expected_interval: (
+                weighted(&|s| s.expected_low).mean,
+                weighted(&|s| s.expected_high).mean,
+            ),
             samples,
         }
     }

@@ -1,0 +1,242 @@
+//! `info`: what was recorded, how, how complete.
+
+use super::output::{Document, Head, json};
+use super::words::{access, bytes, duration, moment, wall_clock};
+use super::{Streams, open_any};
+use crate::analysis::info::{Info, TargetInfo};
+use crate::analysis::num::float;
+use crate::cli::{InfoArgs, PlainFormat};
+use crate::exit::Failure;
+use damon_format::{Attrs, Completeness, TargetKind};
+use std::io::{self, Write};
+
+pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
+    let (trace, view) = open_any(&args.file, &args.part, terminal)?;
+    let info = Info::new(&trace, &view.overview);
+    match args.format {
+        PlainFormat::Json => json(
+            terminal,
+            &Document {
+                head: Head::new("info", &trace),
+                body: &info,
+            },
+        ),
+        PlainFormat::Text => Ok(text(terminal.out, trace.name(), &info, view.origin_ns)?),
+    }
+}
+
+fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Result<()> {
+    let recording = &info.recording;
+    let backend = &recording.backend;
+    let mut line = |key: &str, value: String| writeln!(out, "{key:<12} {value}");
+    line("trace", format!("{name}, {}", bytes(float(info.bytes))))?;
+    line("state", state(info))?;
+    line("access", access(backend))?;
+    line("why", backend.reason.clone())?;
+    if let Some(began) = info.began_realtime_ns {
+        line("began", wall_clock(began))?;
+    }
+    line(
+        "lasted",
+        duration(float(info.end_ns.saturating_sub(info.start_ns))),
+    )?;
+    line(
+        "recorder",
+        format!("{} {}", recording.tool, recording.tool_version),
+    )?;
+    line("command", command_line(&recording.command_line))?;
+    line(
+        "machine",
+        format!(
+            "{}, Linux {}, {}, pages of {}",
+            recording.host,
+            recording.kernel,
+            recording.arch,
+            bytes(f64::from(recording.page_size))
+        ),
+    )?;
+    line("snapshots", info.snapshots.to_string())?;
+    line("region rows", rows(info))?;
+    for (index, since) in info.attributes.iter().enumerate() {
+        let (key, note) = if index == 0 {
+            ("intervals", String::new())
+        } else {
+            let when = moment(since.time_ns, origin_ns);
+            ("  changed", format!(" from {when} on: {}", since.reason))
+        };
+        line(key, format!("{}{note}", intervals(&since.attrs)))?;
+    }
+    if let Some(aggregation) = info.aggregation {
+        line(
+            "aggregation",
+            format!(
+                "{} on average (nominal {}), {} to {}; {:.1} % of the time observed",
+                duration(aggregation.real_mean_ns),
+                duration(aggregation.nominal_mean_ns),
+                duration(float(aggregation.shortest_ns)),
+                duration(float(aggregation.longest_ns)),
+                aggregation.coverage * 100.0
+            ),
+        )?;
+    }
+    line("lost", lost(info))?;
+    if let Some(share) = info.recorder_cpu_share {
+        line("recorder CPU", format!("{:.2} % of one CPU", share * 100.0))?;
+    }
+    for target in &info.targets {
+        line("target", target_line(target, origin_ns))?;
+        for executed in &target.executed {
+            line(
+                "  executed",
+                format!(
+                    "{} ({}) at {}",
+                    executed.comm,
+                    executed.exe,
+                    moment(executed.time_ns, origin_ns)
+                ),
+            )?;
+        }
+    }
+    for lost in &info.lost {
+        let when = moment(lost.time_ns, origin_ns);
+        line("  lost", format!("{} at {when}: {}", lost.count, lost.what))?;
+    }
+    for mark in &info.marks {
+        line(
+            "mark",
+            format!("{} {}", moment(mark.time_ns, origin_ns), mark.text),
+        )?;
+    }
+    for note in &info.notes {
+        line(
+            "note",
+            format!("{} {}", moment(note.time_ns, origin_ns), note.text),
+        )?;
+    }
+    Ok(())
+}
+
+fn state(info: &Info) -> String {
+    match (info.completeness, &info.finished) {
+        (Completeness::Complete, Some(finished)) => format!("complete: {}", finished.reason),
+        (Completeness::Complete, None) => "complete, without a record of its end".to_owned(),
+        (Completeness::Interrupted, _) => {
+            "interrupted: complete up to the last second or so before the recorder died".to_owned()
+        }
+        (Completeness::Damaged, _) => format!(
+            "damaged in {} place{}; `damon-report verify` names all",
+            info.damage.len(),
+            if info.damage.len() == 1 { "" } else { "s" }
+        ),
+    }
+}
+
+fn rows(info: &Info) -> String {
+    match info.bytes_per_row {
+        Some(per_row) => format!("{}, {per_row:.2} B each", info.rows),
+        None => "0".to_owned(),
+    }
+}
+
+fn lost(info: &Info) -> String {
+    match info.lost_count() {
+        0 => "nothing".to_owned(),
+        count => format!("{count} snapshots or events"),
+    }
+}
+
+fn intervals(attrs: &Attrs) -> String {
+    let interval = |us: u64| duration(float(us) * 1000.0);
+    format!(
+        "sample {}, aggregate {}, update {}; {} to {} regions",
+        interval(attrs.sample_us),
+        interval(attrs.aggr_us),
+        interval(attrs.update_us),
+        attrs.min_nr_regions,
+        attrs.max_nr_regions
+    )
+}
+
+/// The words as a shell would want them.
+fn command_line(words: &[String]) -> String {
+    let quoted = words.iter().map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+fn target_line(target: &TargetInfo, origin_ns: u64) -> String {
+    let text = match target.kind {
+        Some(TargetKind::Physical) => format!("{}: physical memory", target.target),
+        Some(TargetKind::Process) => {
+            let TargetInfo {
+                target,
+                pid,
+                comm,
+                exe,
+                ..
+            } = target;
+            format!("{target}: {comm}, pid {pid}, {exe}")
+        }
+        None => format!("{}: unknown (its record cannot be read)", target.target),
+    };
+    let mut parts = vec![text];
+    parts.extend(
+        target
+            .parent
+            .map(|parent| format!("child of target {parent}")),
+    );
+    if let Some(started) = target.started_ns.filter(|ns| *ns > origin_ns) {
+        parts.push(format!("from {}", moment(started, origin_ns)));
+    }
+    let exited = target.exited_ns;
+    parts.extend(exited.map(|exited| format!("until {}", moment(exited, origin_ns))));
+    parts.extend(target.wait_status.map(wait_status));
+    let regions = match target.regions {
+        Some((least, most)) => format!(
+            " of {} regions, {} monitored",
+            if least == most {
+                least.to_string()
+            } else {
+                format!("{least} to {most}")
+            },
+            bytes(float(target.monitored))
+        ),
+        None => String::new(),
+    };
+    format!(
+        "{}; {} snapshots{regions}",
+        parts.join(", "),
+        target.snapshots
+    )
+}
+
+/// A wait status as `waitpid` returns it on Linux.
+fn wait_status(status: i32) -> String {
+    match status & 0x7f {
+        0 => format!("exit status {}", status >> 8 & 0xff),
+        signal => format!("killed by signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_can_be_pasted() {
+        let words = ["a b", "", "it's", "--x=1"].map(str::to_owned);
+        assert_eq!(command_line(&words), r"'a b' '' 'it'\''s' --x=1");
+    }
+
+    #[test]
+    fn wait_statuses_are_told_apart() {
+        assert_eq!(wait_status(0x0300), "exit status 3");
+        assert_eq!(wait_status(9), "killed by signal 9");
+    }
+}

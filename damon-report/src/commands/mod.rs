@@ -1,0 +1,141 @@
+//! Thin glue between the command line, the analysis and the pictures.
+
+mod heatmap;
+mod info;
+mod output;
+mod picture;
+mod raw;
+mod repair;
+mod verify;
+mod words;
+mod wss;
+
+use crate::analysis::load::Trace;
+use crate::analysis::view::View;
+use crate::cli::{Cli, Command, Part};
+use crate::exit::{Exit, Failure};
+use clap::Parser;
+use damon_format::{Completeness, Damage, DamageKind, Record};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+
+/// Runs one command line and says how it ended. Results go to `out`, everything else to `err`.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render();
+            let written = if error.use_stderr() {
+                write!(err, "{text}")
+            } else {
+                write!(out, "{text}").and_then(|()| out.flush())
+            };
+            return match written {
+                Err(error) => Failure::from(error).exit(),
+                Ok(()) if error.use_stderr() => Exit::Usage,
+                Ok(()) => Exit::Success,
+            };
+        }
+    };
+    let mut terminal = Streams { out, err };
+    let result = match &cli.command {
+        Command::Info(args) => info::run(args, &mut terminal),
+        Command::Heatmap(args) => heatmap::run(args, &mut terminal),
+        Command::Wss(args) => wss::run(args, &mut terminal),
+        Command::Raw(args) => raw::run(args, &mut terminal),
+        Command::Verify(args) => verify::run(args, &mut terminal),
+        Command::Repair(args) => repair::run(args, &mut terminal),
+    };
+    let result = match (result, terminal.out.flush()) {
+        (Ok(()), Err(error)) => Err(Failure::from(error)),
+        (result, _) => result,
+    };
+    match result {
+        Ok(()) => Exit::Success,
+        Err(failure) => {
+            if failure.is_worth_saying() {
+                terminal.say(&format!("damon-report: {failure}"));
+            }
+            failure.exit()
+        }
+    }
+}
+
+/// Where a command writes.
+struct Streams<'a> {
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+}
+
+impl Streams<'_> {
+    /// A line on standard error; when that is closed, nobody wants to know.
+    fn say(&mut self, line: &str) {
+        drop(writeln!(self.err, "{line}"));
+    }
+
+    /// Says what cannot be read, and that the rest is used.
+    fn warn(&mut self, name: &str, damage: &[Damage]) {
+        const MOST: usize = 4;
+        for one in damage.iter().take(MOST) {
+            let rest = match one.kind {
+                DamageKind::Index(_) => "",
+                DamageKind::Truncated { .. } => "; everything before is used",
+                _ => "; the rest of the file is used",
+            };
+            self.say(&format!("warning: {name}: {one}{rest}"));
+        }
+        if let Some(more) = damage.len().checked_sub(MOST).filter(|n| *n > 0) {
+            self.say(&format!(
+                "warning: {name}: {more} more places are damaged; `damon-report verify` names all"
+            ));
+        }
+    }
+}
+
+/// Opens a trace and selects a part, which may be empty.
+fn open_any(
+    file: &Path,
+    part: &Part,
+    terminal: &mut Streams<'_>,
+) -> Result<(Trace, View), Failure> {
+    let trace = Trace::open(file)?;
+    let view = View::new(&trace, &part.query())?;
+    terminal.warn(trace.name(), &view.overview.damage);
+    Ok((trace, view))
+}
+
+/// Opens a trace and selects a part that has at least one snapshot.
+fn open(file: &Path, part: &Part, terminal: &mut Streams<'_>) -> Result<(Trace, View), Failure> {
+    let (trace, view) = open_any(file, part, terminal)?;
+    if view.overview.snapshots() > 0 {
+        return Ok((trace, view));
+    }
+    if !view.is_whole() {
+        return Err(Failure::Usage(
+            "the selected part of the recording holds no snapshots".to_owned(),
+        ));
+    }
+    let why = view
+        .overview
+        .records
+        .iter()
+        .find_map(|record| match record {
+            Record::Finished(finished) => {
+                Some(format!("the recording ended ({})", finished.reason))
+            }
+            _ => None,
+        });
+    let why = why.unwrap_or_else(|| match trace.completeness() {
+        Completeness::Damaged => "what there was is damaged".to_owned(),
+        _ => "the recording was interrupted before the first aggregation ended".to_owned(),
+    });
+    Err(Failure::Input(format!(
+        "{}: the trace holds no snapshots: {why}",
+        trace.name()
+    )))
+}

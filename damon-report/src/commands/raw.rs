@@ -1,0 +1,201 @@
+//! `raw`: every snapshot, region and record, as it was recorded.
+
+use super::output::{Document, Head};
+use super::words::{access, bytes, duration, moment};
+use super::{Streams, open_any};
+use crate::analysis::num::float;
+use crate::analysis::select::Selection;
+use crate::cli::{Format, RawArgs};
+use crate::exit::Failure;
+use damon_format::{Damage, Record, RecordingInfo, Region, SnapshotView, Visitor};
+use serde::Serialize;
+use std::io::{self, Write};
+
+pub(super) fn run(args: &RawArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
+    let (trace, view) = open_any(&args.file, &args.part, terminal)?;
+    let head = Document {
+        head: Head::new("raw", &trace),
+        body: Begin {
+            origin_ns: view.origin_ns,
+            recording: trace.info(),
+        },
+    };
+    match args.format {
+        Format::Text => {
+            writeln!(terminal.out, "access {}", access(&trace.info().backend))?;
+        }
+        Format::Json => {
+            serde_json::to_writer(&mut *terminal.out, &head)?;
+            writeln!(terminal.out)?;
+        }
+        Format::Csv => writeln!(
+            terminal.out,
+            "target,start_ns,end_ns,sample_us,aggr_us,max_nr_accesses,start,end,nr_accesses,age"
+        )?,
+    }
+    let mut printer = Printer {
+        out: terminal.out,
+        format: args.format,
+        selection: &view.selection,
+        whole: view.is_whole(),
+        origin_ns: view.origin_ns,
+        result: Ok(()),
+    };
+    let damage: Vec<Damage> = trace
+        .blocks()
+        .iter()
+        .filter(|block| view.selection.may_hold(block))
+        .map_while(|block| {
+            let damage = trace.visit_block(block, &mut printer).err();
+            printer.result.is_ok().then_some(damage)
+        })
+        .flatten()
+        .collect();
+    // All damage was said when the trace was opened.
+    drop(damage);
+    Ok(printer.result?)
+}
+
+#[derive(Serialize)]
+struct Begin<'a> {
+    origin_ns: u64,
+    recording: &'a RecordingInfo,
+}
+
+struct Printer<'a> {
+    out: &'a mut dyn Write,
+    format: Format,
+    selection: &'a Selection,
+    whole: bool,
+    origin_ns: u64,
+    result: io::Result<()>,
+}
+
+impl Visitor for Printer<'_> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        if self.result.is_ok() && (self.whole || self.selection.has_snapshot(snapshot)) {
+            self.result = match self.format {
+                Format::Text => self.snapshot_text(snapshot),
+                Format::Json => self.snapshot_json(snapshot),
+                Format::Csv => self.snapshot_csv(snapshot),
+            };
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        let wanted = self.whole || self.selection.has_record(&record);
+        if self.result.is_ok() && wanted {
+            self.result = match self.format {
+                Format::Text => self.record_text(&record),
+                Format::Json => self.line(&Line::Record(&record)),
+                Format::Csv => Ok(()),
+            };
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line<'a> {
+    Snapshot(&'a damon_format::Snapshot),
+    Record(&'a Record),
+}
+
+impl Printer<'_> {
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        serde_json::to_writer(&mut *self.out, line)?;
+        writeln!(self.out)
+    }
+
+    /// Regions that are at least partly selected, with their index.
+    fn regions<'v>(
+        selection: &'v Selection,
+        snapshot: &'v SnapshotView<'_>,
+    ) -> impl Iterator<Item = (usize, Region)> + 'v {
+        let all = snapshot.regions().enumerate();
+        all.filter(|(_, region)| selection.clip(region.start, region.end).is_some())
+    }
+
+    fn snapshot_text(&mut self, snapshot: &SnapshotView<'_>) -> io::Result<()> {
+        let sampling = snapshot.sampling;
+        writeln!(
+            self.out,
+            "snapshot target {} {} .. {} sample {} aggregate {} max_nr_accesses {}",
+            snapshot.target,
+            moment(snapshot.start_ns, self.origin_ns),
+            moment(snapshot.end_ns, self.origin_ns),
+            duration(float(sampling.sample_us) * 1000.0),
+            duration(float(sampling.aggr_us) * 1000.0),
+            sampling.max_nr_accesses
+        )?;
+        for (index, region) in Self::regions(self.selection, snapshot) {
+            write!(
+                self.out,
+                "  {:#x}-{:#x} {} nr_accesses {}",
+                region.start,
+                region.end,
+                bytes(float(region.size())),
+                region.nr_accesses
+            )?;
+            if snapshot.ages.is_some() {
+                write!(self.out, " age {}", region.age)?;
+            }
+            for probe in snapshot.probes {
+                write!(
+                    self.out,
+                    " probe {}",
+                    probe.get(index).copied().unwrap_or(0)
+                )?;
+            }
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot_json(&mut self, snapshot: &SnapshotView<'_>) -> io::Result<()> {
+        let mut owned = snapshot.to_snapshot();
+        let keep: Vec<usize> = Self::regions(self.selection, snapshot)
+            .map(|(index, _)| index)
+            .collect();
+        if keep.len() < snapshot.len() {
+            owned.regions = keep
+                .iter()
+                .filter_map(|i| owned.regions.get(*i).copied())
+                .collect();
+            for probe in &mut owned.probes {
+                *probe = keep.iter().filter_map(|i| probe.get(*i).copied()).collect();
+            }
+        }
+        self.line(&Line::Snapshot(&owned))
+    }
+
+    fn snapshot_csv(&mut self, snapshot: &SnapshotView<'_>) -> io::Result<()> {
+        let sampling = snapshot.sampling;
+        for (_, region) in Self::regions(self.selection, snapshot) {
+            write!(
+                self.out,
+                "{},{},{},{},{},{},{},{},{},",
+                snapshot.target,
+                snapshot.start_ns,
+                snapshot.end_ns,
+                sampling.sample_us,
+                sampling.aggr_us,
+                sampling.max_nr_accesses,
+                region.start,
+                region.end,
+                region.nr_accesses
+            )?;
+            if snapshot.ages.is_some() {
+                write!(self.out, "{}", region.age)?;
+            }
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    fn record_text(&mut self, record: &Record) -> io::Result<()> {
+        write!(self.out, "record ")?;
+        serde_json::to_writer(&mut *self.out, record)?;
+        writeln!(self.out)
+    }
+}
