@@ -27,17 +27,19 @@ pub fn cpu_used(with_children: bool) -> Duration {
     }
 }
 
-/// Over which the CPU use is averaged.
+/// Over which the CPU use is averaged, or over this many samples if that is longer.
 const WINDOW: Duration = Duration::from_secs(3);
-/// No judgement before this much of a window is filled.
+const WINDOW_SAMPLES: u32 = 6;
+/// No judgement before this much of a window is filled, and this many samples.
 const LEAST_WINDOW: Duration = Duration::from_millis(900);
+const LEAST_SAMPLES: u32 = 3;
 /// Below this part of the ceiling, for [`CALM`], intervals shrink again.
 const IDLE_PART: f64 = 0.4;
 const CALM: Duration = Duration::from_secs(10);
 /// How much they shrink at once: from below 0.4 of the ceiling to below 0.6.
 const SHRINK: f64 = 1.5;
-/// Aim a little below the ceiling when stretching.
-const MARGIN: f64 = 1.15;
+/// Stretching aims this much below the ceiling.
+const MARGIN: f64 = 1.4;
 /// Sampling is never stretched beyond this.
 const LONGEST_SAMPLE: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,7 @@ pub(super) struct Change {
 pub(super) struct Budget {
     ceiling_percent: f64,
     asked: Intervals,
+    current: Intervals,
     history: VecDeque<(Duration, Duration)>,
     calm_since: Option<Duration>,
 }
@@ -65,6 +68,7 @@ impl Budget {
         Self {
             ceiling_percent,
             asked,
+            current: asked,
             history: VecDeque::with_capacity(16),
             calm_since: None,
         }
@@ -72,11 +76,12 @@ impl Budget {
 
     /// Notes that `cpu` has been used by the time `now`.
     pub(super) fn observe(&mut self, now: Duration, cpu: Duration) {
+        let window = WINDOW.max(self.current.sample.saturating_mul(WINDOW_SAMPLES));
         while self.history.len() > 2
             && self
                 .history
                 .get(1)
-                .is_some_and(|(time, _)| now.saturating_sub(*time) >= WINDOW)
+                .is_some_and(|(time, _)| now.saturating_sub(*time) >= window)
         {
             self.history.pop_front();
         }
@@ -87,12 +92,33 @@ impl Budget {
     pub(super) fn percent(&self) -> Option<f64> {
         let ((from, used), (to, now_used)) = (self.history.front()?, self.history.back()?);
         let span = to.saturating_sub(*from);
-        (span >= LEAST_WINDOW)
+        let least = LEAST_WINDOW.max(self.current.sample.saturating_mul(LEAST_SAMPLES));
+        (span >= least)
             .then(|| now_used.saturating_sub(*used).as_secs_f64() / span.as_secs_f64() * 100.0)
     }
 
-    /// Whether the intervals should change; when they do, averaging begins anew.
-    pub(super) fn judge(&mut self, current: Intervals) -> Option<Change> {
+    /// The intervals that one look of this `cost` in each sampling interval can be afforded at, if
+    /// those in force are too short.
+    pub(super) fn foresee(&self, cost: Duration) -> Option<Change> {
+        let share = cost.as_secs_f64() / self.current.sample.as_secs_f64() * 100.0;
+        (share > self.ceiling_percent).then(|| Change {
+            intervals: scale(self.current, share / self.ceiling_percent * MARGIN),
+            percent: share,
+        })
+    }
+
+    /// From the time `now` on, when `cpu` has been used, `intervals` are in force; averaging begins
+    /// anew.
+    pub(super) fn restart(&mut self, intervals: Intervals, now: Duration, cpu: Duration) {
+        self.current = intervals;
+        self.calm_since = None;
+        self.history.clear();
+        self.history.push_back((now, cpu));
+    }
+
+    /// Whether the intervals should change.
+    pub(super) fn judge(&mut self) -> Option<Change> {
+        let current = self.current;
         let percent = self.percent()?;
         let (now, _) = *self.history.back()?;
         let intervals = if percent > self.ceiling_percent {
@@ -113,13 +139,7 @@ impl Budget {
             self.calm_since = None;
             return None;
         };
-        if intervals == current {
-            return None;
-        }
-        let last = self.history.pop_back();
-        self.history.clear();
-        self.history.extend(last);
-        Some(Change { intervals, percent })
+        (intervals != current).then_some(Change { intervals, percent })
     }
 }
 
@@ -158,19 +178,19 @@ mod tests {
         }
     }
 
-    /// Feeds `seconds` of steady use.
-    fn feed(
-        budget: &mut Budget,
-        from: u32,
-        seconds: u32,
-        percent: u32,
-        current: Intervals,
-    ) -> Vec<Change> {
+    fn cpu(second: u32, percent: u32) -> Duration {
+        Duration::from_millis(u64::from(second) * u64::from(percent) * 10)
+    }
+
+    /// Feeds `seconds` of steady use and applies what the budget decides.
+    fn feed(budget: &mut Budget, from: u32, seconds: u32, percent: u32) -> Vec<Intervals> {
         (from..=from + seconds)
             .filter_map(|second| {
-                let cpu = Duration::from_millis(u64::from(second) * u64::from(percent) * 10);
-                budget.observe(Duration::from_secs(u64::from(second)), cpu);
-                budget.judge(current)
+                let now = Duration::from_secs(u64::from(second));
+                budget.observe(now, cpu(second, percent));
+                let change = budget.judge()?;
+                budget.restart(change.intervals, now, cpu(second, percent));
+                Some(change.intervals)
             })
             .collect()
     }
@@ -178,9 +198,10 @@ mod tests {
     #[test]
     fn within_the_budget_nothing_changes() {
         let mut budget = Budget::new(2.0, asked());
-        assert_eq!(feed(&mut budget, 0, 60, 2, asked()), []);
+        assert_eq!(feed(&mut budget, 0, 60, 2), []);
+        let mut idle = Budget::new(2.0, asked());
         assert_eq!(
-            feed(&mut budget, 100, 60, 0, asked()),
+            feed(&mut idle, 0, 60, 0),
             [],
             "never below what was asked for"
         );
@@ -189,36 +210,53 @@ mod tests {
     #[test]
     fn above_it_both_intervals_stretch_by_the_excess() {
         let mut budget = Budget::new(2.0, asked());
-        let changes = feed(&mut budget, 0, 1, 8, asked());
+        let changes = feed(&mut budget, 0, 1, 8);
         assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0].intervals.sample, 23 * MS);
-        assert_eq!(changes[0].intervals.aggr, 460 * MS, "20 samples as before");
+        assert_eq!(
+            changes[0].sample,
+            28 * MS,
+            "four times the budget, and a margin"
+        );
+        assert_eq!(changes[0].aggr, 560 * MS, "20 samples as before");
     }
 
     #[test]
     fn after_a_change_the_old_use_is_forgotten() {
         let mut budget = Budget::new(2.0, asked());
-        let stretched = feed(&mut budget, 0, 1, 8, asked())[0].intervals;
+        feed(&mut budget, 0, 1, 8);
         assert_eq!(budget.percent(), None);
-        assert_eq!(feed(&mut budget, 2, 5, 1, stretched), []);
+    }
+
+    #[test]
+    fn a_judgement_waits_for_several_samples() {
+        let slow = Intervals {
+            sample: Duration::from_secs(4),
+            aggr: Duration::from_secs(20),
+        };
+        let mut budget = Budget::new(2.0, slow);
+        assert_eq!(feed(&mut budget, 0, 11, 50), []);
+        assert_eq!(feed(&mut budget, 12, 0, 50).len(), 1);
+    }
+
+    #[test]
+    fn an_expensive_look_is_foreseen() {
+        let budget = Budget::new(2.0, asked());
+        assert_eq!(budget.foresee(Duration::from_micros(99)), None);
+        let change = budget.foresee(Duration::from_millis(1)).unwrap();
+        assert_eq!(change.intervals.sample, 70 * MS);
     }
 
     #[test]
     fn long_calm_shrinks_them_back_to_what_was_asked_for_and_no_further() {
         let mut budget = Budget::new(2.0, asked());
-        let mut current = Intervals {
+        let stretched = Intervals {
             sample: 12 * MS,
             aggr: 240 * MS,
         };
-        let mut seen = Vec::new();
-        for second in 0..60_u32 {
-            budget.observe(Duration::from_secs(second.into()), Duration::ZERO);
-            if let Some(change) = budget.judge(current) {
-                current = change.intervals;
-                seen.push(current.sample);
-            }
-        }
-        assert_eq!(seen, [8 * MS, Duration::from_micros(5400), 5 * MS]);
-        assert_eq!(current, asked());
+        budget.restart(stretched, Duration::ZERO, Duration::ZERO);
+        let seen = feed(&mut budget, 1, 60, 0);
+        let samples: Vec<Duration> = seen.iter().map(|i| i.sample).collect();
+        assert_eq!(samples, [8 * MS, Duration::from_micros(5400), 5 * MS]);
+        assert_eq!(seen.last(), Some(&asked()));
     }
 }

@@ -11,7 +11,6 @@ use super::tracked::Refresh;
 use crate::backend::WatchError;
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
-use crate::plan::Intervals;
 use crate::proc::ProcError;
 use crate::sys::tty::stderr_columns;
 use crate::target::Command;
@@ -83,10 +82,10 @@ impl Session<'_> {
         if is_due(&mut self.due.memory, now, series::PERIOD_NS) {
             self.sample_memory()?;
         }
-        if is_due(&mut self.due.budget, now, BUDGET_NS) {
-            self.judge_budget(now);
-        }
         if boundary || matches!(self.mode, Mode::Exact(_)) {
+            if is_due(&mut self.due.budget, now, BUDGET_NS) {
+                self.judge_budget(now, console)?;
+            }
             self.settle_troubles(events, command.as_deref_mut(), console)?;
             self.refresh_mappings(now)?;
             self.settle_troubles(events, command, console)?;
@@ -116,33 +115,41 @@ impl Session<'_> {
         }
     }
 
-    fn judge_budget(&mut self, now: u64) {
+    fn judge_budget(&mut self, now: u64, console: &mut Console) -> Result<(), Failure> {
         self.budget
             .observe(Duration::from_nanos(now), cpu_used(true));
-        let current = Intervals {
-            sample: Duration::from_micros(self.attrs.sample_us),
-            aggr: Duration::from_micros(self.attrs.aggr_us),
+        match self.budget.judge() {
+            Some(change) => self.change_intervals(change, "recording takes", console),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the running aggregation and goes on with other intervals.
+    pub(super) fn change_intervals(
+        &mut self,
+        change: Change,
+        what: &str,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let Change { intervals, percent } = change;
+        let budget = self.plan.budget_percent;
+        let relation = if percent > budget {
+            "above"
+        } else {
+            "well below"
         };
-        if self.pending.is_some() {
-            return;
-        }
-        if let Some(Change { intervals, percent }) = self.budget.judge(current) {
-            let mut attrs = self.attrs;
-            let new = self.plan.attrs(intervals);
-            (attrs.sample_us, attrs.aggr_us) = (new.sample_us, new.aggr_us);
-            let why = if intervals.sample > current.sample {
-                format!("above the budget of {}%", self.plan.budget_percent)
-            } else {
-                format!("well below the budget of {}%", self.plan.budget_percent)
-            };
-            let reason = format!(
-                "recording takes {percent:.1}% of a core, {why}: from here on sampling every {}, \
-                 aggregating over {}",
-                show_duration(intervals.sample),
-                show_duration(intervals.aggr)
-            );
-            self.pending = Some((attrs, reason));
-        }
+        let reason = format!(
+            "{what} {percent:.1}% of a core, {relation} the budget of {budget}%: from here on sampling \
+             every {}, aggregating over {}",
+            show_duration(intervals.sample),
+            show_duration(intervals.aggr)
+        );
+        self.aggregate()?;
+        let attrs = self.plan.attrs(intervals);
+        self.change_attrs(attrs, reason, console)?;
+        let now = Duration::from_nanos(monotonic_ns());
+        self.budget.restart(intervals, now, cpu_used(true));
+        Ok(())
     }
 
     fn refresh_mappings(&mut self, now: u64) -> Result<(), Failure> {

@@ -127,13 +127,12 @@ impl Session<'_> {
         id: TargetId,
         events: &Events,
         command: Option<&mut Command>,
-        console: &mut Console,
     ) -> Result<(), Failure> {
         let Ok(index) = self.targets.binary_search_by_key(&id, |t| t.id) else {
             return Ok(());
         };
         if self.targets.len() == 1 {
-            self.aggregate(console)?;
+            self.aggregate()?;
         }
         let target = self.targets.remove(index);
         events.forget(target.pidfd.as_fd());
@@ -164,15 +163,15 @@ impl Session<'_> {
                 continue;
             };
             if pidfd::has_exited(target.pidfd.as_fd()) {
-                self.exited(id, events, command.as_deref_mut(), console)?;
-                continue;
-            }
-            target.failures += 1;
-            if target.failures > FAILURES {
-                self.give_up(index, &error.to_string(), events, console)?;
+                self.exited(id, events, command.as_deref_mut())?;
                 continue;
             }
             if let WatchError::Failed(what) = &error {
+                target.failures += 1;
+                if target.failures > FAILURES {
+                    self.give_up(index, what, events, console)?;
+                    continue;
+                }
                 let what = format!("looking at process {} failed: {what}", target.identity.pid);
                 console.say(&what);
                 self.trace.record(&Record::Lost(Lost {
@@ -201,8 +200,12 @@ impl Session<'_> {
         let removed: Vec<u64> = old.mappings.iter().map(|m| m.start).collect();
         let mut new = match Tracked::attach(self.proc, self.kind, pid, id, None) {
             Ok(new) if new.identity == identity => new,
-            // The pidfd reports the exit, if it is one.
-            Ok(_) | Err(AttachError::Gone) => return Ok(()),
+            Ok(_) | Err(AttachError::Gone) => {
+                if let Some(target) = self.targets.get_mut(index) {
+                    target.rest();
+                }
+                return Ok(());
+            }
             Err(AttachError::Refused(why)) => return self.give_up(index, &why, events, console),
         };
         new.failures = failures;
@@ -254,7 +257,7 @@ impl Session<'_> {
         console: &mut Console,
     ) -> Result<(), Failure> {
         if self.targets.len() == 1 {
-            self.aggregate(console)?;
+            self.aggregate()?;
         }
         let target = self.targets.remove(index);
         events.forget(target.pidfd.as_fd());

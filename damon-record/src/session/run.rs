@@ -47,8 +47,6 @@ pub(super) struct Session<'a> {
     pub(super) targets: Vec<Tracked>,
     pub(super) next_id: u32,
     pub(super) budget: Budget,
-    /// Attributes that come into force at the end of the running aggregation, and why.
-    pub(super) pending: Option<(Attrs, String)>,
     pub(super) due: Due,
     pub(super) started_ns: u64,
     pub(super) working_set: u64,
@@ -88,7 +86,6 @@ impl<'a> Session<'a> {
             targets: Vec::new(),
             next_id: 0,
             budget: Budget::new(plan.budget_percent, asked),
-            pending: None,
             due: Due::new(now, plan.duration),
             started_ns: now,
             working_set: 0,
@@ -117,6 +114,7 @@ impl<'a> Session<'a> {
         let now = monotonic_ns();
         self.aggregation_start_ns = now;
         self.next_look_ns = now.saturating_add(self.sample_ns());
+        self.foresee(console)?;
         let end = loop {
             if self.targets.is_empty() {
                 break End::TargetsGone;
@@ -128,8 +126,26 @@ impl<'a> Session<'a> {
             self.check(console)?;
             self.chores(true, events, command.as_deref_mut(), console)?;
         };
-        self.aggregate(console)?;
+        self.aggregate()?;
         self.finish(end, console)
+    }
+
+    /// Exact looks at a large process may be dearer than the budget allows: tries one.
+    fn foresee(&mut self, console: &mut Console) -> Result<(), Failure> {
+        if !matches!(self.mode, Mode::Exact(_)) {
+            return Ok(());
+        }
+        let before = cpu_used(true);
+        for target in &mut self.targets {
+            self.touched.clear();
+            if let Err(error) = target.watch.look(&mut self.touched) {
+                self.troubles.push((target.id, error));
+            }
+        }
+        match self.budget.foresee(cpu_used(true).saturating_sub(before)) {
+            Some(change) => self.change_intervals(change, "looking takes", console),
+            None => Ok(()),
+        }
     }
 
     /// Begins a round; returns when it is over. The sampling interval begins when everything is armed,
@@ -141,6 +157,7 @@ impl<'a> Session<'a> {
                 for (id, points) in engine.points() {
                     let found = self.targets.binary_search_by_key(&id, |t| t.id);
                     if let Some(target) = found.ok().and_then(|i| self.targets.get_mut(i))
+                        && !target.dormant
                         && let Err(error) = target.watch.prepare(points)
                     {
                         self.troubles.push((id, error));
@@ -173,7 +190,7 @@ impl<'a> Session<'a> {
                 Wake::Deadline => self.chores(false, events, command.as_deref_mut(), console)?,
                 Wake::Signal(signal) => return Ok(Some(End::Signal(signal))),
                 Wake::Exited(id) => {
-                    self.exited(id, events, command.as_deref_mut(), console)?;
+                    self.exited(id, events, command.as_deref_mut())?;
                     if self.targets.is_empty() {
                         return Ok(Some(End::TargetsGone));
                     }
@@ -185,7 +202,7 @@ impl<'a> Session<'a> {
     fn check(&mut self, console: &mut Console) -> Result<(), Failure> {
         let due = match &mut self.mode {
             Mode::Sampled(engine) => {
-                for target in &mut self.targets {
+                for target in self.targets.iter_mut().filter(|t| !t.dormant) {
                     let watch = &mut target.watch;
                     if let Err(error) =
                         engine.record(target.id, |points, accessed| watch.check(points, accessed))
@@ -197,7 +214,7 @@ impl<'a> Session<'a> {
             }
             Mode::Exact(census) => {
                 let begin = monotonic_ns();
-                for target in &mut self.targets {
+                for target in self.targets.iter_mut().filter(|t| !t.dormant) {
                     self.touched.clear();
                     match target.watch.look(&mut self.touched) {
                         Ok(()) => census.record(target.id, &self.touched),
@@ -210,7 +227,7 @@ impl<'a> Session<'a> {
             }
         };
         if due {
-            self.aggregate(console)?;
+            self.aggregate()?;
         }
         Ok(())
     }
@@ -240,7 +257,7 @@ impl<'a> Session<'a> {
     }
 
     /// Stores what the running aggregation has counted, and begins the next one.
-    pub(super) fn aggregate(&mut self, console: &mut Console) -> Result<(), Failure> {
+    pub(super) fn aggregate(&mut self) -> Result<(), Failure> {
         let (start, end) = (self.aggregation_start_ns, monotonic_ns());
         self.aggregation_start_ns = end;
         let mut working_set = 0_u64;
@@ -256,13 +273,10 @@ impl<'a> Session<'a> {
             trace.snapshot(&snapshot)
         })?;
         self.working_set = working_set;
-        if let Some((attrs, reason)) = self.pending.take() {
-            self.change_attrs(attrs, reason, console)?;
-        }
         Ok(())
     }
 
-    fn change_attrs(
+    pub(super) fn change_attrs(
         &mut self,
         attrs: Attrs,
         reason: String,

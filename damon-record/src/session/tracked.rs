@@ -13,6 +13,9 @@ use std::os::fd::OwnedFd;
 /// times … as long, up to the update interval.
 const FIRST_REFRESH_NS: u64 = 5_000_000;
 
+/// How long a target that seems to exit is left alone.
+const REST_NS: u64 = 50_000_000;
+
 /// A process under observation.
 pub(super) struct Tracked {
     pub(super) id: TargetId,
@@ -25,6 +28,9 @@ pub(super) struct Tracked {
     pub(super) watch: Box<dyn Watch>,
     pub(super) mappings: Vec<Mapping>,
     pub(super) refresh_at_ns: u64,
+    /// Its address space is gone and its pidfd does not say so yet: it is exiting, which takes large
+    /// processes a while. It is left alone until the next refresh.
+    pub(super) dormant: bool,
     maps: MapsFile,
     fresh: Vec<Mapping>,
     refresh_step_ns: u64,
@@ -58,9 +64,22 @@ impl Tracked {
         if stat.start_ticks != start_ticks || stat.is_dead() && proc.memory_dir(pid).is_empty() {
             return Err(AttachError::Gone);
         }
+        let mut maps = MapsFile::open(proc, pid)?;
+        let mut mappings = Vec::new();
+        maps.read(&mut mappings)?;
+        if mappings.is_empty() {
+            // Exiting: a process without an address space that is no zombie yet.
+            return Err(AttachError::Gone);
+        }
         let watch = match watch {
             Some(watch) => watch,
-            None => (kind.attach)(proc, pid)?,
+            None => (kind.attach)(proc, pid).map_err(|error| {
+                // A process that loses its address space meanwhile looks strange to a backend.
+                match maps.read(&mut mappings) {
+                    Ok(true) if mappings.is_empty() => AttachError::Gone,
+                    _ => error,
+                }
+            })?,
         };
         let mut tracked = Self {
             id,
@@ -70,13 +89,13 @@ impl Tracked {
             failures: 0,
             pidfd,
             watch,
-            mappings: Vec::new(),
+            mappings,
             refresh_at_ns: 0,
-            maps: MapsFile::open(proc, pid)?,
+            dormant: false,
+            maps,
             fresh: Vec::new(),
             refresh_step_ns: FIRST_REFRESH_NS,
         };
-        tracked.maps.read(&mut tracked.mappings)?;
         tracked.schedule(monotonic_ns(), u64::MAX);
         Ok(tracked)
     }
@@ -98,6 +117,12 @@ impl Tracked {
     /// What is to be monitored of it.
     pub(super) fn ranges(&self) -> Vec<AddressRange> {
         default_ranges(&self.mappings, page_size())
+    }
+
+    /// Leaves it alone for a while.
+    pub(super) fn rest(&mut self) {
+        self.dormant = true;
+        self.refresh_at_ns = monotonic_ns().saturating_add(REST_NS);
     }
 
     /// Reads the mappings again.
