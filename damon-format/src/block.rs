@@ -47,9 +47,7 @@ impl BlockDecoder {
             return Ok(());
         };
         let (decompressor, sections) = state.as_mut();
-        let result = decompressor
-            .frame(payload)
-            .and_then(|raw| sections.frame(raw, visitor));
+        let result = decompressor.frame(payload).and_then(|raw| sections.frame(raw, visitor));
         if result.is_err() {
             self.state = State::Skip;
         }

@@ -1,7 +1,7 @@
 //! Reads any block of a trace, in any order, from several threads.
 
 use crate::block::{BlockDecoder, Counting, Counts};
-use crate::layout::{BlockEntry, BlockHeader, BlockKind, FileHeader, Footer};
+use crate::layout::{BlockEntry, BlockHeader, BlockKind, FileHeader, Footer, FrameHeader};
 use crate::read_at::Cursor;
 use crate::scan::{Piece, Scanner};
 use crate::stream::{read_header, read_info};
@@ -74,9 +74,7 @@ impl<S: ReadAt> IndexedReader<S> {
 
     /// The blocks that hold data of `[range.start, range.end)`, nanoseconds of `CLOCK_MONOTONIC`.
     pub fn blocks_in(&self, range: Range<u64>) -> impl Iterator<Item = &BlockEntry> {
-        self.blocks
-            .iter()
-            .filter(move |b| b.start_ns < range.end && b.end_ns >= range.start)
+        self.blocks.iter().filter(move |b| b.start_ns < range.end && b.end_ns >= range.start)
     }
 
     /// First and last moment of the recording; `None` when it holds no data.
@@ -117,27 +115,17 @@ impl<S: ReadAt> IndexedReader<S> {
                     blocks += 1;
                     (offset, decoder.block(&header))
                 }
-                Piece::Frame {
-                    offset, payload, ..
-                } => (offset, decoder.frame(payload, visitor)),
+                Piece::Frame { offset, payload, .. } => (offset, decoder.frame(payload, visitor)),
                 Piece::Footer(_) => break,
                 Piece::Damage(damage) => return Err(damage),
             };
-            result.map_err(|kind| Damage {
-                offset,
-                block: Some(block.sequence),
-                kind,
-            })?;
+            result.map_err(|kind| Damage { offset, block: Some(block.sequence), kind })?;
         }
         if blocks == 1 {
             return Ok(());
         }
         let kind = DamageKind::Index("an entry does not describe one block".into());
-        Err(Damage {
-            offset: block.offset,
-            block: Some(block.sequence),
-            kind,
-        })
+        Err(Damage { offset: block.offset, block: Some(block.sequence), kind })
     }
 
     fn rebuild(&mut self, size: u64, data_offset: u64, reason: &NoIndex) {
@@ -156,11 +144,8 @@ impl<S: ReadAt> IndexedReader<S> {
                     }
                     (offset, offset, decoder.block(&header))
                 }
-                Piece::Frame {
-                    offset, payload, ..
-                } => {
-                    let end =
-                        offset + crate::layout::FrameHeader::LEN as u64 + payload.len() as u64;
+                Piece::Frame { offset, payload, .. } => {
+                    let end = end_of(offset, payload);
                     let mut counting = Counting::default();
                     let result = decoder.frame(payload, &mut counting);
                     if let Some((_, counts)) = open.as_mut().filter(|_| result.is_ok()) {
@@ -178,42 +163,35 @@ impl<S: ReadAt> IndexedReader<S> {
                 match result {
                     Ok(()) => entry.stored_len = end.max(offset) - entry.offset,
                     Err(kind) => {
-                        damage.push(Damage {
-                            offset,
-                            block: Some(entry.sequence),
-                            kind,
-                        });
+                        damage.push(Damage { offset, block: Some(entry.sequence), kind });
                         close(open.take(), &mut blocks);
                     }
                 }
             } else if let Err(kind) = result {
-                damage.push(Damage {
-                    offset,
-                    block: None,
-                    kind,
-                });
+                damage.push(Damage { offset, block: None, kind });
             }
         }
         close(open.take(), &mut blocks);
-        let only_cut_off = damage
-            .iter()
-            .all(|d| matches!(d.kind, DamageKind::Truncated { .. }));
+        let only_cut_off = damage.iter().all(|d| matches!(d.kind, DamageKind::Truncated { .. }));
         self.completeness = match reason {
             NoIndex::Absent if only_cut_off => Completeness::Interrupted,
             NoIndex::Absent => Completeness::Damaged,
             NoIndex::Unusable(why) => {
                 let kind = DamageKind::Index((*why).into());
-                damage.push(Damage {
-                    offset: size,
-                    block: None,
-                    kind,
-                });
+                damage.push(Damage { offset: size, block: None, kind });
                 Completeness::Damaged
             }
         };
         self.blocks = blocks;
         self.damage = damage;
     }
+}
+
+/// File offset behind a frame.
+fn end_of(offset: u64, payload: &[u8]) -> u64 {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let head = FrameHeader { length, crc: 0 }.stored_len();
+    offset + head as u64 + payload.len() as u64
 }
 
 fn entry(offset: u64, header: &BlockHeader) -> BlockEntry {
@@ -257,9 +235,7 @@ fn stored_index<S: ReadAt>(
     size: u64,
     data_offset: u64,
 ) -> Result<Vec<BlockEntry>, NoIndex> {
-    let footer_offset = size
-        .checked_sub(Footer::LEN as u64)
-        .ok_or(NoIndex::Absent)?;
+    let footer_offset = size.checked_sub(Footer::LEN as u64).ok_or(NoIndex::Absent)?;
     let mut bytes = [0; Footer::LEN];
     let mut have = 0;
     while let Some(room) = bytes.get_mut(have..).filter(|room| !room.is_empty()) {
@@ -278,27 +254,19 @@ fn stored_index<S: ReadAt>(
     let mut sequence = None;
     while let Some(piece) = scanner.next() {
         match piece {
-            Piece::Damage(Damage {
-                kind: DamageKind::MissingBlocks { .. },
-                ..
-            }) => {}
+            Piece::Damage(Damage { kind: DamageKind::MissingBlocks { .. }, .. }) => {}
             Piece::Block { header, .. } if header.kind == BlockKind::INDEX => {
                 sequence = Some(header.sequence);
             }
             Piece::Frame { payload, .. } if payload.len().is_multiple_of(BlockEntry::LEN) => {
-                entries.extend(
-                    payload
-                        .chunks_exact(BlockEntry::LEN)
-                        .filter_map(BlockEntry::decode),
-                );
+                entries
+                    .extend(payload.chunks_exact(BlockEntry::LEN).filter_map(BlockEntry::decode));
             }
             _ => return Err(NoIndex::Unusable("the index block is damaged")),
         }
     }
     if entries.len() as u64 != u64::from(footer.entries) {
-        return Err(NoIndex::Unusable(
-            "the index has another number of entries than announced",
-        ));
+        return Err(NoIndex::Unusable("the index has another number of entries than announced"));
     }
     // The blocks must fill the file from the description to the index without a gap.
     let mut expected = (data_offset, 1);

@@ -14,8 +14,6 @@ pub const MINOR: u16 = 0;
 pub const FILE_MAGIC: [u8; 8] = [0x89, b'D', b'M', b'N', b'\r', b'\n', 0x1a, b'\n'];
 /// Begins each block; searched for when bytes before it are damaged.
 pub const BLOCK_MAGIC: [u8; 4] = [0xb1, b'B', b'L', b'K'];
-/// Begins each frame.
-pub const FRAME_MARKER: u8 = 0xf7;
 /// Begins the footer.
 pub const FOOTER_MAGIC: [u8; 8] = [0xb2, b'D', b'M', b'N', b'E', b'N', b'D', b'\n'];
 
@@ -56,10 +54,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 fn checked<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
-    let crc = bytes
-        .split_last_chunk::<4>()
-        .map(|(head, _)| crc32(&[head]))
-        .unwrap_or_default();
+    let crc = bytes.split_last_chunk::<4>().map(|(head, _)| crc32(&[head])).unwrap_or_default();
     if let Some((_, tail)) = bytes.split_last_chunk_mut::<4>() {
         *tail = crc.to_le_bytes();
     }
@@ -140,11 +135,7 @@ impl FileHeader {
         }
         let fields = (|| Some((u16_at(bytes, 8)?, u16_at(bytes, 10)?, u64_at(bytes, 16)?)))();
         let (major, minor, identity) = fields.ok_or(FileHeaderError::Checksum)?;
-        Ok(Self {
-            major,
-            minor,
-            identity,
-        })
+        Ok(Self { major, minor, identity })
     }
 }
 
@@ -215,11 +206,20 @@ impl BlockHeader {
 
 /// The head of a frame, the unit of flushing; `length` payload bytes follow.
 ///
+/// Short form, lengths below 2^14:
+///
 /// | offset | size | field |
 /// |---|---|---|
-/// | 0 | 1 | [`FRAME_MARKER`] |
+/// | 0 | 2 | big-endian: two 1 bits, then the length of the payload |
+/// | 2 | 4 | CRC-32 (little-endian) of: block sequence (4 bytes, little-endian), frame number in the block (4 bytes, little-endian), bytes 0 and 1, payload |
+///
+/// Long form:
+///
+/// | offset | size | field |
+/// |---|---|---|
+/// | 0 | 1 | 0xa0 |
 /// | 1 | 3 | length of the payload |
-/// | 4 | 4 | CRC-32 of: block sequence (4 bytes), frame number in the block (4 bytes), bytes 0 to 3, payload |
+/// | 4 | 4 | CRC-32 of: block sequence, frame number, bytes 0 to 3, payload |
 ///
 /// The two numbers are not stored: the checksum alone binds a frame to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,24 +230,35 @@ pub struct FrameHeader {
     pub crc: u32,
 }
 
-impl FrameHeader {
-    /// Stored length in bytes.
-    pub const LEN: usize = 8;
+const LONG_FRAME: u8 = 0xa0;
+const SHORT_FRAME: u8 = 0xc0;
 
-    fn head(length: u32) -> [u8; 4] {
+impl FrameHeader {
+    /// Longest stored form in bytes.
+    pub const MAX_LEN: usize = 8;
+
+    /// True for the first byte of a frame.
+    pub fn begins_with(byte: u8) -> bool {
+        byte >= SHORT_FRAME || byte == LONG_FRAME
+    }
+
+    /// Length of the stored form in bytes.
+    pub fn stored_len(self) -> usize {
+        if self.length < 1 << 14 { 6 } else { 8 }
+    }
+
+    /// The bytes before the checksum: two or four of the four.
+    fn head(length: u32) -> ([u8; 4], usize) {
         let [a, b, c, _] = length.to_le_bytes();
-        [FRAME_MARKER, a, b, c]
+        if length < 1 << 14 { ([SHORT_FRAME | b, a, 0, 0], 2) } else { ([LONG_FRAME, a, b, c], 4) }
     }
 
     /// The checksum of `payload` as frame number `frame` of block `sequence`.
     pub fn checksum(sequence: u32, frame: u32, payload: &[u8]) -> u32 {
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        crc32(&[
-            &sequence.to_le_bytes(),
-            &frame.to_le_bytes(),
-            &Self::head(length),
-            payload,
-        ])
+        let (head, used) = Self::head(length);
+        let head = head.get(..used).unwrap_or_default();
+        crc32(&[&sequence.to_le_bytes(), &frame.to_le_bytes(), head, payload])
     }
 
     /// The head of `payload`, which may be at most [`MAX_FRAME_STORED`] bytes long.
@@ -258,22 +269,25 @@ impl FrameHeader {
         }
     }
 
-    /// The stored form.
-    pub fn encode(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        place(&mut bytes, 0, &Self::head(self.length));
-        place(&mut bytes, 4, &self.crc.to_le_bytes());
-        bytes
+    /// Appends the stored form.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        let (head, used) = Self::head(self.length);
+        out.extend(head.iter().take(used));
+        out.extend_from_slice(&self.crc.to_le_bytes());
     }
 
-    /// Reads the stored form; `None` unless it begins with the marker.
+    /// Reads the stored form; `None` unless it begins like one and is complete.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let [marker, a, b, c] = array(bytes, 0)?;
+        let [first, second] = array(bytes, 0)?;
+        if first >= SHORT_FRAME {
+            let length = u32::from(first & !SHORT_FRAME) << 8 | u32::from(second);
+            return Some(Self { length, crc: u32_at(bytes, 2)? });
+        }
+        let [a, b, c] = array(bytes, 1)?;
         let length = u32::from_le_bytes([a, b, c, 0]);
-        (marker == FRAME_MARKER).then_some(Self {
-            length,
-            crc: u32_at(bytes, 4)?,
-        })
+        // One length, one form: otherwise a changed head could pass with the same checksum.
+        let canonical = first == LONG_FRAME && length >= 1 << 14;
+        canonical.then_some(Self { length, crc: u32_at(bytes, 4)? })
     }
 }
 
@@ -378,9 +392,6 @@ impl Footer {
         if !bytes.starts_with(&FOOTER_MAGIC) || !crc_matches(bytes) {
             return None;
         }
-        Some(Self {
-            index_offset: u64_at(bytes, 8)?,
-            entries: u32_at(bytes, 16)?,
-        })
+        Some(Self { index_offset: u64_at(bytes, 8)?, entries: u32_at(bytes, 16)? })
     }
 }

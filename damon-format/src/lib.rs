@@ -10,6 +10,7 @@
 //!
 //! No input makes this crate panic or allocate more than a fixed bound; see [`layout`] for the limits.
 
+mod bits;
 mod block;
 mod columns;
 mod error;

@@ -27,10 +27,7 @@ impl ReadAt for [u8] {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|o| self.get(o..))
-            .unwrap_or(&[]);
+        let rest = usize::try_from(offset).ok().and_then(|o| self.get(o..)).unwrap_or(&[]);
         let len = rest.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..len), rest.get(..len)) {
             to.copy_from_slice(from);
@@ -69,11 +66,7 @@ pub(crate) struct Cursor<'a, S: ?Sized> {
 
 impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
     pub(crate) fn new(source: &'a S, offset: u64, end: u64) -> Self {
-        Self {
-            source,
-            offset,
-            end,
-        }
+        Self { source, offset, end }
     }
 }
 

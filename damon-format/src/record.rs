@@ -182,10 +182,7 @@ pub struct IntervalsChanged {
 
 /// Access rights of a mapping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent bits of the kernel's text"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent bits of the kernel's text")]
 pub struct Permissions {
     /// `r`.
     pub read: bool,

@@ -3,7 +3,7 @@
 use crate::block::{BlockDecoder, Counting, Counts};
 use crate::layout::{BlockHeader, BlockKind, FileHeader};
 use crate::scan::{Piece, Scanner};
-use crate::section::{RECORD, put_section};
+use crate::section::put_record;
 use crate::store::Store;
 use crate::stream::{read_header, read_info};
 use crate::stream_codec::Compressor;
@@ -65,25 +65,15 @@ pub fn recover<R: Read, W: Write>(
                 source = (header.kind == BlockKind::DATA).then_some(header);
                 begun = false;
                 if let Err(kind) = decoder.block(&header) {
-                    damage.push(Damage {
-                        offset,
-                        block: Some(header.sequence),
-                        kind,
-                    });
+                    damage.push(Damage { offset, block: Some(header.sequence), kind });
                     source = None;
                 }
             }
-            Piece::Frame {
-                offset, payload, ..
-            } => {
+            Piece::Frame { offset, payload, .. } => {
                 let Some(header) = source else { continue };
                 let mut counting = Counting::default();
                 if let Err(kind) = decoder.frame(payload, &mut counting) {
-                    damage.push(Damage {
-                        offset,
-                        block: Some(header.sequence),
-                        kind,
-                    });
+                    damage.push(Damage { offset, block: Some(header.sequence), kind });
                     source = None;
                     continue;
                 }
@@ -106,16 +96,7 @@ pub fn recover<R: Read, W: Write>(
     }
     let sink = store.finish()?;
     let records = u64::from(total.records);
-    Ok((
-        RecoveryReport {
-            frames,
-            snapshots,
-            rows: total.rows,
-            records,
-            damage,
-        },
-        sink,
-    ))
+    Ok((RecoveryReport { frames, snapshots, rows: total.rows, records, damage }, sink))
 }
 
 /// Adds a block with one [`Lost`] record for each damage.
@@ -127,27 +108,15 @@ fn note_losses<W: Write>(
     let mut sections = Vec::new();
     for one in damage {
         let what = format!("found while recovering the trace: {one}");
-        let lost = Record::Lost(Lost {
-            target: None,
-            time_ns,
-            count: 1,
-            what,
-        });
+        let lost = Record::Lost(Lost { target: None, time_ns, count: 1, what });
         let mut body = Vec::new();
         wire::put_record(&lost, &mut body).map_err(WriteError::Record)?;
-        put_section(RECORD, &body, &mut sections);
+        put_record(&body, &mut sections);
     }
     let mut stored = Vec::new();
     Compressor::new(3, 17)?.frame(&sections, &mut stored)?;
     let records = u32::try_from(damage.len()).unwrap_or(u32::MAX);
     let span = Some((time_ns, time_ns));
     store.begin_block(BlockKind::DATA, time_ns);
-    store.frame(
-        &stored,
-        &Counts {
-            records,
-            span,
-            ..Counts::default()
-        },
-    )
+    store.frame(&stored, &Counts { records, span, ..Counts::default() })
 }

@@ -2,7 +2,7 @@
 //! its feet again behind damage.
 
 use crate::layout::{
-    BLOCK_MAGIC, BlockHeader, FOOTER_MAGIC, FRAME_MARKER, Footer, FrameHeader, MAX_FRAME_STORED,
+    BLOCK_MAGIC, BlockHeader, BlockKind, FOOTER_MAGIC, Footer, FrameHeader, MAX_FRAME_STORED,
 };
 use crate::{Damage, DamageKind};
 use std::io::{self, Read};
@@ -27,6 +27,14 @@ pub(crate) enum Piece<'a> {
     Damage(Damage),
 }
 
+/// The block that is being read.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    kind: BlockKind,
+    sequence: u32,
+    next_frame: u32,
+}
+
 /// Reads pieces from `R`; keeps at most one frame in memory.
 #[derive(Debug)]
 pub(crate) struct Scanner<R> {
@@ -38,8 +46,8 @@ pub(crate) struct Scanner<R> {
     offset: u64,
     eof: bool,
     failed: bool,
-    /// Current block's number and the number of its next frame; `None` where frames have no block.
-    block: Option<(u32, u32)>,
+    /// `None` where frames have no block.
+    block: Option<Current>,
     next_sequence: u32,
 }
 
@@ -81,11 +89,7 @@ impl<R: Read> Scanner<R> {
             Err(error) => {
                 self.failed = true;
                 let kind = DamageKind::Io(error.to_string());
-                Some(Piece::Damage(Damage {
-                    offset: self.offset,
-                    block: None,
-                    kind,
-                }))
+                Some(Piece::Damage(Damage { offset: self.offset, block: None, kind }))
             }
         }
     }
@@ -97,9 +101,9 @@ impl<R: Read> Scanner<R> {
             return Ok(None);
         };
         let offset = self.offset;
-        if first == FRAME_MARKER {
-            if let Some((sequence, number)) = self.block {
-                return self.frame(offset, sequence, number).map(Some);
+        if FrameHeader::begins_with(first) {
+            if let Some(block) = self.block {
+                return self.frame(offset, block).map(Some);
             }
         } else if let Some(header) = BlockHeader::decode(unread) {
             if header.sequence >= self.next_sequence {
@@ -126,67 +130,59 @@ impl<R: Read> Scanner<R> {
             });
         }
         self.consume(BlockHeader::LEN);
-        self.block = Some((header.sequence, 0));
+        self.block = Some(Current { kind: header.kind, sequence: header.sequence, next_frame: 0 });
         self.next_sequence = header.sequence.saturating_add(1);
         Step::Block { offset, header }
     }
 
-    fn frame(&mut self, offset: u64, sequence: u32, number: u32) -> io::Result<Step> {
+    fn frame(&mut self, offset: u64, block: Current) -> io::Result<Step> {
+        let Current { kind, sequence, next_frame } = block;
         let Some(header) = FrameHeader::decode(self.unread()) else {
             return self.unrecognised(offset);
         };
         let length = header.length as usize;
-        let total = FrameHeader::LEN + length;
+        let head = header.stored_len();
+        let total = head + length;
         self.fill(total)?;
         let available = self.unread().len();
-        let payload = self.unread().get(FrameHeader::LEN..total);
-        if payload.is_some_and(|p| FrameHeader::checksum(sequence, number, p) == header.crc) {
+        let payload = self.unread().get(head..total);
+        if payload.is_some_and(|p| FrameHeader::checksum(sequence, next_frame, p) == header.crc) {
             self.consume(total);
-            self.block = Some((sequence, number.saturating_add(1)));
+            self.block = Some(Current { next_frame: next_frame.saturating_add(1), ..block });
             return Ok(Step::Frame { offset, length });
         }
         // The length may be what is damaged, so the search begins inside the frame.
         self.block = None;
         self.resynchronise()?;
-        let kind = if available < total && self.unread().is_empty() {
-            DamageKind::Truncated {
-                missing: (total - available) as u64,
-            }
+        // Behind the index comes the footer: as many bytes as that are a damaged one, not a frame cut off.
+        let footer = kind == BlockKind::INDEX && next_frame > 0 && available == Footer::LEN;
+        let kind = if available < total && self.unread().is_empty() && !footer {
+            DamageKind::Truncated { missing: (total - available) as u64 }
         } else {
-            DamageKind::FrameChecksum {
-                length: header.length,
-            }
+            DamageKind::FrameChecksum { length: header.length }
         };
-        Ok(Step::Damage(Damage {
-            offset,
-            block: Some(sequence),
-            kind,
-        }))
+        Ok(Step::Damage(Damage { offset, block: Some(sequence), kind }))
     }
 
     fn unrecognised(&mut self, offset: u64) -> io::Result<Step> {
-        let block = self.block.take().map(|(sequence, _)| sequence);
+        let block = self.block.take().map(|block| block.sequence);
         let left = self.unread();
-        let heads: [&[u8]; 3] = [&BLOCK_MAGIC, &FOOTER_MAGIC, &[FRAME_MARKER]];
-        let cut_off = left.len() < BlockHeader::LEN
-            && heads.iter().any(|head| {
-                let shared = head.len().min(left.len());
-                head.get(..shared) == left.get(..shared)
-            });
+        let begins = |magic: &[u8]| {
+            let shared = magic.len().min(left.len());
+            magic.get(..shared) == left.get(..shared)
+        };
+        let a_head = begins(&BLOCK_MAGIC)
+            || begins(&FOOTER_MAGIC)
+            || left.first().is_some_and(|&first| FrameHeader::begins_with(first));
+        let cut_off = left.len() < BlockHeader::LEN && a_head;
         let missing = (BlockHeader::LEN - left.len().min(BlockHeader::LEN)) as u64;
         self.resynchronise()?;
         let kind = if cut_off && self.unread().is_empty() {
             DamageKind::Truncated { missing }
         } else {
-            DamageKind::Unrecognised {
-                skipped: self.offset - offset,
-            }
+            DamageKind::Unrecognised { skipped: self.offset - offset }
         };
-        Ok(Step::Damage(Damage {
-            offset,
-            block,
-            kind,
-        }))
+        Ok(Step::Damage(Damage { offset, block, kind }))
     }
 
     /// Moves to the next valid block header or footer behind the current byte, or to the end.
@@ -210,11 +206,7 @@ impl<R: Read> Scanner<R> {
                 return Ok(());
             }
             // A header may begin in the last bytes of the buffer.
-            let keep = if self.eof {
-                0
-            } else {
-                BlockHeader::LEN.max(Footer::LEN) - 1
-            };
+            let keep = if self.eof { 0 } else { BlockHeader::LEN.max(Footer::LEN) - 1 };
             let skip = self.unread().len().saturating_sub(keep);
             self.consume(skip);
             if self.eof {
@@ -235,7 +227,7 @@ impl<R: Read> Scanner<R> {
 
     /// Makes at least `want` bytes available unless the input ends earlier.
     fn fill(&mut self, want: usize) -> io::Result<()> {
-        let want = want.min(FrameHeader::LEN + MAX_FRAME_STORED as usize);
+        let want = want.min(FrameHeader::MAX_LEN + MAX_FRAME_STORED as usize);
         if self.eof || self.unread().len() >= want {
             return Ok(());
         }
@@ -245,11 +237,7 @@ impl<R: Read> Scanner<R> {
             // Grows with what really arrives, never by a length that a header merely claims.
             let have = self.buffer.len();
             self.buffer.resize(have + READ, 0);
-            let read = match self
-                .buffer
-                .get_mut(have..)
-                .map(|room| self.reader.read(room))
-            {
+            let read = match self.buffer.get_mut(have..).map(|room| self.reader.read(room)) {
                 Some(Ok(read)) => read,
                 Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                     self.buffer.truncate(have);

@@ -1,6 +1,7 @@
 //! Sections: what the decompressed stream of a data block is made of.
 //!
-//! Each section is its kind (varint), the length of its body (varint) and its body.
+//! Each section is one varint, the length of its body times two plus one if it holds snapshots, and its
+//! body. A body that does not hold snapshots begins with its kind (varint).
 
 use crate::columns::{SectionHead, TargetDecoder};
 use crate::layout::MAX_REGIONS;
@@ -8,17 +9,22 @@ use crate::varint::{Bytes, Malformed, put};
 use crate::{DamageKind, Record, Visitor, wire};
 use std::collections::BTreeMap;
 
-/// Snapshots of one target.
-pub(crate) const SNAPSHOTS: u64 = 1;
 /// One metadata record.
-pub(crate) const RECORD: u64 = 2;
+const RECORD: u64 = 1;
 /// Unknown kinds from here on may be skipped; unknown kinds below refuse the block.
 const OPTIONAL: u64 = 64;
 
-/// Appends a section.
-pub(crate) fn put_section(kind: u64, body: &[u8], out: &mut Vec<u8>) {
-    put(out, kind);
-    put(out, body.len() as u64);
+/// Appends a section with snapshots of one target.
+pub(crate) fn put_snapshots(body: &[u8], out: &mut Vec<u8>) {
+    put(out, (body.len() as u64) << 1 | 1);
+    out.extend_from_slice(body);
+}
+
+/// Appends a section with one metadata record.
+pub(crate) fn put_record(body: &[u8], out: &mut Vec<u8>) {
+    // The kind takes one byte.
+    put(out, (body.len() as u64 + 1) << 1);
+    put(out, RECORD);
     out.extend_from_slice(body);
 }
 
@@ -33,11 +39,7 @@ pub(crate) struct Sections {
 impl Sections {
     /// `base_ns` is the start time in the block's header.
     pub(crate) fn new(base_ns: u64) -> Self {
-        Self {
-            base_ns,
-            targets: BTreeMap::new(),
-            kept: 0,
-        }
+        Self { base_ns, targets: BTreeMap::new(), kept: 0 }
     }
 
     /// Decodes one frame's sections.
@@ -51,16 +53,16 @@ impl Sections {
             let (kind, mut body) = section(&mut bytes)
                 .map_err(|Malformed| DamageKind::Malformed("a section is cut off".into()))?;
             match kind {
-                SNAPSHOTS => self.snapshots(&mut body, visitor).map_err(|Malformed| {
+                None => self.snapshots(&mut body, visitor).map_err(|Malformed| {
                     DamageKind::Malformed("a section of snapshots makes no sense".into())
                 })?,
-                RECORD => {
+                Some(RECORD) => {
                     if let Some(record) = record(&mut body)? {
                         visitor.record(record);
                     }
                 }
-                OPTIONAL.. => {}
-                unknown => {
+                Some(OPTIONAL..) => {}
+                Some(unknown) => {
                     return Err(DamageKind::Unsupported(format!("section kind {unknown}")));
                 }
             }
@@ -79,10 +81,8 @@ impl Sections {
             return Err(Malformed);
         }
         let base_ns = self.base_ns;
-        let target = self
-            .targets
-            .entry(head.target.0)
-            .or_insert_with(|| TargetDecoder::new(base_ns));
+        let target =
+            self.targets.entry(head.target.0).or_insert_with(|| TargetDecoder::new(base_ns));
         let before = target.kept();
         // Twice: the snapshot being decoded and the one it is predicted from.
         let budget = MAX_REGIONS.saturating_sub(self.kept - before);
@@ -92,16 +92,16 @@ impl Sections {
     }
 }
 
-fn section<'a>(bytes: &mut Bytes<'a>) -> Result<(u64, Bytes<'a>), Malformed> {
-    let kind = bytes.varint()?;
-    let length = bytes.varint()?;
-    Ok((kind, bytes.take(length)?))
+/// The kind of the next section, `None` for snapshots, and its body.
+fn section<'a>(bytes: &mut Bytes<'a>) -> Result<(Option<u64>, Bytes<'a>), Malformed> {
+    let head = bytes.varint()?;
+    let mut body = bytes.take(head >> 1)?;
+    let kind = if head & 1 == 1 { None } else { Some(body.varint()?) };
+    Ok((kind, body))
 }
 
 fn record(body: &mut Bytes<'_>) -> Result<Option<Record>, DamageKind> {
     let malformed = |why: &str| DamageKind::Malformed(format!("a record cannot be read: {why}"));
-    let kind = body
-        .varint()
-        .map_err(|Malformed| malformed("it has no kind"))?;
+    let kind = body.varint().map_err(|Malformed| malformed("it has no kind"))?;
     wire::get_record(kind, body.as_slice()).map_err(|why| malformed(&why))
 }

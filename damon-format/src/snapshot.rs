@@ -49,11 +49,7 @@ impl Sampling {
     /// The usual scale: as many samples per aggregation as fit (kernel: `damon_max_nr_accesses`).
     pub fn from_intervals(sample_us: u64, aggr_us: u64) -> Self {
         let max = (aggr_us / sample_us.max(1)).max(1);
-        Self {
-            sample_us,
-            aggr_us,
-            max_nr_accesses: u32::try_from(max).unwrap_or(u32::MAX),
-        }
+        Self { sample_us, aggr_us, max_nr_accesses: u32::try_from(max).unwrap_or(u32::MAX) }
     }
 }
 
@@ -85,15 +81,7 @@ impl Snapshot {
         sampling: Sampling,
         regions: Vec<Region>,
     ) -> Self {
-        Self {
-            target,
-            start_ns,
-            end_ns,
-            sampling,
-            has_ages: true,
-            regions,
-            probes: Vec::new(),
-        }
+        Self { target, start_ns, end_ns, sampling, has_ages: true, regions, probes: Vec::new() }
     }
 }
 

@@ -40,14 +40,7 @@ impl<W: Write> Store<W> {
             abandoned: false,
             scratch: Vec::new(),
         };
-        store.put(
-            &FileHeader {
-                major: MAJOR,
-                minor: MINOR,
-                identity,
-            }
-            .encode(),
-        )?;
+        store.put(&FileHeader { major: MAJOR, minor: MINOR, identity }.encode())?;
         Ok(store)
     }
 
@@ -64,19 +57,10 @@ impl<W: Write> Store<W> {
     /// Closes the open block and begins another; its head is written with its first frame.
     pub(crate) fn begin_block(&mut self, kind: BlockKind, start_ns: u64) {
         self.end_block();
-        let header = BlockHeader {
-            kind,
-            optional: false,
-            sequence: self.next_sequence,
-            start_ns,
-        };
+        let header = BlockHeader { kind, optional: false, sequence: self.next_sequence, start_ns };
         self.next_sequence = self.next_sequence.saturating_add(1);
-        self.block = Some(OpenBlock {
-            header,
-            offset: self.offset,
-            frames: 0,
-            counts: Counts::default(),
-        });
+        self.block =
+            Some(OpenBlock { header, offset: self.offset, frames: 0, counts: Counts::default() });
     }
 
     /// Closes the open block.
@@ -87,10 +71,8 @@ impl<W: Write> Store<W> {
         if block.header.kind != BlockKind::DATA {
             return;
         }
-        let (start_ns, end_ns) = block
-            .counts
-            .span
-            .unwrap_or((block.header.start_ns, block.header.start_ns));
+        let (start_ns, end_ns) =
+            block.counts.span.unwrap_or((block.header.start_ns, block.header.start_ns));
         self.index.push(BlockEntry {
             offset: block.offset,
             stored_len: self.offset - block.offset,
@@ -109,9 +91,7 @@ impl<W: Write> Store<W> {
             return Err(WriteError::Abandoned);
         };
         if payload.len() > MAX_FRAME_STORED as usize {
-            return Err(WriteError::Record(
-                "a frame exceeds the format's limit of 16 MiB".into(),
-            ));
+            return Err(WriteError::Record("a frame exceeds the format's limit of 16 MiB".into()));
         }
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
@@ -119,7 +99,7 @@ impl<W: Write> Store<W> {
             bytes.extend_from_slice(&block.header.encode());
         }
         let head = FrameHeader::for_payload(block.header.sequence, block.frames, payload);
-        bytes.extend_from_slice(&head.encode());
+        head.encode(&mut bytes);
         bytes.extend_from_slice(payload);
         block.frames = block.frames.saturating_add(1);
         block.counts.add(add);
@@ -139,22 +119,13 @@ impl<W: Write> Store<W> {
         let mut payload = Vec::new();
         let empty: &[BlockEntry] = &[];
         // An empty index still has its block and one frame.
-        for entries in index
-            .chunks(per_frame)
-            .chain(index.is_empty().then_some(empty))
-        {
+        for entries in index.chunks(per_frame).chain(index.is_empty().then_some(empty)) {
             payload.clear();
             payload.extend(entries.iter().flat_map(BlockEntry::encode));
             self.frame(&payload, &Counts::default())?;
         }
         let entries = u32::try_from(index.len()).unwrap_or(u32::MAX);
-        self.put(
-            &Footer {
-                index_offset,
-                entries,
-            }
-            .encode(),
-        )?;
+        self.put(&Footer { index_offset, entries }.encode())?;
         self.sink.flush()?;
         Ok(self.sink)
     }

@@ -22,13 +22,7 @@ impl<R: Read> StreamReader<R> {
         let header = read_header(&mut reader)?;
         let mut scanner = Scanner::new(reader, FileHeader::LEN as u64, 0);
         let info = read_info(&mut scanner)?;
-        Ok(Self {
-            scanner,
-            header,
-            info,
-            damage: Vec::new(),
-            footer: None,
-        })
+        Ok(Self { scanner, header, info, damage: Vec::new(), footer: None })
     }
 
     /// What was recorded, and how.
@@ -51,9 +45,7 @@ impl<R: Read> StreamReader<R> {
                     current = Some(header.sequence);
                     (offset, decoder.block(&header))
                 }
-                Piece::Frame {
-                    offset, payload, ..
-                } => (offset, decoder.frame(payload, visitor)),
+                Piece::Frame { offset, payload, .. } => (offset, decoder.frame(payload, visitor)),
                 Piece::Footer(footer) => {
                     self.footer = Some(footer);
                     continue;
@@ -64,11 +56,7 @@ impl<R: Read> StreamReader<R> {
                 }
             };
             if let Err(kind) = result {
-                self.damage.push(Damage {
-                    offset,
-                    block: current,
-                    kind,
-                });
+                self.damage.push(Damage { offset, block: current, kind });
             }
         }
     }
@@ -112,10 +100,7 @@ pub(crate) fn read_header(reader: &mut impl Read) -> Result<FileHeader, OpenErro
         FileHeaderError::Checksum => OpenError::HeaderDamaged,
     })?;
     if header.major > MAJOR {
-        return Err(OpenError::NewerVersion {
-            major: header.major,
-            minor: header.minor,
-        });
+        return Err(OpenError::NewerVersion { major: header.major, minor: header.minor });
     }
     Ok(header)
 }
@@ -123,13 +108,7 @@ pub(crate) fn read_header(reader: &mut impl Read) -> Result<FileHeader, OpenErro
 /// Reads the first block.
 pub(crate) fn read_info<R: Read>(scanner: &mut Scanner<R>) -> Result<RecordingInfo, OpenError> {
     let offset = scanner.offset();
-    let damaged = |offset, kind| {
-        OpenError::InfoDamaged(Damage {
-            offset,
-            block: Some(0),
-            kind,
-        })
-    };
+    let damaged = |offset, kind| OpenError::InfoDamaged(Damage { offset, block: Some(0), kind });
     let missing = || DamageKind::Malformed("the trace does not begin with it".into());
     match scanner.next() {
         Some(Piece::Block { header, .. }) if header.kind == BlockKind::INFO => {}

@@ -75,10 +75,7 @@ impl Decompressor {
     pub(crate) fn new() -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))?;
-        Ok(Self {
-            decoder,
-            raw: Vec::new(),
-        })
+        Ok(Self { decoder, raw: Vec::new() })
     }
 
     /// Decompresses the next frame; at most [`MAX_FRAME_RAW`] bytes, whatever the input claims.
@@ -87,9 +84,7 @@ impl Decompressor {
         let mut input = InBuffer::around(stored);
         loop {
             if self.raw.len() >= MAX_FRAME_RAW {
-                return Err(DamageKind::Compression(
-                    "it expands beyond the format's limit".into(),
-                ));
+                return Err(DamageKind::Compression("it expands beyond the format's limit".into()));
             }
             self.raw.reserve(STEP.min(MAX_FRAME_RAW - self.raw.len()));
             let at = self.raw.len();

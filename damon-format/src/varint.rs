@@ -58,10 +58,6 @@ impl<'a> Bytes<'a> {
         self.rest.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.rest.len()
-    }
-
     #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
         let (&first, rest) = self.rest.split_first().ok_or(Malformed)?;
@@ -123,10 +119,7 @@ mod tests {
             (127, &[0x7f]),
             (128, &[0x80, 0x01]),
             (300, &[0xac, 0x02]),
-            (
-                u64::MAX,
-                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
-            ),
+            (u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
         ] {
             let mut out = Vec::new();
             put(&mut out, value);

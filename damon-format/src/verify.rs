@@ -54,9 +54,7 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
                 current = Some(header.sequence);
                 (offset, decoder.block(&header))
             }
-            Piece::Frame {
-                offset, payload, ..
-            } => {
+            Piece::Frame { offset, payload, .. } => {
                 let mut counting = Counting::default();
                 let result = decoder.frame(payload, &mut counting);
                 if result.is_ok() {
@@ -74,33 +72,18 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
             }
         };
         if let Err(kind) = result {
-            report.damage.push(Damage {
-                offset,
-                block: current,
-                kind,
-            });
+            report.damage.push(Damage { offset, block: current, kind });
         }
     }
     let index = IndexedReader::open(source)?;
     report.completeness = index.completeness();
     let told: u64 = index.blocks().iter().map(|block| block.rows).sum();
-    for damage in index
-        .damage()
-        .iter()
-        .filter(|d| matches!(d.kind, DamageKind::Index(_)))
-    {
+    for damage in index.damage().iter().filter(|d| matches!(d.kind, DamageKind::Index(_))) {
         report.damage.push(damage.clone());
     }
     if report.damage.is_empty() && told != report.rows {
-        let why = format!(
-            "it counts {told} region rows, the blocks hold {}",
-            report.rows
-        );
-        report.damage.push(Damage {
-            offset: bytes,
-            block: None,
-            kind: DamageKind::Index(why),
-        });
+        let why = format!("it counts {told} region rows, the blocks hold {}", report.rows);
+        report.damage.push(Damage { offset: bytes, block: None, kind: DamageKind::Index(why) });
     }
     let cut_off = |d: &Damage| matches!(d.kind, DamageKind::Truncated { .. });
     if !report.damage.iter().all(cut_off) {

@@ -139,10 +139,7 @@ impl<C> Decode<C> for TargetId {
 impl Encode for Permissions {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         let bits = [self.read, self.write, self.execute, self.shared];
-        let byte: u8 = bits
-            .iter()
-            .rev()
-            .fold(0, |byte, &bit| byte << 1 | u8::from(bit));
+        let byte: u8 = bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
         byte.encode(encoder)
     }
 }
@@ -151,33 +148,13 @@ impl<C> Decode<C> for Permissions {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let byte = u8::decode(decoder)?;
         let bit = |number: u32| byte >> number & 1 != 0;
-        Ok(Self {
-            read: bit(0),
-            write: bit(1),
-            execute: bit(2),
-            shared: bit(3),
-        })
+        Ok(Self { read: bit(0), write: bit(1), execute: bit(2), shared: bit(3) })
     }
 }
 
-wire_struct!(Backend {
-    name,
-    access,
-    granularity,
-    exact,
-    reason
-});
-wire_struct!(ClockAnchor {
-    monotonic_ns,
-    realtime_ns
-});
-wire_struct!(Attrs {
-    sample_us,
-    aggr_us,
-    update_us,
-    min_nr_regions,
-    max_nr_regions
-});
+wire_struct!(Backend { name, access, granularity, exact, reason });
+wire_struct!(ClockAnchor { monotonic_ns, realtime_ns });
+wire_struct!(Attrs { sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions });
 wire_struct!(RecordingInfo {
     tool,
     tool_version,
@@ -190,66 +167,15 @@ wire_struct!(RecordingInfo {
     backend,
     attrs,
 });
-wire_struct!(TargetStarted {
-    target,
-    time_ns,
-    kind,
-    pid,
-    start_ticks,
-    parent,
-    comm,
-    exe
-});
-wire_struct!(TargetExecuted {
-    target,
-    time_ns,
-    comm,
-    exe
-});
-wire_struct!(TargetExited {
-    target,
-    time_ns,
-    wait_status
-});
-wire_struct!(IntervalsChanged {
-    time_ns,
-    attrs,
-    reason
-});
-wire_struct!(Mapping {
-    start,
-    end,
-    permissions,
-    offset,
-    inode,
-    name
-});
-wire_struct!(MappingsChanged {
-    target,
-    time_ns,
-    removed,
-    added
-});
-wire_struct!(MemorySample {
-    target,
-    time_ns,
-    rss,
-    swap,
-    virtual_size,
-    minor_faults,
-    major_faults,
-});
-wire_struct!(PressureSample {
-    time_ns,
-    some_us,
-    full_us
-});
-wire_struct!(Lost {
-    target,
-    time_ns,
-    count,
-    what
-});
+wire_struct!(TargetStarted { target, time_ns, kind, pid, start_ticks, parent, comm, exe });
+wire_struct!(TargetExecuted { target, time_ns, comm, exe });
+wire_struct!(TargetExited { target, time_ns, wait_status });
+wire_struct!(IntervalsChanged { time_ns, attrs, reason });
+wire_struct!(Mapping { start, end, permissions, offset, inode, name });
+wire_struct!(MappingsChanged { target, time_ns, removed, added });
+wire_struct!(MemorySample { target, time_ns, rss, swap, virtual_size, minor_faults, major_faults });
+wire_struct!(PressureSample { time_ns, some_us, full_us });
+wire_struct!(Lost { target, time_ns, count, what });
 wire_struct!(SchemeStats {
     time_ns,
     scheme,
@@ -261,8 +187,4 @@ wire_struct!(SchemeStats {
 });
 wire_struct!(Mark { time_ns, text });
 wire_struct!(Note { time_ns, text });
-wire_struct!(Finished {
-    time_ns,
-    reason,
-    recorder_cpu_us
-});
+wire_struct!(Finished { time_ns, reason, recorder_cpu_us });

@@ -3,7 +3,7 @@
 use crate::block::Counts;
 use crate::columns::{TargetEncoder, check};
 use crate::layout::{BlockKind, MAX_FRAME_RAW, MAX_RECORD, MAX_REGIONS};
-use crate::section::{RECORD, SNAPSHOTS, put_section};
+use crate::section::{put_record, put_snapshots};
 use crate::store::Store;
 use crate::stream_codec::Compressor;
 use crate::{Record, RecordingInfo, Snapshot, WriteError, wire};
@@ -104,10 +104,8 @@ impl<W: Write> TraceWriter<W> {
         self.begin(snapshot.start_ns);
         let (block_start, shift) = (self.block_start_ns, self.granule_shift);
         let target = snapshot.target.0;
-        let encoder = self
-            .targets
-            .entry(target)
-            .or_insert_with(|| TargetEncoder::new(block_start, shift));
+        let encoder =
+            self.targets.entry(target).or_insert_with(|| TargetEncoder::new(block_start, shift));
         if encoder.needs_new_section(snapshot) {
             Self::emit(encoder, target, &mut self.section, &mut self.sections);
         }
@@ -124,9 +122,7 @@ impl<W: Write> TraceWriter<W> {
         self.section.clear();
         wire::put_record(record, &mut self.section).map_err(WriteError::Record)?;
         if self.section.len() > MAX_RECORD {
-            return Err(WriteError::Record(
-                "it is larger than the format's limit".into(),
-            ));
+            return Err(WriteError::Record("it is larger than the format's limit".into()));
         }
         if self.pending_len() + self.section.len() + 16 > MAX_FRAME_RAW {
             let body = std::mem::take(&mut self.section);
@@ -134,7 +130,7 @@ impl<W: Write> TraceWriter<W> {
             self.section = body;
         }
         self.begin(record.time_ns());
-        put_section(RECORD, &self.section, &mut self.records);
+        put_record(&self.section, &mut self.records);
         self.pending.records = self.pending.records.saturating_add(1);
         self.pending.cover(record.time_ns(), record.time_ns());
         self.flush_when_due()
@@ -170,7 +166,7 @@ impl<W: Write> TraceWriter<W> {
     fn emit(encoder: &mut TargetEncoder, target: u32, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         scratch.clear();
         if encoder.emit(target, scratch) {
-            put_section(SNAPSHOTS, scratch, out);
+            put_snapshots(scratch, out);
         }
     }
 
@@ -211,11 +207,7 @@ impl<W: Write> TraceWriter<W> {
     fn pending_len(&self) -> usize {
         self.records.len()
             + self.sections.len()
-            + self
-                .targets
-                .values()
-                .map(TargetEncoder::pending_len)
-                .sum::<usize>()
+            + self.targets.values().map(TargetEncoder::pending_len).sum::<usize>()
     }
 
     fn flush_when_due(&mut self) -> Result<(), WriteError> {

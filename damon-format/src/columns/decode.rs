@@ -1,6 +1,8 @@
-//! Columns back into snapshots; nothing in the bytes is trusted.
+//! Bits back into snapshots; nothing in them is trusted.
 
-use super::{Columns, cut, flags, op, predict};
+use super::code::{Boundary, Change, MAX_SNAPSHOTS, cut, flags, order};
+use super::{Columns, predict};
+use crate::bits::BitReader;
 use crate::layout::MAX_REGIONS;
 use crate::varint::{Bytes, Malformed, undelta, unzigzag};
 use crate::{Sampling, SnapshotView, TargetId, Visitor};
@@ -10,10 +12,14 @@ use crate::{Sampling, SnapshotView, TargetId, Visitor};
 pub(crate) struct TargetDecoder {
     previous: Columns,
     current: Columns,
-    parents: Vec<u32>,
+    /// Regions whose age needs the threshold of the whole snapshot.
+    unsettled: Vec<Unsettled>,
     probes: Vec<Vec<u32>>,
+    /// Start, end and number of regions of the section's snapshots.
+    heads: Vec<(u64, u64, usize)>,
     last_end_ns: u64,
     last_duration: u64,
+    last_count: u64,
     scale: Option<Scale>,
 }
 
@@ -24,29 +30,32 @@ struct Scale {
     probes: usize,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Unsettled {
+    row: usize,
+    /// First previous region that may overlap.
+    parent: usize,
+    /// Whether a difference from the prediction is stored.
+    differs: bool,
+}
+
 /// The beginning of a section: enough to find the target's state.
 #[derive(Debug)]
 pub(crate) struct SectionHead {
     pub(crate) target: TargetId,
-    flags: u8,
+    flags: u64,
 }
 
 impl SectionHead {
     pub(crate) fn read(bytes: &mut Bytes<'_>) -> Result<Self, Malformed> {
-        let target = TargetId(bytes.varint_u32()?);
-        let flags = bytes.u8()?;
-        if flags & !flags::KNOWN != 0 {
-            return Err(Malformed);
-        }
-        Ok(Self { target, flags })
+        let first = bytes.varint()?;
+        let target = u32::try_from(first >> flags::COUNT).map_err(|_out_of_range| Malformed)?;
+        Ok(Self { target: TargetId(target), flags: first & ((1 << flags::COUNT) - 1) })
     }
-}
 
-/// Counters of what a section held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) snapshots: u64,
-    pub(crate) rows: u64,
+    fn has(&self, flag: u64) -> bool {
+        self.flags & flag != 0
+    }
 }
 
 impl TargetDecoder {
@@ -54,10 +63,12 @@ impl TargetDecoder {
         Self {
             previous: Columns::default(),
             current: Columns::default(),
-            parents: Vec::new(),
+            unsettled: Vec::new(),
             probes: Vec::new(),
+            heads: Vec::new(),
             last_end_ns: base_ns,
             last_duration: 0,
+            last_count: 0,
             scale: None,
         }
     }
@@ -67,51 +78,35 @@ impl TargetDecoder {
         self.previous.len()
     }
 
-    /// Decodes one section and hands each snapshot to `visitor`. `budget` is how many regions (times one plus the
-    /// probe columns) a snapshot may have.
+    /// Decodes one section and hands each snapshot to `visitor`. `budget` is how many regions (times one
+    /// plus the probe columns) a snapshot may have.
     pub(crate) fn section(
         &mut self,
         head: &SectionHead,
         bytes: &mut Bytes<'_>,
         budget: usize,
         visitor: &mut impl Visitor,
-    ) -> Result<Counts, Malformed> {
-        if head.flags & flags::SCALE != 0 {
+    ) -> Result<(), Malformed> {
+        if head.has(flags::SCALE) {
             self.scale = Some(Scale::read(bytes)?);
         }
         let scale = self.scale.ok_or(Malformed)?;
-        let has_ages = head.flags & flags::AGES != 0;
-        let unit = if head.flags & flags::MICROSECONDS != 0 {
-            1000
-        } else {
-            1
-        };
+        let has_ages = head.has(flags::AGES);
         let snapshots = bytes.varint()?;
-        let mut lengths = [0; 7];
-        for length in &mut lengths {
-            *length = bytes.varint()?;
+        if snapshots > MAX_SNAPSHOTS as u64 {
+            return Err(Malformed);
         }
-        let [times, counts, ops, extras, nr_accesses, ages, probes] = lengths;
-        let mut times = bytes.take(times)?;
-        let mut counts = bytes.take(counts)?;
-        let mut streams = Streams {
-            ops: bytes.take(ops)?,
-            extras: bytes.take(extras)?,
-            nr_accesses: bytes.take(nr_accesses)?,
-            ages: bytes.take(ages)?,
-            probes: bytes.take(probes)?,
-        };
-        let mut rows = 0;
+        let mut bits = BitReader::new(bytes.as_slice());
+        let mut heads = std::mem::take(&mut self.heads);
+        heads.clear();
         for _ in 0..snapshots {
-            let (start_ns, end_ns) = self.times(&mut times, unit)?;
-            let regions = usize::try_from(counts.varint()?).map_err(|_out_of_range| Malformed)?;
-            if regions > streams.ops.len()
-                || regions.saturating_mul(scale.probes + 1) > budget.min(MAX_REGIONS)
-            {
+            heads.push(self.head(head, &mut bits)?);
+        }
+        for &(start_ns, end_ns, count) in &heads {
+            if count.saturating_mul(scale.probes + 1) > budget {
                 return Err(Malformed);
             }
-            self.regions(regions, &scale, has_ages, &mut streams)?;
-            rows += regions as u64;
+            self.regions(count, &scale, has_ages, &mut bits)?;
             visitor.snapshot(&SnapshotView {
                 target: head.target,
                 start_ns,
@@ -125,23 +120,28 @@ impl TargetDecoder {
             });
             std::mem::swap(&mut self.previous, &mut self.current);
         }
-        let left = times.len() + counts.len() + streams.left() + bytes.len();
-        if left == 0 {
-            Ok(Counts { snapshots, rows })
-        } else {
-            Err(Malformed)
-        }
+        self.heads = heads;
+        if bits.is_finished() { Ok(()) } else { Err(Malformed) }
     }
 
-    fn times(&mut self, times: &mut Bytes<'_>, unit: u64) -> Result<(u64, u64), Malformed> {
-        let start = undelta(times.varint()?, self.last_end_ns / unit);
-        let duration = undelta(times.varint()?, self.last_duration / unit);
+    /// Start, end and number of regions of the next snapshot.
+    fn head(
+        &mut self,
+        head: &SectionHead,
+        bits: &mut BitReader<'_>,
+    ) -> Result<(u64, u64, usize), Malformed> {
+        let unit = if head.has(flags::MICROSECONDS) { 1000 } else { 1 };
+        let mut start = self.last_end_ns / unit;
+        if !head.has(flags::CONTIGUOUS) {
+            start = undelta(bits.number(order::TIME)?, start);
+        }
+        let duration = undelta(bits.number(order::TIME)?, self.last_duration / unit);
         let start_ns = start.checked_mul(unit).ok_or(Malformed)?;
-        let duration_ns = duration.checked_mul(unit).ok_or(Malformed)?;
-        let end_ns = start_ns.checked_add(duration_ns).ok_or(Malformed)?;
-        self.last_end_ns = end_ns;
-        self.last_duration = duration_ns;
-        Ok((start_ns, end_ns))
+        self.last_duration = duration.checked_mul(unit).ok_or(Malformed)?;
+        self.last_end_ns = start_ns.checked_add(self.last_duration).ok_or(Malformed)?;
+        self.last_count = undelta(bits.number(order::COUNT)?, self.last_count);
+        let count = usize::try_from(self.last_count).map_err(|_out_of_range| Malformed)?;
+        Ok((start_ns, self.last_end_ns, count))
     }
 
     fn regions(
@@ -149,127 +149,155 @@ impl TargetDecoder {
         count: usize,
         scale: &Scale,
         has_ages: bool,
-        streams: &mut Streams<'_>,
+        bits: &mut BitReader<'_>,
     ) -> Result<(), Malformed> {
-        self.boundaries(count, scale.granule_shift, streams)?;
-        let bounds = self
-            .current
-            .starts
-            .iter()
-            .zip(&self.current.ends)
-            .zip(&self.parents);
-        for ((&start, &end), &parent) in bounds.clone() {
-            let base = predict::nr_accesses(&self.previous, parent as usize, start, end);
-            let nr = add(base, streams.nr_accesses.varint()?)?;
-            self.current.nr_accesses.push(nr);
-        }
-        let threshold = predict::threshold(&self.current.nr_accesses);
+        self.current.clear();
+        self.unsettled.clear();
+        self.boundaries_and_accesses(count, scale.granule_shift, bits)?;
         if has_ages {
-            for (((&start, &end), &parent), &nr) in bounds.zip(&self.current.nr_accesses) {
-                let base =
-                    predict::age(&self.previous, parent as usize, (start, end), nr, threshold);
-                self.current.ages.push(add(base, streams.ages.varint()?)?);
-            }
+            self.settle_ages(bits)?;
         } else {
-            self.current.ages.resize(count, 0);
+            self.current.ages.fill(0);
         }
         self.probes.resize(scale.probes, Vec::new());
         for column in &mut self.probes {
             column.clear();
             for _ in 0..count {
-                column.push(streams.probes.varint_u32()?);
+                let hits = bits.number(order::PROBE)?;
+                column.push(u32::try_from(hits).map_err(|_out_of_range| Malformed)?);
             }
         }
         Ok(())
     }
 
-    fn boundaries(
+    fn boundaries_and_accesses(
         &mut self,
         count: usize,
         shift: u32,
-        streams: &mut Streams<'_>,
+        bits: &mut BitReader<'_>,
     ) -> Result<(), Malformed> {
         let previous = &self.previous;
         let current = &mut self.current;
-        current.clear();
-        self.parents.clear();
-        current.starts.reserve(count);
-        current.ends.reserve(count);
-        self.parents.reserve(count);
         let (mut position, mut first) = (0_u64, 0_usize);
-        for _ in 0..count {
+        while current.len() < count {
             while previous.ends.get(first).is_some_and(|&end| end <= position) {
                 first += 1;
             }
-            let code = streams.ops.u8()?;
-            let mut start = previous
-                .starts
-                .get(first)
-                .map_or(position, |&start| start.max(position));
-            let mut parent = first;
-            let end = match code & 0x0f {
-                op::GRANULES if code >> 4 == 0 => {
-                    let granules = streams.extras.varint()?;
+            let run = bits.zeros(count - current.len());
+            if run > 0 {
+                current.extend_older(previous, first..first + run, position)?;
+                first += run;
+                position = current.ends.last().copied().ok_or(Malformed)?;
+                continue;
+            }
+            let change = Change::get(bits)?;
+            let expected = previous.starts.get(first).map_or(position, |&s| s.max(position));
+            let (start, end) = match change.boundary {
+                Boundary::Granules(granules) => {
                     let size = granules.checked_mul(1 << shift).ok_or(Malformed)?;
-                    start.checked_add(size).ok_or(Malformed)?
+                    (expected, expected.checked_add(size).ok_or(Malformed)?)
                 }
-                op::BYTES if code >> 4 == 0 => {
-                    let distance = streams.extras.varint()?;
-                    start = position.checked_add(distance).ok_or(Malformed)?;
-                    while previous.ends.get(parent).is_some_and(|&end| end <= start) {
-                        parent += 1;
-                    }
-                    start
-                        .checked_add(streams.extras.varint()?)
-                        .ok_or(Malformed)?
+                Boundary::Bytes { distance, size } => {
+                    let start = position.checked_add(distance).ok_or(Malformed)?;
+                    (start, start.checked_add(size).ok_or(Malformed)?)
                 }
-                how @ op::KEEP..=op::TENTH_OF_TENTH => {
-                    let (from, to) = parent_bounds(previous, first, code >> 4, streams)?;
-                    match how {
-                        op::KEEP => to,
-                        op::TENTH_OF_TENTH => {
-                            let tenths = streams.extras.u8()?;
-                            let piece = cut(to - from, tenths >> 4, shift);
-                            from + cut(piece, tenths & 0x0f, shift).min(to - from)
-                        }
-                        tenths => from + cut(to - from, tenths, shift),
-                    }
-                }
-                _ => return Err(Malformed),
+                follows => (expected, end_in_parent(previous, first, follows, shift)?),
             };
             if end <= start {
                 return Err(Malformed);
             }
+            let mut parent = first;
+            while previous.ends.get(parent).is_some_and(|&end| end <= start) {
+                parent += 1;
+            }
+            let mut nr = predict::nr_accesses(previous, parent, (start, end));
+            if change.nr_accesses {
+                nr = differ(nr, bits.number(order::NR_ACCESSES)?)?;
+            }
+            self.unsettled.push(Unsettled { row: current.len(), parent, differs: change.age });
             current.starts.push(start);
             current.ends.push(end);
-            self.parents.push(u32::try_from(parent).unwrap_or(u32::MAX));
+            current.nr_accesses.push(nr);
+            current.ages.push(0);
             position = end;
+        }
+        Ok(())
+    }
+
+    fn settle_ages(&mut self, bits: &mut BitReader<'_>) -> Result<(), Malformed> {
+        if self.unsettled.is_empty() {
+            return Ok(());
+        }
+        let threshold = predict::age_threshold(&self.current.nr_accesses);
+        for &Unsettled { row, parent, differs } in &self.unsettled {
+            let bounds = self.current.bounds(row).ok_or(Malformed)?;
+            let nr = self.current.nr(row);
+            let mut age = predict::age(&self.previous, parent, bounds, nr, threshold);
+            if differs {
+                age = differ(age, bits.number(order::AGE)?)?;
+            }
+            *self.current.ages.get_mut(row).ok_or(Malformed)? = age;
         }
         Ok(())
     }
 }
 
-/// Start and end of the parent, with `start < end` as every kept region has.
-#[inline]
-fn parent_bounds(
-    previous: &Columns,
-    first: usize,
-    skipped: u8,
-    streams: &mut Streams<'_>,
-) -> Result<(u64, u64), Malformed> {
-    let mut index = first.saturating_add(usize::from(skipped));
-    if skipped == op::MORE {
-        let more = usize::try_from(streams.extras.varint()?).map_err(|_out_of_range| Malformed)?;
-        index = index.saturating_add(more);
+impl Columns {
+    /// Appends regions of the previous snapshot, one aggregation older; the first one starts at `position`
+    /// if that lies inside it.
+    #[inline]
+    fn extend_older(
+        &mut self,
+        previous: &Self,
+        range: std::ops::Range<usize>,
+        position: u64,
+    ) -> Result<(), Malformed> {
+        let first = self.len();
+        self.starts.extend_from_slice(previous.starts.get(range.clone()).ok_or(Malformed)?);
+        self.ends.extend_from_slice(previous.ends.get(range.clone()).ok_or(Malformed)?);
+        self.nr_accesses
+            .extend_from_slice(previous.nr_accesses.get(range.clone()).ok_or(Malformed)?);
+        let ages = previous.ages.get(range).ok_or(Malformed)?;
+        self.ages.extend(ages.iter().map(|age| age.saturating_add(1)));
+        if let Some(start) = self.starts.get_mut(first) {
+            *start = position.max(*start);
+        }
+        Ok(())
     }
-    previous.bounds(index).ok_or(Malformed)
 }
 
-fn add(base: u32, stored: u64) -> Result<u32, Malformed> {
-    // Both fit 33 bits, so the sum cannot overflow.
-    let sum = i64::from(base)
-        .checked_add(unzigzag(stored))
-        .ok_or(Malformed)?;
+/// Where a region ends that is described by a parent.
+#[inline]
+fn end_in_parent(
+    previous: &Columns,
+    first: usize,
+    boundary: Boundary,
+    shift: u32,
+) -> Result<u64, Malformed> {
+    let parent = |skip: u64| {
+        let index = usize::try_from(skip).ok().and_then(|skip| first.checked_add(skip));
+        index.and_then(|index| previous.bounds(index)).ok_or(Malformed)
+    };
+    // Regions are never empty and tenths are at most 9, so neither difference nor sum can overflow.
+    match boundary {
+        Boundary::Keep { skip } => Ok(parent(skip)?.1),
+        Boundary::Tenth { skip, tenths } => {
+            let (from, to) = parent(skip)?;
+            Ok(from + cut(to - from, tenths, shift))
+        }
+        Boundary::TenthOfTenth { skip, outer, inner } => {
+            let (from, to) = parent(skip)?;
+            Ok(from + cut(cut(to - from, outer, shift), inner, shift))
+        }
+        Boundary::Granules(_) | Boundary::Bytes { .. } => Err(Malformed),
+    }
+}
+
+/// A counter that differs from its prediction; a difference of zero has no code.
+#[inline]
+fn differ(base: u32, stored: u64) -> Result<u32, Malformed> {
+    let difference = unzigzag(stored.checked_add(1).ok_or(Malformed)?);
+    let sum = i64::from(base).checked_add(difference).ok_or(Malformed)?;
     u32::try_from(sum).map_err(|_out_of_range| Malformed)
 }
 
@@ -283,34 +311,7 @@ impl Scale {
         if max_nr_accesses == 0 || granule_shift > 40 || probes >= MAX_REGIONS {
             return Err(Malformed);
         }
-        let sampling = Sampling {
-            sample_us,
-            aggr_us,
-            max_nr_accesses,
-        };
-        Ok(Self {
-            sampling,
-            granule_shift,
-            probes,
-        })
-    }
-}
-
-/// The columns of a section from the boundaries on.
-struct Streams<'a> {
-    ops: Bytes<'a>,
-    extras: Bytes<'a>,
-    nr_accesses: Bytes<'a>,
-    ages: Bytes<'a>,
-    probes: Bytes<'a>,
-}
-
-impl Streams<'_> {
-    fn left(&self) -> usize {
-        self.ops.len()
-            + self.extras.len()
-            + self.nr_accesses.len()
-            + self.ages.len()
-            + self.probes.len()
+        let sampling = Sampling { sample_us, aggr_us, max_nr_accesses };
+        Ok(Self { sampling, granule_shift, probes })
     }
 }

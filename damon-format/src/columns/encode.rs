@@ -1,6 +1,9 @@
-//! Snapshots into columns.
+//! Snapshots into bits.
 
-use super::{Columns, cut, flags, op, predict};
+use super::Columns;
+use super::code::{Boundary, Change, MAX_SNAPSHOTS, cut, flags, order};
+use super::predict;
+use crate::bits::BitWriter;
 use crate::varint::{delta, put, zigzag};
 use crate::{Region, Sampling, Snapshot, WriteError, layout::MAX_REGIONS};
 
@@ -10,20 +13,16 @@ pub(crate) struct TargetEncoder {
     granule_shift: u32,
     previous: Columns,
     current: Columns,
-    parents: Vec<u32>,
+    rows: Vec<Row>,
     last_end_ns: u64,
     last_duration: u64,
+    last_count: u64,
     scale: Option<Scale>,
     scale_is_new: bool,
-    snapshots: u64,
     times: Vec<(u64, u64)>,
-    counts: Vec<u8>,
-    ops: Vec<u8>,
-    extras: Vec<u8>,
-    nr_accesses: Vec<u8>,
-    ages: Vec<u8>,
-    probes: Vec<u8>,
-    scratch: Vec<u8>,
+    counts: Vec<u64>,
+    heads: BitWriter,
+    bits: BitWriter,
 }
 
 /// What all snapshots of a section share.
@@ -34,6 +33,16 @@ struct Scale {
     probes: usize,
 }
 
+/// What is stored of one region; the differences are zigzag-coded and 0 when predicted.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    boundary: Boundary,
+    /// First previous region that may overlap.
+    parent: usize,
+    nr_accesses: u64,
+    age: u64,
+}
+
 impl TargetEncoder {
     /// `base_ns` is the start of the block, `granule_shift` the smallest region size as a power of two.
     pub(crate) fn new(base_ns: u64, granule_shift: u32) -> Self {
@@ -41,20 +50,16 @@ impl TargetEncoder {
             granule_shift,
             previous: Columns::default(),
             current: Columns::default(),
-            parents: Vec::new(),
+            rows: Vec::new(),
             last_end_ns: base_ns,
             last_duration: 0,
+            last_count: 0,
             scale: None,
             scale_is_new: false,
-            snapshots: 0,
             times: Vec::new(),
             counts: Vec::new(),
-            ops: Vec::new(),
-            extras: Vec::new(),
-            nr_accesses: Vec::new(),
-            ages: Vec::new(),
-            probes: Vec::new(),
-            scratch: Vec::new(),
+            heads: BitWriter::default(),
+            bits: BitWriter::default(),
         }
     }
 
@@ -63,20 +68,15 @@ impl TargetEncoder {
         self.previous.len()
     }
 
-    /// Bytes that the pending section would take, before compression.
+    /// Bytes that the pending section may take before compression.
     pub(crate) fn pending_len(&self) -> usize {
-        64 + self.times.len() * 8
-            + self.counts.len()
-            + self.ops.len()
-            + self.extras.len()
-            + self.nr_accesses.len()
-            + self.ages.len()
-            + self.probes.len()
+        64 + self.times.len() * 64 + self.bits.len()
     }
 
     /// True when `snapshot` cannot join the pending section.
     pub(crate) fn needs_new_section(&self, snapshot: &Snapshot) -> bool {
-        self.snapshots > 0 && self.scale != Some(Scale::of(snapshot))
+        let full = self.times.len() >= MAX_SNAPSHOTS;
+        !self.times.is_empty() && (full || self.scale != Some(Scale::of(snapshot)))
     }
 
     /// Adds a snapshot that [`check`] has accepted.
@@ -86,196 +86,131 @@ impl TargetEncoder {
             self.scale = Some(scale);
             self.scale_is_new = true;
         }
-        self.snapshots += 1;
         self.times.push((snapshot.start_ns, snapshot.end_ns));
-        put(&mut self.counts, snapshot.regions.len() as u64);
-        self.boundaries(&snapshot.regions);
-        self.counters(&snapshot.regions, snapshot.has_ages);
-        for column in &snapshot.probes {
-            for &hits in column {
-                put(&mut self.probes, u64::from(hits));
+        self.counts.push(snapshot.regions.len() as u64);
+        self.boundaries_and_accesses(&snapshot.regions);
+        if snapshot.has_ages {
+            self.ages(&snapshot.regions);
+        }
+        for row in &self.rows {
+            let (nr_accesses, age) = (row.nr_accesses != 0, row.age != 0);
+            Change { boundary: row.boundary, nr_accesses, age }.put(&mut self.bits);
+            if nr_accesses {
+                self.bits.put_number(row.nr_accesses - 1, order::NR_ACCESSES);
             }
+        }
+        for row in self.rows.iter().filter(|row| row.age != 0) {
+            self.bits.put_number(row.age - 1, order::AGE);
+        }
+        for &hits in snapshot.probes.iter().flatten() {
+            self.bits.put_number(u64::from(hits), order::PROBE);
         }
         std::mem::swap(&mut self.previous, &mut self.current);
     }
 
-    /// Appends the pending section's body to `out`; nothing when no snapshot is pending.
+    /// Appends the pending section's body to `out`; false when no snapshot is pending.
     pub(crate) fn emit(&mut self, target: u32, out: &mut Vec<u8>) -> bool {
-        let Some(scale) = self.scale.filter(|_| self.snapshots > 0) else {
+        let Some(scale) = self.scale.filter(|_| !self.times.is_empty()) else {
             return false;
         };
-        let in_microseconds = self.last_end_ns.is_multiple_of(1000)
-            && self
-                .times
-                .iter()
-                .all(|(s, e)| s.is_multiple_of(1000) && e.is_multiple_of(1000));
+        let whole = |ns: u64| ns.is_multiple_of(1000);
+        let in_microseconds =
+            whole(self.last_end_ns) && self.times.iter().all(|&(s, e)| whole(s) && whole(e));
         let unit = if in_microseconds { 1000 } else { 1 };
-        put(out, u64::from(target));
-        out.push(
-            if scale.has_ages { flags::AGES } else { 0 }
-                | if in_microseconds {
-                    flags::MICROSECONDS
-                } else {
-                    0
-                }
-                | if self.scale_is_new { flags::SCALE } else { 0 },
-        );
-        if self.scale_is_new {
+        let ends = std::iter::once(self.last_end_ns).chain(self.times.iter().map(|t| t.1));
+        let contiguous = self.times.iter().zip(ends).all(|(&(start, _), end)| start == end);
+
+        let flag = |set: bool, flag: u64| if set { flag } else { 0 };
+        let flags = flag(scale.has_ages, flags::AGES)
+            | flag(in_microseconds, flags::MICROSECONDS)
+            | flag(self.scale_is_new, flags::SCALE)
+            | flag(contiguous, flags::CONTIGUOUS);
+        put(out, u64::from(target) << flags::COUNT | flags);
+        if std::mem::take(&mut self.scale_is_new) {
             put(out, scale.sampling.sample_us);
             put(out, scale.sampling.aggr_us);
             put(out, u64::from(scale.sampling.max_nr_accesses));
             put(out, u64::from(self.granule_shift));
             put(out, scale.probes as u64);
-            self.scale_is_new = false;
         }
-        put(out, self.snapshots);
-        self.scratch.clear();
-        for &(start, end) in &self.times {
-            put(
-                &mut self.scratch,
-                delta(start / unit, self.last_end_ns / unit),
-            );
+        put(out, self.times.len() as u64);
+        for ((start, end), count) in self.times.drain(..).zip(self.counts.drain(..)) {
+            if !contiguous {
+                self.heads.put_number(delta(start / unit, self.last_end_ns / unit), order::TIME);
+            }
             let duration = end.saturating_sub(start);
-            put(
-                &mut self.scratch,
-                delta(duration / unit, self.last_duration / unit),
-            );
+            self.heads.put_number(delta(duration / unit, self.last_duration / unit), order::TIME);
+            self.heads.put_number(delta(count, self.last_count), order::COUNT);
             self.last_end_ns = end;
             self.last_duration = duration;
+            self.last_count = count;
         }
-        let streams = [
-            &mut self.scratch,
-            &mut self.counts,
-            &mut self.ops,
-            &mut self.extras,
-            &mut self.nr_accesses,
-            &mut self.ages,
-            &mut self.probes,
-        ];
-        for stream in &streams {
-            put(out, stream.len() as u64);
-        }
-        for stream in streams {
-            out.extend_from_slice(stream);
-            stream.clear();
-        }
-        self.times.clear();
-        self.snapshots = 0;
+        self.heads.append(&mut self.bits);
+        self.heads.finish(out);
         true
     }
 
-    /// One operation per region; fills the boundary columns of `current` and `parents`.
-    fn boundaries(&mut self, regions: &[Region]) {
+    /// Fills `rows` and `current`, all but the ages' differences.
+    fn boundaries_and_accesses(&mut self, regions: &[Region]) {
         self.current.clear();
-        self.parents.clear();
+        self.rows.clear();
         let (mut position, mut first) = (0_u64, 0_usize);
         for region in regions {
-            while self
-                .previous
-                .ends
-                .get(first)
-                .is_some_and(|&end| end <= position)
-            {
+            while self.previous.ends.get(first).is_some_and(|&end| end <= position) {
                 first += 1;
             }
-            let expected = self
-                .previous
-                .starts
-                .get(first)
-                .map_or(position, |&start| start.max(position));
+            let expected = self.previous.starts.get(first).map_or(position, |&s| s.max(position));
             let mut parent = first;
-            while self
-                .previous
-                .ends
-                .get(parent)
-                .is_some_and(|&end| end <= region.start)
-            {
+            while self.previous.ends.get(parent).is_some_and(|&end| end <= region.start) {
                 parent += 1;
             }
-            if region.start == expected {
-                self.operation(*region, first, position);
-            } else {
-                self.bytes_operation(*region, position);
-            }
+            let boundary =
+                if region.start == expected { self.follow(*region, first) } else { None };
+            let size = region.size();
+            let boundary = boundary.unwrap_or_else(|| {
+                if region.start == expected && size.trailing_zeros() >= self.granule_shift {
+                    Boundary::Granules(size >> self.granule_shift)
+                } else {
+                    Boundary::Bytes { distance: region.start - position, size }
+                }
+            });
+            let bounds = (region.start, region.end);
+            let predicted = predict::nr_accesses(&self.previous, parent, bounds);
+            let nr_accesses = zigzag(i64::from(region.nr_accesses) - i64::from(predicted));
+            self.rows.push(Row { boundary, parent, nr_accesses, age: 0 });
             self.current.starts.push(region.start);
             self.current.ends.push(region.end);
             self.current.nr_accesses.push(region.nr_accesses);
             self.current.ages.push(region.age);
-            self.parents.push(u32::try_from(parent).unwrap_or(u32::MAX));
             position = region.end;
         }
     }
 
-    fn operation(&mut self, region: Region, first: usize, position: u64) {
+    /// Fills in the ages' differences; the prediction needs the largest counter of the snapshot.
+    fn ages(&mut self, regions: &[Region]) {
+        let threshold = predict::age_threshold(&self.current.nr_accesses);
+        for (row, region) in self.rows.iter_mut().zip(regions) {
+            let bounds = (region.start, region.end);
+            let nr = region.nr_accesses;
+            let predicted = predict::age(&self.previous, row.parent, bounds, nr, threshold);
+            row.age = zigzag(i64::from(region.age) - i64::from(predicted));
+        }
+    }
+
+    /// How a region that starts where expected follows from the previous snapshot, if it does.
+    #[inline]
+    fn follow(&self, region: Region, first: usize) -> Option<Boundary> {
         let mut last = first;
-        while self
-            .previous
-            .ends
-            .get(last)
-            .is_some_and(|&end| end < region.end)
-        {
+        while self.previous.ends.get(last).is_some_and(|&end| end < region.end) {
             last += 1;
         }
-        let skipped = last - first;
-        if let Some((start, end)) = self.previous.bounds(last) {
-            if end == region.end {
-                return self.parent_operation(op::KEEP, skipped, None);
-            }
-            // A cut inside `last`; it lies behind its start because `last` is the first to end later.
-            let offset = region.end.checked_sub(start).filter(|&offset| offset > 0);
-            let found = offset.and_then(|o| find_cut(end - start, o, self.granule_shift));
-            if let Some((code, extra)) = found {
-                return self.parent_operation(code, skipped, extra);
-            }
+        let skip = (last - first) as u64;
+        let (start, end) = self.previous.bounds(last)?;
+        if end == region.end {
+            return Some(Boundary::Keep { skip });
         }
-        let size = region.size();
-        if size >> self.granule_shift << self.granule_shift == size {
-            self.ops.push(op::GRANULES);
-            put(&mut self.extras, size >> self.granule_shift);
-        } else {
-            self.bytes_operation(region, position);
-        }
-    }
-
-    fn parent_operation(&mut self, code: u8, skipped: usize, extra: Option<u8>) {
-        match u8::try_from(skipped) {
-            Ok(few) if few < op::MORE => self.ops.push(code | few << 4),
-            _ => {
-                self.ops.push(code | op::MORE << 4);
-                put(&mut self.extras, (skipped - usize::from(op::MORE)) as u64);
-            }
-        }
-        self.extras.extend(extra);
-    }
-
-    fn bytes_operation(&mut self, region: Region, position: u64) {
-        self.ops.push(op::BYTES);
-        put(&mut self.extras, region.start.saturating_sub(position));
-        put(&mut self.extras, region.size());
-    }
-
-    fn counters(&mut self, regions: &[Region], has_ages: bool) {
-        let threshold = predict::threshold(&self.current.nr_accesses);
-        for (region, &parent) in regions.iter().zip(&self.parents) {
-            let parent = parent as usize;
-            let (start, end) = (region.start, region.end);
-            let nr = predict::nr_accesses(&self.previous, parent, start, end);
-            let change = i64::from(region.nr_accesses) - i64::from(nr);
-            put(&mut self.nr_accesses, zigzag(change));
-            if has_ages {
-                let age = predict::age(
-                    &self.previous,
-                    parent,
-                    (start, end),
-                    region.nr_accesses,
-                    threshold,
-                );
-                put(
-                    &mut self.ages,
-                    zigzag(i64::from(region.age) - i64::from(age)),
-                );
-            }
-        }
+        let offset = region.end.checked_sub(start).filter(|&offset| offset > 0)?;
+        find_cut(skip, end - start, offset, self.granule_shift)
     }
 }
 
@@ -289,15 +224,14 @@ impl Scale {
     }
 }
 
-/// The operation that cuts a parent of `size` bytes at `offset`, if DAMON's rule can.
-fn find_cut(size: u64, offset: u64, shift: u32) -> Option<(u8, Option<u8>)> {
+/// How DAMON's rule cuts a parent of `size` bytes at `offset`, if it can.
+fn find_cut(skip: u64, size: u64, offset: u64, shift: u32) -> Option<Boundary> {
     if let Some(tenths) = tenths_for(size, offset, shift) {
-        return Some((tenths, None));
+        return Some(Boundary::Tenth { skip, tenths });
     }
     (1..=9).rev().find_map(|outer| {
-        let piece = cut(size, outer, shift);
-        let inner = tenths_for(piece, offset, shift)?;
-        Some((op::TENTH_OF_TENTH, Some(outer << 4 | inner)))
+        let inner = tenths_for(cut(size, outer, shift), offset, shift)?;
+        Some(Boundary::TenthOfTenth { skip, outer, inner })
     })
 }
 
@@ -305,12 +239,10 @@ fn tenths_for(size: u64, offset: u64, shift: u32) -> Option<u8> {
     if size <= offset {
         return None;
     }
-    // offset ≤ tenths·size/10 < offset + granule, so the tenths are this quotient or next to it.
+    // cut() ≤ tenths·size/10 < cut() + granule, so the tenths are this quotient or a little more.
     let guess = u64::try_from(u128::from(offset) * 10 / u128::from(size)).ok()?;
     let from = u8::try_from(guess.max(1)).ok()?;
-    (from..=op::LAST_TENTH)
-        .take(3)
-        .find(|&tenths| cut(size, tenths, shift) == offset)
+    (from..=9).take(3).find(|&tenths| cut(size, tenths, shift) == offset)
 }
 
 /// Refuses a snapshot that the format cannot hold.
@@ -324,13 +256,9 @@ pub(crate) fn check(snapshot: &Snapshot) -> Result<(), WriteError> {
     }
     let columns = snapshot.probes.len().saturating_add(1);
     if columns.saturating_mul(snapshot.regions.len()) > MAX_REGIONS {
-        return fail("it has more regions than the format allows (2^20 over all columns)");
+        return fail("it has more regions than the format allows (2^18 over all columns)");
     }
-    if snapshot
-        .probes
-        .iter()
-        .any(|column| column.len() != snapshot.regions.len())
-    {
+    if snapshot.probes.iter().any(|column| column.len() != snapshot.regions.len()) {
         return fail("a probe column is not as long as the regions");
     }
     let mut position = 0;

@@ -16,10 +16,7 @@ pub fn info() -> RecordingInfo {
         kernel: "6.12.0".into(),
         arch: "x86_64".into(),
         page_size: 4096,
-        clock: ClockAnchor {
-            monotonic_ns: 5_000_000_000,
-            realtime_ns: 1_700_000_000_000_000_000,
-        },
+        clock: ClockAnchor { monotonic_ns: 5_000_000_000, realtime_ns: 1_700_000_000_000_000_000 },
         command_line: vec!["damon-record".into(), "--".into(), "true".into()],
         backend: Backend {
             name: "writes".into(),
@@ -121,46 +118,16 @@ pub fn small() -> Vec<Item> {
     };
     let snapshot = |number: u64, regions| {
         let start = 5_000_000_000 + number * 100_123_000;
-        Item::Snapshot(Snapshot::new(
-            TargetId(0),
-            start,
-            start + 100_123_000,
-            sampling,
-            regions,
-        ))
+        Item::Snapshot(Snapshot::new(TargetId(0), start, start + 100_123_000, sampling, regions))
     };
     let note = |time_ns, text: &str| {
-        Item::Record(Record::Note(damon_format::Note {
-            time_ns,
-            text: text.into(),
-        }))
+        Item::Record(Record::Note(damon_format::Note { time_ns, text: text.into() }))
     };
     vec![
         note(5_000_000_000, "begin"),
-        snapshot(
-            0,
-            vec![
-                region(10, 110, 0, 1),
-                region(110, 200, 20, 1),
-                region(500, 600, 3, 0),
-            ],
-        ),
-        snapshot(
-            1,
-            vec![
-                region(10, 110, 0, 2),
-                region(110, 200, 20, 2),
-                region(500, 600, 4, 0),
-            ],
-        ),
-        snapshot(
-            2,
-            vec![
-                region(10, 40, 0, 3),
-                region(40, 200, 12, 0),
-                region(500, 510, 4, 1),
-            ],
-        ),
+        snapshot(0, vec![region(10, 110, 0, 1), region(110, 200, 20, 1), region(500, 600, 3, 0)]),
+        snapshot(1, vec![region(10, 110, 0, 2), region(110, 200, 20, 2), region(500, 600, 4, 0)]),
+        snapshot(2, vec![region(10, 40, 0, 3), region(40, 200, 12, 0), region(500, 510, 4, 1)]),
         snapshot(3, vec![]),
         snapshot(4, vec![region(1, 2, 1, 1)]),
         note(5_600_000_000, "end"),
@@ -170,23 +137,14 @@ pub fn small() -> Vec<Item> {
 /// Arbitrary but valid snapshots of one target; regions need not be page aligned.
 pub fn regions() -> impl Strategy<Value = Vec<Region>> {
     let step = prop_oneof![Just(0), 1_u64..5, Just(4096), 1_u64..(1 << 40)];
-    let size = prop_oneof![
-        1_u64..4,
-        (1_u64..2000).prop_map(|p| p * 4096),
-        1_u64..(1 << 40)
-    ];
+    let size = prop_oneof![1_u64..4, (1_u64..2000).prop_map(|p| p * 4096), 1_u64..(1 << 40)];
     prop::collection::vec((step, size, any::<u32>(), any::<u32>()), 0..30).prop_map(|rows| {
         let mut position = 0_u64;
         rows.into_iter()
             .map(|(step, size, nr_accesses, age)| {
                 let start = position + step;
                 position = start + size;
-                Region {
-                    start,
-                    end: position,
-                    nr_accesses,
-                    age,
-                }
+                Region { start, end: position, nr_accesses, age }
             })
             .collect()
     })

@@ -1,9 +1,6 @@
 //! Tests of the trace format from outside: one binary, one module per promise.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
-#![allow(
-    unreachable_pub,
-    reason = "modules of one test binary share their helpers"
-)]
+#![allow(unreachable_pub, reason = "modules of one test binary share their helpers")]
 
 mod common;
 mod damage;

@@ -15,14 +15,7 @@ fn options(flush_ns: u64, block_rows: u64) -> WriterOptions {
 }
 
 fn snapshots() -> impl Strategy<Value = Vec<Item>> {
-    let one = (
-        0_u32..3,
-        regions(),
-        any::<bool>(),
-        0_usize..3,
-        1_u64..2_000_000_000,
-        0..3_u8,
-    );
+    let one = (0_u32..3, regions(), any::<bool>(), 0_usize..3, 1_u64..2_000_000_000, 0..3_u8);
     prop::collection::vec(one, 0..20).prop_map(|list| {
         let mut clock = 5_000_000_000_u64;
         list.into_iter()
@@ -31,18 +24,12 @@ fn snapshots() -> impl Strategy<Value = Vec<Item>> {
                 clock += step;
                 if scale == 2 {
                     let text = format!("{target} at {clock}");
-                    return Item::Record(Record::Note(Note {
-                        time_ns: clock,
-                        text,
-                    }));
+                    return Item::Record(Record::Note(Note { time_ns: clock, text }));
                 }
                 let sampling = Sampling::from_intervals(5_000, 100_000 << scale);
                 let regions: Vec<Region> = regions
                     .into_iter()
-                    .map(|r| Region {
-                        age: if has_ages { r.age } else { 0 },
-                        ..r
-                    })
+                    .map(|r| Region { age: if has_ages { r.age } else { 0 }, ..r })
                     .collect();
                 let probes = vec![regions.iter().map(|r| r.nr_accesses / 2).collect(); probes];
                 Item::Snapshot(Snapshot {
@@ -127,13 +114,7 @@ fn split(regions: &mut Vec<Region>, index: usize, tenths: u64, granule: u64) {
     let left = region.size() * tenths / 10 / granule * granule;
     if left > 0 && left < region.size() {
         regions[index].end = region.start + left;
-        regions.insert(
-            index + 1,
-            Region {
-                start: region.start + left,
-                ..region
-            },
-        );
+        regions.insert(index + 1, Region { start: region.start + left, ..region });
     }
 }
 
@@ -154,23 +135,10 @@ fn every_second_is_flushed() {
     let mut last = 0;
     for number in 0..100_u64 {
         let start = 5_000_000_000 + number * 100_000_000;
-        let region = Region {
-            start: 0,
-            end: 4096,
-            nr_accesses: 1,
-            age: 0,
-        };
+        let region = Region { start: 0, end: 4096, nr_accesses: 1, age: 0 };
         let sampling = Sampling::from_intervals(5_000, 100_000);
         let end = start + 100_000_000;
-        writer
-            .snapshot(&Snapshot::new(
-                TargetId(0),
-                start,
-                end,
-                sampling,
-                vec![region],
-            ))
-            .unwrap();
+        writer.snapshot(&Snapshot::new(TargetId(0), start, end, sampling, vec![region])).unwrap();
         if writer.bytes_written() > last.max(head) {
             last = writer.bytes_written();
             assert_eq!((number + 1) % 10, 0, "flushed after snapshot {number}");
@@ -192,12 +160,7 @@ fn blocks_can_be_chosen_by_time() {
     for block in chosen {
         reader.visit_block(block, &mut content).unwrap();
     }
-    assert!(
-        content
-            .snapshots
-            .iter()
-            .any(|s| s.start_ns == 5_200_246_000)
-    );
+    assert!(content.snapshots.iter().any(|s| s.start_ns == 5_200_246_000));
     assert_eq!(reader.blocks_in(9_000_000_000..10_000_000_000).count(), 0);
 }
 
@@ -206,47 +169,18 @@ fn invalid_snapshots_are_refused_and_change_nothing() {
     let mut writer =
         TraceWriter::create(Vec::new(), &crate::common::info(), WriterOptions::default()).unwrap();
     let sampling = Sampling::from_intervals(5_000, 100_000);
-    let region = |start, end| Region {
-        start,
-        end,
-        nr_accesses: 0,
-        age: 0,
-    };
+    let region = |start, end| Region { start, end, nr_accesses: 0, age: 0 };
     let good = Snapshot::new(TargetId(0), 10, 20, sampling, vec![region(0, 1)]);
     writer.snapshot(&good).unwrap();
-    let none = Sampling {
-        max_nr_accesses: 0,
-        ..sampling
-    };
+    let none = Sampling { max_nr_accesses: 0, ..sampling };
     for bad in [
-        Snapshot {
-            end_ns: 5,
-            ..good.clone()
-        },
-        Snapshot {
-            sampling: none,
-            ..good.clone()
-        },
-        Snapshot {
-            regions: vec![region(5, 5)],
-            ..good.clone()
-        },
-        Snapshot {
-            regions: vec![region(5, 9), region(8, 10)],
-            ..good.clone()
-        },
-        Snapshot {
-            regions: vec![region(5, 9), region(1, 2)],
-            ..good.clone()
-        },
-        Snapshot {
-            probes: vec![vec![1, 2]],
-            ..good.clone()
-        },
-        Snapshot {
-            regions: (0..1 << 19).map(|i| region(i, i + 1)).collect(),
-            ..good.clone()
-        },
+        Snapshot { end_ns: 5, ..good.clone() },
+        Snapshot { sampling: none, ..good.clone() },
+        Snapshot { regions: vec![region(5, 5)], ..good.clone() },
+        Snapshot { regions: vec![region(5, 9), region(8, 10)], ..good.clone() },
+        Snapshot { regions: vec![region(5, 9), region(1, 2)], ..good.clone() },
+        Snapshot { probes: vec![vec![1, 2]], ..good.clone() },
+        Snapshot { regions: (0..1 << 19).map(|i| region(i, i + 1)).collect(), ..good.clone() },
     ] {
         assert!(writer.snapshot(&bad).is_err());
     }

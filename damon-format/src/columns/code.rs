@@ -1,0 +1,245 @@
+//! The codes of a snapshot section, shared by encoder and decoder.
+
+use crate::bits::{BitReader, BitWriter};
+use crate::varint::Malformed;
+
+/// Most snapshots in a section.
+pub(super) const MAX_SNAPSHOTS: usize = 1 << 16;
+
+/// Flags of a section: the low bits of its first number, whose other bits are the target.
+pub(super) mod flags {
+    /// Ages are present.
+    pub(in super::super) const AGES: u64 = 1 << 0;
+    /// Times are in microseconds rather than nanoseconds.
+    pub(in super::super) const MICROSECONDS: u64 = 1 << 1;
+    /// The scale (intervals, maximum, granule, probe columns) is stated; otherwise it is that of the
+    /// target's previous section in this block.
+    pub(in super::super) const SCALE: u64 = 1 << 2;
+    /// Each snapshot starts where the one before it ended; starts are not stored.
+    pub(in super::super) const CONTIGUOUS: u64 = 1 << 3;
+    /// How many there are.
+    pub(in super::super) const COUNT: u32 = 4;
+}
+
+/// Orders of the Exp-Golomb codes: the number of low bits that are stored plainly.
+pub(super) mod order {
+    pub(in super::super) const TIME: u32 = 6;
+    pub(in super::super) const COUNT: u32 = 2;
+    pub(in super::super) const TENTH: u32 = 1;
+    pub(in super::super) const SKIP: u32 = 0;
+    pub(in super::super) const GRANULES: u32 = 8;
+    pub(in super::super) const BYTES: u32 = 12;
+    pub(in super::super) const NR_ACCESSES: u32 = 1;
+    pub(in super::super) const AGE: u32 = 2;
+    pub(in super::super) const PROBE: u32 = 2;
+}
+
+/// What follows of a region beyond "as predicted", which is a single 0 bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// How its boundaries follow from the previous snapshot.
+    pub(super) boundary: Boundary,
+    /// Whether the counter differs from the prediction; the difference follows.
+    pub(super) nr_accesses: bool,
+    /// Whether the age differs from the prediction; the difference follows behind the last region.
+    pub(super) age: bool,
+}
+
+/// How a region's boundaries follow from the previous snapshot.
+///
+/// Let `p` be the first previous region that ends behind the region before this one. The region
+/// starts where the one before it ended or where `p` starts, whichever is later. Its parent is the previous
+/// region `p + skip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Boundary {
+    /// It ends where the parent ends.
+    Keep { skip: u64 },
+    /// It ends that many tenths (1 to 9) behind the parent's start.
+    Tenth { skip: u64, tenths: u8 },
+    /// It ends `inner` tenths of `outer` tenths behind the parent's start.
+    TenthOfTenth { skip: u64, outer: u8, inner: u8 },
+    /// It ends that many granules behind its own start.
+    Granules(u64),
+    /// It starts `distance` bytes behind the end of the region before it, and has `size` bytes.
+    Bytes { distance: u64, size: u64 },
+}
+
+/// As predicted in every respect.
+pub(super) const AS_PREDICTED: Change =
+    Change { boundary: Boundary::Keep { skip: 0 }, nr_accesses: false, age: false };
+
+impl Change {
+    /// One bit as predicted; two, only the counter differs; three, only the age; else three and the parts.
+    #[inline]
+    pub(super) fn put(self, bits: &mut BitWriter) {
+        let kept = self.boundary == Boundary::Keep { skip: 0 };
+        match (kept, self.nr_accesses, self.age) {
+            (true, false, false) => bits.put(0b0, 1),
+            (true, true, false) => bits.put(0b01, 2),
+            (true, false, true) => bits.put(0b011, 3),
+            (_, nr_accesses, age) => {
+                bits.put(0b111 | u64::from(nr_accesses) << 3 | u64::from(age) << 4, 5);
+                self.boundary.put(bits);
+            }
+        }
+    }
+
+    /// Reads everything but the case "as predicted", whose 0 bit the caller has looked for; the 1 bit
+    /// is still there.
+    #[inline]
+    pub(super) fn get(bits: &mut BitReader<'_>) -> Result<Self, Malformed> {
+        if !bits.bit()? {
+            return Ok(AS_PREDICTED);
+        }
+        if !bits.bit()? {
+            return Ok(Self { nr_accesses: true, ..AS_PREDICTED });
+        }
+        if !bits.bit()? {
+            return Ok(Self { age: true, ..AS_PREDICTED });
+        }
+        let (nr_accesses, age) = (bits.bit()?, bits.bit()?);
+        Ok(Self { boundary: Boundary::get(bits)?, nr_accesses, age })
+    }
+}
+
+impl Boundary {
+    fn put(self, bits: &mut BitWriter) {
+        match self {
+            Self::Keep { skip } => {
+                bits.put(0b0, 1);
+                put_skip(skip, bits);
+            }
+            Self::Tenth { skip, tenths } => {
+                bits.put(0b01, 2);
+                put_skip(skip, bits);
+                bits.put_number(u64::from(tenths) - 1, order::TENTH);
+            }
+            Self::TenthOfTenth { skip, outer, inner } => {
+                bits.put(0b011, 3);
+                put_skip(skip, bits);
+                bits.put(u64::from(outer) | u64::from(inner) << 4, 8);
+            }
+            Self::Granules(granules) => {
+                bits.put(0b0111, 4);
+                bits.put_number(granules, order::GRANULES);
+            }
+            Self::Bytes { distance, size } => {
+                bits.put(0b1111, 4);
+                bits.put_number(distance, order::BYTES);
+                bits.put_number(size, order::BYTES);
+            }
+        }
+    }
+
+    fn get(bits: &mut BitReader<'_>) -> Result<Self, Malformed> {
+        if !bits.bit()? {
+            return Ok(Self::Keep { skip: get_skip(bits)? });
+        }
+        if !bits.bit()? {
+            let skip = get_skip(bits)?;
+            let tenths = bits.number(order::TENTH)?;
+            let tenths = u8::try_from(tenths).map_err(|_out_of_range| Malformed)?;
+            return tenth(tenths.saturating_add(1)).map(|tenths| Self::Tenth { skip, tenths });
+        }
+        if !bits.bit()? {
+            let skip = get_skip(bits)?;
+            let [both, ..] = bits.take(8)?.to_le_bytes();
+            let (outer, inner) = (tenth(both & 0x0f)?, tenth(both >> 4)?);
+            return Ok(Self::TenthOfTenth { skip, outer, inner });
+        }
+        if !bits.bit()? {
+            return Ok(Self::Granules(bits.number(order::GRANULES)?));
+        }
+        let distance = bits.number(order::BYTES)?;
+        Ok(Self::Bytes { distance, size: bits.number(order::BYTES)? })
+    }
+}
+
+fn tenth(tenths: u8) -> Result<u8, Malformed> {
+    if (1..=9).contains(&tenths) { Ok(tenths) } else { Err(Malformed) }
+}
+
+/// Skipping one is likeliest: a boundary has gone.
+fn put_skip(skip: u64, bits: &mut BitWriter) {
+    match skip {
+        1 => bits.put(0b0, 1),
+        0 => bits.put(0b01, 2),
+        more => {
+            bits.put(0b11, 2);
+            bits.put_number(more - 2, order::SKIP);
+        }
+    }
+}
+
+fn get_skip(bits: &mut BitReader<'_>) -> Result<u64, Malformed> {
+    if !bits.bit()? {
+        return Ok(1);
+    }
+    if !bits.bit()? {
+        return Ok(0);
+    }
+    bits.number(order::SKIP)?.checked_add(2).ok_or(Malformed)
+}
+
+/// `tenths` tenths of `size`, rounded down to the granule `1 << shift`.
+#[inline]
+pub(super) fn cut(size: u64, tenths: u8, shift: u32) -> u64 {
+    // Divided first where the product would overflow: sizes near 2^64 need no exactness, encoder and
+    // decoder only have to agree.
+    let product = size.checked_mul(u64::from(tenths));
+    let part = product.map_or_else(|| size / 10 * u64::from(tenths), |p| p / 10);
+    part >> shift << shift
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn boundaries() -> impl Strategy<Value = Boundary> {
+        let skip = prop_oneof![0_u64..4, any::<u64>().prop_map(|s| s.saturating_sub(2))];
+        prop_oneof![
+            skip.clone().prop_map(|skip| Boundary::Keep { skip }),
+            (skip.clone(), 1_u8..10).prop_map(|(skip, tenths)| Boundary::Tenth { skip, tenths }),
+            (skip, 1_u8..10, 1_u8..10).prop_map(|(skip, outer, inner)| Boundary::TenthOfTenth {
+                skip,
+                outer,
+                inner
+            }),
+            any::<u64>().prop_map(Boundary::Granules),
+            (any::<u64>(), any::<u64>())
+                .prop_map(|(distance, size)| Boundary::Bytes { distance, size }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn changes_round_trip(
+            changes in prop::collection::vec((boundaries(), any::<bool>(), any::<bool>()), 0..50)
+        ) {
+            let mut writer = BitWriter::default();
+            let changes: Vec<Change> = changes
+                .into_iter()
+                .map(|(boundary, nr_accesses, age)| Change { boundary, nr_accesses, age })
+                .collect();
+            for change in &changes {
+                change.put(&mut writer);
+            }
+            let mut bytes = Vec::new();
+            writer.finish(&mut bytes);
+            let mut reader = BitReader::new(&bytes);
+            for change in changes {
+                prop_assert_eq!(Change::get(&mut reader), Ok(change));
+            }
+            prop_assert!(reader.is_finished());
+        }
+    }
+
+    #[test]
+    fn cuts_round_down_to_the_granule() {
+        assert_eq!(cut(100 << 12, 3, 12), 30 << 12);
+        assert_eq!(cut(7 << 12, 3, 12), 2 << 12);
+        assert_eq!(cut(7, 3, 0), 2);
+        assert!(cut(u64::MAX, 9, 12) < u64::MAX);
+    }
+}
