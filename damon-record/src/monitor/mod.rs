@@ -12,6 +12,7 @@ pub mod ranges;
 pub mod region;
 pub mod rng;
 pub mod split;
+pub mod synthetic;
 
 pub use attrs::AttrsError;
 pub use engine::{Aggregated, Due, Engine, EngineError, TargetResult};
