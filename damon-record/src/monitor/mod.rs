@@ -1,10 +1,12 @@
 //! DAMON's region algorithm: integer arithmetic over an abstract access check.
 //!
-//! [`Engine`] is for backends that sample pages. Nothing here makes a system call, reads a clock or
+//! [`Engine`] is for backends that sample pages, [`Census`] for those that see every page or mapping. Nothing here makes a system call, reads a clock or
 //! depends on a backend; rules and names follow the kernel's `mm/damon/core.c` and `mm/damon/vaddr.c`
 //! as of Linux 7.1 where versions differ.
 
 pub mod attrs;
+pub mod census;
+mod coalesce;
 pub mod engine;
 pub mod limit;
 pub mod merge;
@@ -15,6 +17,7 @@ pub mod split;
 pub mod synthetic;
 
 pub use attrs::AttrsError;
+pub use census::{Census, CensusGranularity, CensusResult, TouchedRange};
 pub use engine::{Aggregated, Due, Engine, EngineError, TargetResult};
 pub use ranges::{RangesError, default_ranges, mapped_ranges, three_ranges};
 pub use region::{AddressRange, MonitoredRegion};
