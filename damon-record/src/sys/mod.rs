@@ -9,5 +9,7 @@ pub mod pidfd;
 pub mod ptrace;
 pub mod signals;
 pub mod spawn;
+#[doc(hidden)]
+pub mod test_target;
 pub mod tty;
 pub mod userfaultfd;

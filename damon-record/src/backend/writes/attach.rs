@@ -209,14 +209,13 @@ fn ask(
             "it still waits for the target to be scheduled; it will restore it and end by itself",
         ));
     }
-    let (bytes, fd) = match answer {
-        Ok((bytes, fd)) => (bytes, fd),
-        Err(errno) => {
-            reap(&mut child);
-            return Err(socket_failed(errno));
-        }
-    };
     reap(&mut child);
+    let (bytes, fd) = match answer {
+        Ok(answer) => answer,
+        // It was gone before it had read the request.
+        Err(Errno::EPIPE | Errno::ECONNRESET) => (Vec::new(), None),
+        Err(errno) => return Err(socket_failed(errno)),
+    };
     let reply = Reply::decode(&bytes).ok_or_else(|| {
         helper_failed(
             helper,
@@ -253,12 +252,16 @@ fn receive(socket: &OwnedFd) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
 fn explain(pid: i32, failure: Failure) -> AttachError {
     match failure {
         Failure::Gone => AttachError::Gone { pid },
-        Failure::Traced { tracer } => AttachError::Traced {
-            pid,
-            tracer,
-            name: first_line(&format!("/proc/{tracer}/comm"))
-                .unwrap_or_else(|| "unknown".to_owned()),
-        },
+        Failure::Traced { tracer } => {
+            // What traces is a thread; people know its process.
+            let tracer = status_field(&tracer.to_string(), "Tgid:").unwrap_or(tracer);
+            AttachError::Traced {
+                pid,
+                tracer,
+                name: first_line(&format!("/proc/{tracer}/comm"))
+                    .unwrap_or_else(|| "unknown".to_owned()),
+            }
+        }
         Failure::NotPermitted => AttachError::NotPermitted {
             pid,
             why: why_not_permitted(pid),
@@ -285,16 +288,16 @@ fn first_line(path: &str) -> Option<String> {
     text.lines().next().map(ToOwned::to_owned)
 }
 
-/// Real user id of a process.
-fn user_of(pid: &str) -> Option<u32> {
+/// First number in a line of `/proc/PID/status`, such as the real user id in `Uid:`.
+fn status_field<T: std::str::FromStr>(pid: &str, name: &str) -> Option<T> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn why_not_permitted(pid: i32) -> String {
-    let own = user_of("self");
-    let theirs = user_of(&pid.to_string());
+    let own: Option<u32> = status_field("self", "Uid:");
+    let theirs: Option<u32> = status_field(&pid.to_string(), "Uid:");
     if let (Some(own), Some(theirs)) = (own, theirs)
         && own != theirs
         && own != 0

@@ -106,8 +106,12 @@ fn with_thread(
     deadline: Instant,
 ) -> Result<Injected, Refusal> {
     let tid = candidate.tid;
-    let instruction =
-        syscall_instruction(pid, tid).ok_or(Refusal::Thread(Failure::NoInstruction))?;
+    let Some(instruction) = syscall_instruction(pid, tid) else {
+        // Where reading its memory is forbidden, tracing is too, and that is what to say. A thread
+        // that could be seized after all is let go when this process ends.
+        seize(pid, tid)?;
+        return Err(Refusal::Thread(Failure::NoInstruction));
+    };
     for _attempt in 0..SEQUENCE_ATTEMPTS {
         match attempt(pid, tid, process, instruction, deadline) {
             Err(Refusal::Later) if Instant::now() < deadline => {

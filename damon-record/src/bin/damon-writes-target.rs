@@ -1,0 +1,262 @@
+//! A development binary: a process that gets itself into awkward states on command, for the tests of the
+//! backend `writes`. One command per line on standard input, one answer per line on standard output.
+
+use damon_record::sys::test_target as target;
+use damon_record::sys::test_target::{Kind, Memory};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
+use nix::sys::select::{FdSet, select};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Default)]
+struct State {
+    memory: Option<Memory>,
+    counter: Arc<AtomicU64>,
+    own: Vec<damon_record::sys::userfaultfd::Userfaultfd>,
+}
+
+fn main() -> ExitCode {
+    let answered = answer("ready").and_then(|()| serve(State::default()));
+    if answered.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn answer(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// One line, byte by byte: nothing of the next one may get stuck in a buffer.
+fn line() -> Result<Option<String>, Failure> {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    loop {
+        match target::read_once(io::stdin().as_fd(), &mut byte) {
+            Ok(0) => return Ok(None),
+            Ok(_) if byte == *b"\n" => return Ok(Some(String::from_utf8(text)?)),
+            Ok(_) => text.extend(byte),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn serve(mut state: State) -> Result<(), Failure> {
+    while let Some(line) = line()? {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let Some((&command, arguments)) = words.split_first() else {
+            continue;
+        };
+        match command {
+            "exit" => return Ok(()),
+            "leader-exit" => {
+                std::thread::spawn(move || {
+                    let _ended = answer("ok").and_then(|()| serve(state));
+                });
+                target::exit_this_thread();
+                return Ok(());
+            }
+            _ => {}
+        }
+        let numbers: Vec<usize> = arguments
+            .iter()
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let text = match run(&mut state, command, arguments, &numbers) {
+            Ok(text) => text,
+            Err(failure) => format!("error {failure}"),
+        };
+        answer(&text)?;
+    }
+    Ok(())
+}
+
+fn number(numbers: &[usize], index: usize) -> usize {
+    numbers.get(index).copied().unwrap_or(0)
+}
+
+fn milliseconds(numbers: &[usize]) -> Duration {
+    Duration::from_millis(number(numbers, 0) as u64)
+}
+
+fn run(
+    state: &mut State,
+    command: &str,
+    arguments: &[&str],
+    numbers: &[usize],
+) -> Result<String, Failure> {
+    let ok = || Ok("ok".to_owned());
+    match command {
+        "map" => {
+            let pages = number(numbers, 0);
+            let memory = match arguments.first().copied() {
+                Some("huge") => Memory::map(Kind::Huge, pages)?,
+                Some("shared") => Memory::map(Kind::Shared, pages)?,
+                Some("private-file") => {
+                    Memory::map(Kind::PrivateFile(&file(arguments, pages)?), pages)?
+                }
+                Some("shared-file") => {
+                    Memory::map(Kind::SharedFile(&file(arguments, pages)?), pages)?
+                }
+                _ => Memory::map(Kind::Anonymous, pages)?,
+            };
+            let address = memory.address();
+            state.memory = Some(memory);
+            Ok(format!("{address:x}"))
+        }
+        "write" | "read" | "dontneed" | "unmap" | "replace" | "fill" | "claim" | "lock"
+        | "move" => {
+            let memory = state.memory.as_mut().ok_or("nothing mapped")?;
+            with_memory(memory, &mut state.own, command, numbers)
+        }
+        "brk" => {
+            let bytes = number(numbers, 0);
+            let address = target::grow_heap(bytes)?;
+            target::write_heap(address, bytes);
+            Ok(format!("{address:x}"))
+        }
+        "nondumpable" => {
+            nix::sys::prctl::set_dumpable(false)?;
+            ok()
+        }
+        "seccomp" => {
+            target::forbid_userfaultfd(arguments.first() == Some(&"kill"))?;
+            ok()
+        }
+        "count" => {
+            let counter = Arc::clone(&state.counter);
+            std::thread::spawn(move || -> ! {
+                loop {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    std::hint::spin_loop();
+                }
+            });
+            ok()
+        }
+        "counter" => Ok(state.counter.load(Ordering::Relaxed).to_string()),
+        "threads" => {
+            for _ in 0..number(numbers, 0) {
+                std::thread::spawn(|| std::thread::sleep(Duration::from_secs(3600)));
+            }
+            ok()
+        }
+        "fork" => match target::fork()? {
+            Some(child) => Ok(child.to_string()),
+            None => child(state),
+        },
+        "exec" => Err(Command::new("/proc/self/exe").exec().into()),
+        "signals" => {
+            target::count_signals(target::real_time_signal(), number(numbers, 0) == 1)?;
+            ok()
+        }
+        "counted" => Ok(target::signals_counted().to_string()),
+        _ => blocked(command, numbers),
+    }
+}
+
+fn file(arguments: &[&str], pages: usize) -> Result<File, Failure> {
+    let path = arguments.get(2).ok_or("no file named")?;
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let bytes = pages * damon_record::sys::own_pages::page_size();
+    file.set_len(u64::try_from(bytes)?)?;
+    Ok(file)
+}
+
+fn with_memory(
+    memory: &mut Memory,
+    own: &mut Vec<damon_record::sys::userfaultfd::Userfaultfd>,
+    command: &str,
+    numbers: &[usize],
+) -> Result<String, Failure> {
+    let (first, count) = (number(numbers, 0), number(numbers, 1));
+    let step = number(numbers, 2).max(1);
+    match command {
+        "write" => (0..count).try_for_each(|page| memory.write(first + page * step))?,
+        "read" => {
+            for page in 0..count {
+                memory.read(first + page * step)?;
+            }
+        }
+        "dontneed" => memory.give_back(first, count)?,
+        "unmap" => memory.unmap(first, count)?,
+        "replace" => memory.replace(first, count)?,
+        "fill" => {
+            let bytes = memory.fill_from(&File::open("/dev/zero")?, first, count)?;
+            return Ok(bytes.to_string());
+        }
+        "claim" => own.push(memory.claim(first, count)?),
+        "lock" => memory.lock()?,
+        _ => {
+            memory.move_and_grow()?;
+            return Ok(format!("{:x}", memory.address()));
+        }
+    }
+    Ok("ok".to_owned())
+}
+
+/// The forked child writes to its first eight pages for ever, and dies with its parent.
+fn child(state: &State) -> Result<String, Failure> {
+    nix::sys::prctl::set_pdeathsig(Some(nix::sys::signal::Signal::SIGKILL))?;
+    let memory = state.memory.as_ref().ok_or("nothing mapped")?;
+    while nix::unistd::getppid().as_raw() > 1 {
+        (0..8).try_for_each(|page| memory.write(page))?;
+        target::sleep(Duration::from_millis(1))?;
+    }
+    std::process::abort()
+}
+
+/// Waits in one system call and tells how long, and what it returned.
+fn blocked(command: &str, numbers: &[usize]) -> Result<String, Failure> {
+    let limit = milliseconds(numbers);
+    let begun = Instant::now();
+    let outcome = match command {
+        "sleep" => target::sleep(limit).map(|()| 0),
+        "vfork" => target::sleep_like_vfork(limit).map(|()| 0),
+        "sigtimedwait" => target::wait_for_signal(limit),
+        "select" => {
+            let mut time = nix::sys::time::TimeVal::from(nix::libc::timeval {
+                tv_sec: i64::try_from(limit.as_secs())?,
+                tv_usec: i64::from(limit.subsec_micros()),
+            });
+            select(None, Some(&mut FdSet::new()), None, None, Some(&mut time))
+        }
+        "poll" => {
+            let (reader, _writer) = nix::unistd::pipe()?;
+            let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::try_from(limit)?)
+        }
+        "epoll" => {
+            let epoll = Epoll::new(EpollCreateFlags::empty())?;
+            let mut events = [EpollEvent::empty()];
+            epoll
+                .wait(&mut events, EpollTimeout::try_from(limit)?)
+                .map(|ready| i32::try_from(ready).unwrap_or(-1))
+        }
+        "raw-read" => {
+            let mut buffer = [0; 4];
+            target::read_once(io::stdin().as_fd(), &mut buffer)
+                .map(|len| i32::try_from(len).unwrap_or(-1))
+        }
+        _ => return Err(format!("unknown command {command}").into()),
+    };
+    let result = match outcome {
+        Ok(value) => value.to_string(),
+        Err(errno) => format!("{errno:?}"),
+    };
+    Ok(format!("{} {result}", begun.elapsed().as_millis()))
+}

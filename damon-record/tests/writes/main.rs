@@ -1,0 +1,15 @@
+//! The backend `writes` against real processes on this machine. Where the kernel cannot do it, each test
+//! prints why and passes.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod compat;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod rootless;
+#[cfg(test)]
+mod states;
