@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub(crate) const PAGE: u64 = 4096;
 pub(crate) const RECORDER: &str = env!("CARGO_BIN_EXE_damon-record");
 pub(crate) const TARGET: &str = env!("CARGO_BIN_EXE_damon-writes-target");
+/// Pages of which nothing was reported.
+pub(crate) const NOTHING: [u64; 0] = [];
 /// Patience with a loaded machine; nothing is measured with it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -223,6 +225,12 @@ pub(crate) fn userfaultfds(pid: i32) -> usize {
         .filter_map(|entry| fs::read_link(entry.path()).ok())
         .filter(|link| link.to_string_lossy().contains("userfaultfd"))
         .count()
+}
+
+/// No mapping is registered any more. Not at once: another test's child may hold a copy of the descriptor
+/// from its fork to its exec.
+pub(crate) fn assert_unregistered(pid: i32) {
+    wait_until("all protection is gone", || registered(pid) == 0);
 }
 
 /// Mappings registered for write protection (`uw` in `VmFlags`).

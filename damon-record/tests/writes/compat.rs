@@ -1,6 +1,6 @@
 //! A 32-bit target, made of literal bytes: the machine may have no 32-bit compiler or library.
 
-use crate::common::{PAGE, attach, looked, registered, skipped, wait_until};
+use crate::common::{PAGE, assert_unregistered, attach, looked, skipped, wait_until};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
@@ -88,6 +88,6 @@ fn a_32_bit_process_is_watched_and_goes_on() {
             [u64::from(COUNTER - BASE) / PAGE]
         );
     }
-    assert_eq!(registered(pid), 0);
+    assert_unregistered(pid);
     assert!(child.0.try_wait().unwrap().is_none());
 }

@@ -1,7 +1,8 @@
 //! Which writes are seen, in which kinds of memory, and what becomes of changing mappings.
 
 use crate::common::{
-    PAGE, Target, attach, indices, looked, mappings, registered, skipped, wait_until,
+    NOTHING, PAGE, Target, assert_unregistered, attach, indices, looked, mappings, registered,
+    skipped, wait_until,
 };
 use damon_record::backend::{Watch, WatchError};
 use std::io::Write;
@@ -12,7 +13,11 @@ fn exact_in(command: &str, populate: &str) {
     let base = target.map(command);
     target.ask(populate);
     let mut watch = target.attach();
-    assert_eq!(looked(&mut watch, base, 64), [], "the first look only arms");
+    assert_eq!(
+        looked(&mut watch, base, 64),
+        NOTHING,
+        "the first look only arms"
+    );
     target.ask("write 3 5 7");
     target.ask("read 1 30 2");
     assert_eq!(
@@ -20,7 +25,11 @@ fn exact_in(command: &str, populate: &str) {
         [3, 10, 17, 24, 31],
         "{command}"
     );
-    assert_eq!(looked(&mut watch, base, 64), [], "{command}: nothing new");
+    assert_eq!(
+        looked(&mut watch, base, 64),
+        NOTHING,
+        "{command}: nothing new"
+    );
     target.ask("write 10 2");
     assert_eq!(
         looked(&mut watch, base, 64),
@@ -29,7 +38,7 @@ fn exact_in(command: &str, populate: &str) {
     );
     drop(watch);
     target.assert_unharmed();
-    assert_eq!(registered(target.pid()), 0, "{command}");
+    assert_unregistered(target.pid());
 }
 
 #[test]
@@ -195,7 +204,7 @@ fn memory_given_back_counts_only_when_used_again() {
     let mut watch = target.attach();
     looked(&mut watch, base, 1024);
     target.ask("dontneed 0 1024");
-    assert_eq!(looked(&mut watch, base, 1024), []);
+    assert_eq!(looked(&mut watch, base, 1024), NOTHING);
     target.ask("write 100 3");
     assert_eq!(looked(&mut watch, base, 1024), [100, 101, 102]);
 }
@@ -219,7 +228,7 @@ fn more_ranges_than_fit_into_one_call() {
         512,
         "exactly as many as fit"
     );
-    assert_eq!(looked(&mut watch, base, 8192), []);
+    assert_eq!(looked(&mut watch, base, 8192), NOTHING);
 }
 
 #[test]
@@ -241,7 +250,7 @@ fn new_mappings_heap_growth_and_moves_are_followed() {
 
     let new = target.map("map anonymous 16");
     target.ask("write 4 1");
-    assert_eq!(looked(&mut watch, new, 16), [], "not known yet");
+    assert_eq!(looked(&mut watch, new, 16), NOTHING, "not known yet");
     watch.mappings_changed(&mappings(target.pid())).unwrap();
     assert_eq!(
         looked(&mut watch, new, 16),
@@ -412,5 +421,5 @@ fn a_killed_target_is_gone_before_it_is_reaped() {
         }
     };
     assert!(matches!(error, WatchError::Gone), "{error}");
-    assert_eq!(indices(&touched, base, 65536), []);
+    assert_eq!(indices(&touched, base, 65536), NOTHING);
 }

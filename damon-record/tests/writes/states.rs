@@ -1,7 +1,8 @@
 //! Attaching to threads in awkward states: the program must not notice.
 
 use crate::common::{
-    PAGE, Target, attach, helper, is_root, looked, registered, skipped, status, wait_until,
+    NOTHING, PAGE, Target, assert_unregistered, attach, helper, is_root, looked, registered,
+    skipped, status, wait_until,
 };
 use damon_record::backend::writes::{AttachError, WritesWatch};
 use damon_record::sys::test_target::{queue_signal, real_time_signal};
@@ -223,7 +224,7 @@ fn a_stopped_process_stays_stopped_and_is_watched_afterwards() {
         "{}",
         status(pid, "State")
     );
-    assert_eq!(looked(&mut watch, base, 16), [], "it does not run");
+    assert_eq!(looked(&mut watch, base, 16), NOTHING, "it does not run");
     kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
     assert_eq!(target.receive(), "ok");
     assert_eq!(looked(&mut watch, base, 16), [5]);
@@ -432,6 +433,6 @@ fn nothing_is_left_after_a_watch_is_dropped() {
     assert!(watch.coverage().watched >= 64 * PAGE);
     assert_eq!(watch.coverage().refused, 0);
     drop(watch);
-    assert_eq!(registered(target.pid()), 0);
+    assert_unregistered(target.pid());
     target.assert_unharmed();
 }

@@ -23,6 +23,7 @@
 //! Between the first change of registers and the last the thread depends on us. So this runs in a
 //! process of its own that nobody kills by accident: see [`helper`](super::helper).
 
+use super::memory::has_memory;
 use super::protocol::{Failure, Step};
 use super::threads::{self, Candidate};
 use crate::sys::ptrace::{self, Registers, Report};
@@ -93,7 +94,7 @@ pub(super) fn userfaultfd_of(pid: i32, process: BorrowedFd<'_>) -> Result<Inject
             Err(Refusal::Later) => last = Failure::NoStop,
         }
     }
-    if pidfd::has_exited(process) {
+    if pidfd::has_exited(process) || !has_memory(pid) {
         last = Failure::Gone;
     }
     Err(last)

@@ -21,6 +21,7 @@ mod attach;
 mod helper;
 #[cfg(target_arch = "x86_64")]
 mod inject;
+mod memory;
 mod protocol;
 mod selftest;
 #[cfg(target_arch = "x86_64")]

@@ -1,13 +1,14 @@
 //! One target under write protection.
 
 use super::attach::{self, AttachError, Helper};
+use super::memory::has_memory;
 use crate::backend::{Touched, Watch, WatchError};
 use crate::sys::own_pages::page_size;
 use crate::sys::pagemap_scan::{self, MAX_RANGES, PageRange, Then, Unregistered};
 use crate::sys::{pidfd, userfaultfd::Userfaultfd};
 use damon_format::Mapping;
 use nix::errno::Errno;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -121,12 +122,7 @@ impl WritesWatch {
         if pidfd::has_exited(self.process.as_fd()) {
             return WatchError::Gone;
         }
-        let replaced = fs::read_dir(format!("/proc/{}/task", self.pid))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .any(|task| fs::read(task.path().join("maps")).is_ok_and(|maps| !maps.is_empty()));
-        if replaced {
+        if has_memory(self.pid) {
             WatchError::Replaced
         } else {
             WatchError::Gone
