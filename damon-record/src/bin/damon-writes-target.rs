@@ -27,11 +27,7 @@ struct State {
 
 fn main() -> ExitCode {
     let answered = answer("ready").and_then(|()| serve(State::default()));
-    if answered.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if answered.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn answer(text: &str) -> Result<(), Failure> {
@@ -73,10 +69,7 @@ fn serve(mut state: State) -> Result<(), Failure> {
             }
             _ => {}
         }
-        let numbers: Vec<usize> = arguments
-            .iter()
-            .filter_map(|word| word.parse().ok())
-            .collect();
+        let numbers: Vec<usize> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
         let text = match run(&mut state, command, arguments, &numbers) {
             Ok(text) => text,
             Err(failure) => format!("error {failure}"),

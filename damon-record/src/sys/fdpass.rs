@@ -12,12 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A connected pair that keeps message boundaries; both ends close on exec.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
-    socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
 }
 
 /// Sends one message; a vanished peer is `EPIPE`, never a signal.
@@ -85,9 +80,7 @@ mod tests {
         let (len, fd) = receive(b.as_fd(), &mut buffer).unwrap();
         assert_eq!(buffer.get(..len), Some(&b"hello"[..]));
         let mut text = String::new();
-        std::fs::File::from(fd.unwrap())
-            .read_to_string(&mut text)
-            .unwrap();
+        std::fs::File::from(fd.unwrap()).read_to_string(&mut text).unwrap();
         assert_eq!(text, "through the socket");
         let (len, fd) = receive(b.as_fd(), &mut buffer).unwrap();
         assert_eq!((len, fd.is_none()), (4, true));

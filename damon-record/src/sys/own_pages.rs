@@ -1,9 +1,6 @@
 //! A few pages of our own memory to try things on.
 
-#![expect(
-    unsafe_code,
-    reason = "mmap, and access that the compiler must not remove"
-)]
+#![expect(unsafe_code, reason = "mmap, and access that the compiler must not remove")]
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -38,11 +35,7 @@ impl OwnPages {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
         let base = unsafe { mmap_anonymous(None, length, protection, MapFlags::MAP_PRIVATE) }?;
-        let pages = Self {
-            base,
-            page_size,
-            count,
-        };
+        let pages = Self { base, page_size, count };
         // SAFETY: the range is exactly the mapping made above; the advice changes no content. It
         // fails where the kernel has no huge pages, which is what is wanted anyway.
         let _no_huge_pages_at_all = unsafe { madvise(base, bytes, MmapAdvise::MADV_NOHUGEPAGE) };
@@ -95,10 +88,7 @@ mod tests {
         let mut pages = OwnPages::new(2).unwrap();
         pages.write(1, 7);
         assert_eq!((pages.read(0), pages.read(1)), (0, 7));
-        assert_eq!(
-            pages.address(1).unwrap() - pages.address(0).unwrap(),
-            page_size() as u64
-        );
+        assert_eq!(pages.address(1).unwrap() - pages.address(0).unwrap(), page_size() as u64);
         assert_eq!(pages.address(2), None);
         pages.write(2, 1);
         assert_eq!(pages.read(2), 0);

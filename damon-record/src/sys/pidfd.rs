@@ -53,11 +53,8 @@ mod tests {
 
     #[test]
     fn a_living_process_has_not_exited_and_a_zombie_has() {
-        let mut child = Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let pidfd = open(i32::try_from(child.id()).unwrap()).unwrap();
         assert!(!has_exited(pidfd.as_fd()));
         drop(child.stdin.take());

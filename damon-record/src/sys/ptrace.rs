@@ -40,14 +40,8 @@ pub enum Report {
 fn request(request: libc::c_uint, tid: i32, addr: usize, data: *mut c_void) -> Result<i64, Errno> {
     // SAFETY: every caller in this file passes for `data` either an integer that the request takes by
     // value or a pointer to live memory of the size that the request defines.
-    let value = unsafe {
-        libc::ptrace(
-            request,
-            tid,
-            ptr::without_provenance_mut::<c_void>(addr),
-            data,
-        )
-    };
+    let value =
+        unsafe { libc::ptrace(request, tid, ptr::without_provenance_mut::<c_void>(addr), data) };
     Errno::result(value)
 }
 
@@ -118,20 +112,10 @@ pub fn set_signal_mask(tid: i32, mask: u64) -> Result<(), Errno> {
 /// True when the stopped thread's system calls may be turned into signals (`PR_SET_SYSCALL_USER_DISPATCH`;
 /// readable since 6.4, otherwise reads as false).
 pub fn dispatches_syscalls(tid: i32) -> bool {
-    let mut config = libc::ptrace_sud_config {
-        mode: 0,
-        selector: 0,
-        offset: 0,
-        len: 0,
-    };
+    let mut config = libc::ptrace_sud_config { mode: 0, selector: 0, offset: 0, len: 0 };
     let data = (&raw mut config).cast::<c_void>();
     let size = size_of_val(&config);
-    let read = request(
-        libc::PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
-        tid,
-        size,
-        data,
-    );
+    let read = request(libc::PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size, data);
     read.is_ok() && config.mode != 0
 }
 
@@ -232,10 +216,7 @@ mod tests {
         assert_eq!(classify(0), Report::Dead);
         assert_eq!(classify(libc::SIGKILL), Report::Dead);
         assert_eq!(classify(stopped(libc::SIGTRAP | 0x80)), Report::Syscall);
-        assert_eq!(
-            classify(EVENT_STOP << 16 | stopped(libc::SIGTRAP)),
-            Report::Trap
-        );
+        assert_eq!(classify(EVENT_STOP << 16 | stopped(libc::SIGTRAP)), Report::Trap);
         assert_eq!(
             classify(EVENT_STOP << 16 | stopped(libc::SIGSTOP)),
             Report::Trap,

@@ -1,10 +1,7 @@
 //! What the development binary `damon-writes-target` needs to get into the states that the tests of the
 //! backend `writes` want to see. Nothing else uses it.
 
-#![expect(
-    unsafe_code,
-    reason = "mappings, filters, forks and handlers made on purpose"
-)]
+#![expect(unsafe_code, reason = "mappings, filters, forks and handlers made on purpose")]
 
 use super::own_pages::page_size;
 use super::userfaultfd::Userfaultfd;
@@ -52,11 +49,7 @@ impl Memory {
     pub fn map(kind: Kind<'_>, pages: usize) -> Result<Self, Errno> {
         let huge = 2 << 20;
         let bytes = pages * page_size();
-        let reserve = if matches!(kind, Kind::Huge) {
-            bytes + huge
-        } else {
-            bytes
-        };
+        let reserve = if matches!(kind, Kind::Huge) { bytes + huge } else { bytes };
         let length = NonZeroUsize::new(reserve).ok_or(Errno::EINVAL)?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let (private, shared) = (MapFlags::MAP_PRIVATE, MapFlags::MAP_SHARED);
@@ -108,11 +101,7 @@ impl Memory {
         if end > self.pages {
             return Err(Errno::EINVAL);
         }
-        let start = self
-            .base
-            .as_ptr()
-            .cast::<u8>()
-            .wrapping_add(first * page_size());
+        let start = self.base.as_ptr().cast::<u8>().wrapping_add(first * page_size());
         let start = NonNull::new(start.cast()).ok_or(Errno::EINVAL)?;
         Ok((start, count * page_size()))
     }
@@ -238,10 +227,7 @@ pub fn forbid_userfaultfd(kill: bool) -> Result<(), Errno> {
         statement(libc::BPF_RET | libc::BPF_K, verdict, 0, 0),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
     ];
-    let program = libc::sock_fprog {
-        len: 4,
-        filter: filter.as_mut_ptr(),
-    };
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
     nix::sys::prctl::set_no_new_privs()?;
     // SAFETY: seccomp reads the program and its four instructions, both alive across the call.
     let set = unsafe {
@@ -331,9 +317,7 @@ pub fn signals_counted() -> u64 {
 
 /// Queues a signal with a value to a process; `EAGAIN` when its queue is full.
 pub fn queue_signal(pid: i32, signal: i32, value: usize) -> Result<(), Errno> {
-    let value = libc::sigval {
-        sival_ptr: ptr::without_provenance_mut(value),
-    };
+    let value = libc::sigval { sival_ptr: ptr::without_provenance_mut(value) };
     // SAFETY: sigqueue takes its arguments by value.
     let sent = unsafe { libc::sigqueue(pid, signal, value) };
     Errno::result(sent).map(drop)

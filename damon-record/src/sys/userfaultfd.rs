@@ -58,11 +58,7 @@ impl Userfaultfd {
     }
 
     fn handshake(&self, features: u64) -> Result<(), Errno> {
-        let mut api = Api {
-            version: UFFD_API,
-            features,
-            ioctls: 0,
-        };
+        let mut api = Api { version: UFFD_API, features, ioctls: 0 };
         // SAFETY: UFFDIO_API reads and writes exactly one struct uffdio_api, which `api` mirrors.
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), UFFDIO_API, &raw mut api) };
         Errno::result(done).map(drop)
@@ -85,12 +81,7 @@ impl Userfaultfd {
     }
 
     fn register_mode(&self, start: u64, end: u64, mode: u64) -> Result<(), Errno> {
-        let mut register = Register {
-            start,
-            len: end.saturating_sub(start),
-            mode,
-            ioctls: 0,
-        };
+        let mut register = Register { start, len: end.saturating_sub(start), mode, ioctls: 0 };
         // SAFETY: UFFDIO_REGISTER reads and writes exactly one struct uffdio_register, which
         // `register` mirrors; write-protect mode changes no content of the range.
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), UFFDIO_REGISTER, &raw mut register) };

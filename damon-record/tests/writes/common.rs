@@ -24,9 +24,7 @@ pub(crate) fn skipped() -> bool {
         Err(reason) => {
             let release = nix::sys::utsname::uname().unwrap();
             let release = release.release().to_string_lossy().into_owned();
-            let mut parts = release
-                .split('.')
-                .map(|part| part.parse::<u32>().unwrap_or(0));
+            let mut parts = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
             let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
             assert!(
                 version < (6, 7) || !cfg!(target_arch = "x86_64") || in_container(),
@@ -62,11 +60,8 @@ impl Target {
     }
 
     pub(crate) fn start_program(program: &Path) -> Self {
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut target = Self {
             input: child.stdin.take().unwrap(),
             output: BufReader::new(child.stdout.take().unwrap()),
@@ -88,11 +83,7 @@ impl Target {
     pub(crate) fn receive(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
-        assert!(
-            line.ends_with('\n'),
-            "the target died: {:?}",
-            self.child.try_wait()
-        );
+        assert!(line.ends_with('\n'), "the target died: {:?}", self.child.try_wait());
         line.trim_end().to_owned()
     }
 
@@ -192,10 +183,7 @@ fn mapping(line: &str) -> Mapping {
 pub(crate) fn looked(watch: &mut WritesWatch, base: u64, pages: u64) -> Vec<u64> {
     let mut touched = Vec::new();
     watch.look(&mut touched).unwrap();
-    assert!(
-        touched.is_sorted_by(|a, b| a.end <= b.start),
-        "ascending and disjoint: {touched:x?}"
-    );
+    assert!(touched.is_sorted_by(|a, b| a.end <= b.start), "ascending and disjoint: {touched:x?}");
     assert!(touched.iter().all(|t| t.bytes == t.end - t.start));
     indices(&touched, base, pages)
 }

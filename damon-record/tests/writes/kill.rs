@@ -19,9 +19,7 @@ fn attacher() {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\nbegun").unwrap();
     out.flush().unwrap();
-    wait_until("the helper of a killed predecessor", || {
-        status(pid, "TracerPid") == "0"
-    });
+    wait_until("the helper of a killed predecessor", || status(pid, "TracerPid") == "0");
     let watch = attach(pid);
     writeln!(out, "attached").unwrap();
     out.flush().unwrap();
@@ -117,15 +115,10 @@ fn a_recorder_killed_at_300_random_moments() {
         assert!(!target.ask("counter").is_empty(), "round {round}");
     }
     println!("killed {before} times before and {after} times after it had attached");
-    assert!(
-        before >= ROUNDS / 5,
-        "only {before} of {ROUNDS} kills hit the attaching"
-    );
+    assert!(before >= ROUNDS / 5, "only {before} of {ROUNDS} kills hit the attaching");
 
     let count: u64 = target.ask("counter").parse().unwrap();
-    wait_until("it goes on counting", || {
-        target.ask("counter").parse::<u64>().unwrap() > count
-    });
+    wait_until("it goes on counting", || target.ask("counter").parse::<u64>().unwrap() > count);
     target.assert_unharmed();
     assert_unregistered(pid);
 }

@@ -13,29 +13,13 @@ fn exact_in(command: &str, populate: &str) {
     let base = target.map(command);
     target.ask(populate);
     let mut watch = target.attach();
-    assert_eq!(
-        looked(&mut watch, base, 64),
-        NOTHING,
-        "the first look only arms"
-    );
+    assert_eq!(looked(&mut watch, base, 64), NOTHING, "the first look only arms");
     target.ask("write 3 5 7");
     target.ask("read 1 30 2");
-    assert_eq!(
-        looked(&mut watch, base, 64),
-        [3, 10, 17, 24, 31],
-        "{command}"
-    );
-    assert_eq!(
-        looked(&mut watch, base, 64),
-        NOTHING,
-        "{command}: nothing new"
-    );
+    assert_eq!(looked(&mut watch, base, 64), [3, 10, 17, 24, 31], "{command}");
+    assert_eq!(looked(&mut watch, base, 64), NOTHING, "{command}: nothing new");
     target.ask("write 10 2");
-    assert_eq!(
-        looked(&mut watch, base, 64),
-        [10, 11],
-        "{command}: armed again"
-    );
+    assert_eq!(looked(&mut watch, base, 64), [10, 11], "{command}: armed again");
     drop(watch);
     target.assert_unharmed();
     assert_unregistered(target.pid());
@@ -164,15 +148,8 @@ fn sampling_what_is_not_there_reads_as_not_accessed() {
     target.ask("write 0 1");
     watch.check(&addresses, &mut accessed).unwrap();
     assert_eq!(accessed, [false, false, false, false, false, true]);
-    let error = watch
-        .check(&addresses[..2], &mut accessed[..2])
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("2 pages were checked, 6 were prepared"),
-        "{error}"
-    );
+    let error = watch.check(&addresses[..2], &mut accessed[..2]).unwrap_err();
+    assert!(error.to_string().contains("2 pages were checked, 6 were prepared"), "{error}");
 }
 
 #[test]
@@ -185,11 +162,7 @@ fn writes_by_the_kernel_are_seen_and_do_not_fail() {
     target.ask("write 0 256");
     let mut watch = target.attach();
     looked(&mut watch, base, 256);
-    assert_eq!(
-        target.ask("fill 0 256"),
-        (256 * PAGE).to_string(),
-        "no EFAULT, nothing short"
-    );
+    assert_eq!(target.ask("fill 0 256"), (256 * PAGE).to_string(), "no EFAULT, nothing short");
     assert_eq!(looked(&mut watch, base, 256).len(), 256);
 }
 
@@ -223,11 +196,7 @@ fn more_ranges_than_fit_into_one_call() {
     let expected: Vec<u64> = (0..4096).map(|page| page * 2).collect();
     assert_eq!(looked(&mut watch, base, 8192), expected);
     target.ask("write 1 512 2");
-    assert_eq!(
-        looked(&mut watch, base, 8192).len(),
-        512,
-        "exactly as many as fit"
-    );
+    assert_eq!(looked(&mut watch, base, 8192).len(), 512, "exactly as many as fit");
     assert_eq!(looked(&mut watch, base, 8192), NOTHING);
 }
 
@@ -252,18 +221,11 @@ fn new_mappings_heap_growth_and_moves_are_followed() {
     target.ask("write 4 1");
     assert_eq!(looked(&mut watch, new, 16), NOTHING, "not known yet");
     watch.mappings_changed(&mappings(target.pid())).unwrap();
-    assert_eq!(
-        looked(&mut watch, new, 16),
-        [4],
-        "written since it was mapped"
-    );
+    assert_eq!(looked(&mut watch, new, 16), [4], "written since it was mapped");
 
     let heap = target.map("brk 65536");
     watch.mappings_changed(&mappings(target.pid())).unwrap();
-    assert_eq!(
-        looked(&mut watch, heap.next_multiple_of(PAGE), 15).len(),
-        15
-    );
+    assert_eq!(looked(&mut watch, heap.next_multiple_of(PAGE), 15).len(), 15);
     assert_eq!(looked(&mut watch, heap.next_multiple_of(PAGE), 15).len(), 0);
 }
 
@@ -286,15 +248,9 @@ fn a_hole_and_fresh_memory_under_an_old_address() {
     target.ask("write 45 1");
     target.ask("write 60 1");
     let seen = looked(&mut watch, base, 64);
-    assert!(
-        seen.contains(&60),
-        "nothing beside fresh memory is missed: {seen:?}"
-    );
+    assert!(seen.contains(&60), "nothing beside fresh memory is missed: {seen:?}");
     target.ask("write 46 1");
-    assert!(
-        looked(&mut watch, base, 64).contains(&46),
-        "fresh memory is registered by then"
-    );
+    assert!(looked(&mut watch, base, 64).contains(&46), "fresh memory is registered by then");
 
     target.ask("replace 50 5");
     let address = [base + 52 * PAGE];
@@ -303,11 +259,7 @@ fn a_hole_and_fresh_memory_under_an_old_address() {
     watch.prepare(&address).unwrap();
     target.ask("write 52 1");
     watch.check(&address, &mut accessed).unwrap();
-    assert_eq!(
-        accessed,
-        [true],
-        "sampling registers what the kernel has forgotten"
-    );
+    assert_eq!(accessed, [true], "sampling registers what the kernel has forgotten");
 }
 
 #[test]
@@ -342,10 +294,7 @@ fn a_forked_child_is_not_watched_until_it_is_attached_itself() {
     assert_eq!(registered(child), 0);
     target.ask("write 30 1");
     let seen = looked(&mut watch, base, 64);
-    assert!(
-        seen.contains(&30) && seen.len() < 8,
-        "the parent's own writes only: {seen:?}"
-    );
+    assert!(seen.contains(&30) && seen.len() < 8, "the parent's own writes only: {seen:?}");
     let mut of_child = attach(child);
     looked(&mut of_child, base, 64);
     let mut seen = Vec::new();
@@ -371,15 +320,9 @@ fn exec_is_told_from_exit() {
     target.send("exec");
     assert_eq!(target.receive(), "ready");
     let mut touched = Vec::new();
-    assert!(matches!(
-        watch.look(&mut touched),
-        Err(WatchError::Replaced)
-    ));
+    assert!(matches!(watch.look(&mut touched), Err(WatchError::Replaced)));
     assert!(matches!(watch.prepare(&[base]), Err(WatchError::Replaced)));
-    assert!(matches!(
-        watch.mappings_changed(&mappings(target.pid())),
-        Err(WatchError::Replaced)
-    ));
+    assert!(matches!(watch.mappings_changed(&mappings(target.pid())), Err(WatchError::Replaced)));
 
     let base = target.map("map anonymous 64");
     target.ask("write 0 64");
@@ -396,10 +339,7 @@ fn exec_is_told_from_exit() {
     for mapping in &mut changed {
         mapping.end += PAGE;
     }
-    assert!(matches!(
-        watch.mappings_changed(&changed),
-        Err(WatchError::Gone)
-    ));
+    assert!(matches!(watch.mappings_changed(&changed), Err(WatchError::Gone)));
 }
 
 #[test]

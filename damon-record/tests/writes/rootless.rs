@@ -46,22 +46,14 @@ fn as_an_ordinary_user() {
     assert_eq!(target.ask("counter"), "0");
 
     let error = attach(1).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("it belongs to user 0 and you are user 1000"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("it belongs to user 0 and you are user 1000"), "{error}");
 }
 
 fn children() -> Vec<i32> {
     let mut found = Vec::new();
     for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
         let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        found.extend(
-            text.split_whitespace()
-                .map(|pid| pid.parse::<i32>().unwrap()),
-        );
+        found.extend(text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()));
     }
     found
 }
@@ -76,10 +68,8 @@ fn the_whole_way_as_an_ordinary_user() {
     if skipped() {
         return;
     }
-    let directory = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir()
-        .unwrap();
+    let directory =
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
     let inner = directory.path().join("inner");
     copy(&std::env::current_exe().unwrap(), &inner);
     copy(Path::new(RECORDER), &directory.path().join("recorder"));
@@ -93,12 +83,7 @@ fn the_whole_way_as_an_ordinary_user() {
         Command::new(&inner)
     };
     let outcome = command
-        .args([
-            "--exact",
-            "rootless::as_an_ordinary_user",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "rootless::as_an_ordinary_user", "--ignored", "--nocapture"])
         .env(DIRECTORY, directory.path())
         .output()
         .unwrap();

@@ -75,10 +75,9 @@ fn calls_that_any_stop_interrupts_do_not_return_eintr() {
         return;
     }
     let limit = Duration::from_millis(400);
-    for (command, numbers, expected) in [
-        ("epoll", &EPOLL[..], "0"),
-        ("sigtimedwait", &SIGTIMEDWAIT[..], "EAGAIN"),
-    ] {
+    for (command, numbers, expected) in
+        [("epoll", &EPOLL[..], "0"), ("sigtimedwait", &SIGTIMEDWAIT[..], "EAGAIN")]
+    {
         let (elapsed, result) = disturbed(command, numbers, limit);
         assert_eq!(result, expected, "{command}");
         assert!(elapsed >= limit.as_millis(), "{command}: {elapsed} ms");
@@ -90,11 +89,7 @@ fn a_signal_still_interrupts_what_was_started_again() {
     if skipped() {
         return;
     }
-    for (command, numbers) in [
-        ("epoll", &EPOLL[..]),
-        ("sleep", &NANOSLEEP),
-        ("poll", &POLL),
-    ] {
+    for (command, numbers) in [("epoll", &EPOLL[..]), ("sleep", &NANOSLEEP), ("poll", &POLL)] {
         let mut target = Target::start();
         target.ask("signals 0");
         target.send_and_block(&format!("{command} 60000"), numbers);
@@ -153,9 +148,7 @@ fn no_signal_is_lost_or_doubled_and_nobody_dies() {
         sender.join().unwrap()
     });
     assert!(sent > 100, "{sent} signals");
-    wait_until("every signal is handled", || {
-        target.ask("counted").parse::<u64>().unwrap() >= sent
-    });
+    wait_until("every signal is handled", || target.ask("counted").parse::<u64>().unwrap() >= sent);
     assert_eq!(target.ask("counted"), sent.to_string());
     target.assert_unharmed();
 }
@@ -174,9 +167,7 @@ fn four_running_threads() {
         drop(attach(target.pid()));
     }
     let before: u64 = target.ask("counter").parse().unwrap();
-    wait_until("it goes on counting", || {
-        target.ask("counter").parse::<u64>().unwrap() > before
-    });
+    wait_until("it goes on counting", || target.ask("counter").parse::<u64>().unwrap() > before);
     target.assert_unharmed();
 }
 
@@ -219,11 +210,7 @@ fn a_stopped_process_stays_stopped_and_is_watched_afterwards() {
     wait_until("let go", || status(pid, "TracerPid") == "0");
     wait_until("stopped again", || status(pid, "State").starts_with('T'));
     std::thread::sleep(Duration::from_millis(100));
-    assert!(
-        status(pid, "State").starts_with("T (stopped)"),
-        "{}",
-        status(pid, "State")
-    );
+    assert!(status(pid, "State").starts_with("T (stopped)"), "{}", status(pid, "State"));
     assert_eq!(looked(&mut watch, base, 16), NOTHING, "it does not run");
     kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
     assert_eq!(target.receive(), "ok");
@@ -247,9 +234,7 @@ fn stop_signals_during_attach_are_kept() {
             });
             drop(attach(pid));
         });
-        wait_until("stopped", || {
-            status(pid, "State").starts_with("T (stopped)")
-        });
+        wait_until("stopped", || status(pid, "State").starts_with("T (stopped)"));
         kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
         wait_until("running", || !status(pid, "State").starts_with('T'));
     }
@@ -313,11 +298,7 @@ fn seccomp_filters_neither_refuse_nor_kill() {
         assert_eq!(looked(&mut watch, base, 16), [2], "{verdict}");
         drop(watch);
         target.assert_unharmed();
-        assert_eq!(
-            status(target.pid(), "Seccomp"),
-            "2",
-            "the filter is in force again"
-        );
+        assert_eq!(status(target.pid(), "Seccomp"), "2", "the filter is in force again");
     }
 }
 
@@ -348,12 +329,7 @@ fn a_debugger_that_is_there_first_is_named() {
     ptrace::seize(pid, ptrace::Options::empty()).unwrap();
     let error = WritesWatch::attach(target.pid(), &helper()).unwrap_err();
     let me = std::process::id();
-    assert!(
-        error
-            .to_string()
-            .contains(&format!("is being traced by process {me} (")),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&format!("is being traced by process {me} (")), "{error}");
     assert!(matches!(error, AttachError::Traced { .. }), "{error}");
     assert_eq!(target.ask("counter"), "0");
 }
@@ -379,14 +355,11 @@ fn a_helper_that_is_none_is_an_error_with_its_name() {
         return;
     }
     let target = Target::start();
-    for (program, words) in [
-        ("/nonexistent/helper", "cannot be started"),
-        ("/bin/true", "without an answer"),
-    ] {
+    for (program, words) in
+        [("/nonexistent/helper", "cannot be started"), ("/bin/true", "without an answer")]
+    {
         let helper = damon_record::backend::writes::Helper::program(program);
-        let error = WritesWatch::attach(target.pid(), &helper)
-            .unwrap_err()
-            .to_string();
+        let error = WritesWatch::attach(target.pid(), &helper).unwrap_err().to_string();
         assert!(error.contains(program) && error.contains(words), "{error}");
     }
 }

@@ -25,16 +25,12 @@ pub struct Helper {
 impl Helper {
     /// This very program, also after its file was replaced or deleted.
     pub fn this_program() -> Self {
-        Self {
-            program: PathBuf::from("/proc/self/exe"),
-        }
+        Self { program: PathBuf::from("/proc/self/exe") }
     }
 
     /// Another program, for libraries and tests.
     pub fn program(path: impl Into<PathBuf>) -> Self {
-        Self {
-            program: path.into(),
-        }
+        Self { program: path.into() }
     }
 }
 
@@ -157,12 +153,7 @@ pub(super) fn acquire(pid: i32, helper: &Helper) -> Result<Acquired, AttachError
             userfaultfd
                 .enable_async_write_protection()
                 .map_err(|errno| call_failed(pid, "UFFDIO_API (Linux 6.7 or later)", errno))?;
-            Ok(Acquired {
-                userfaultfd,
-                process,
-                tid,
-                pause: Duration::from_nanos(pause_ns),
-            })
+            Ok(Acquired { userfaultfd, process, tid, pause: Duration::from_nanos(pause_ns) })
         }
         (Reply::Done { .. }, None) => Err(helper_failed(
             helper,
@@ -173,10 +164,7 @@ pub(super) fn acquire(pid: i32, helper: &Helper) -> Result<Acquired, AttachError
 }
 
 fn helper_failed(helper: &Helper, what: impl Into<String>) -> AttachError {
-    AttachError::Helper {
-        program: helper.program.display().to_string(),
-        what: what.into(),
-    }
+    AttachError::Helper { program: helper.program.display().to_string(), what: what.into() }
 }
 
 fn call_failed(pid: i32, what: &'static str, errno: Errno) -> AttachError {
@@ -262,10 +250,7 @@ fn explain(pid: i32, failure: Failure) -> AttachError {
                     .unwrap_or_else(|| "unknown".to_owned()),
             }
         }
-        Failure::NotPermitted => AttachError::NotPermitted {
-            pid,
-            why: why_not_permitted(pid),
-        },
+        Failure::NotPermitted => AttachError::NotPermitted { pid, why: why_not_permitted(pid) },
         Failure::Seccomp => AttachError::Seccomp { pid },
         Failure::SyscallDispatch => AttachError::SyscallDispatch { pid },
         Failure::NoStop => AttachError::NoStop { pid },

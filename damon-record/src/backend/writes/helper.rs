@@ -25,13 +25,7 @@ pub const HELPER_ARGUMENT: &str = "--internal-injection-helper";
 /// serves as the helper when the program was started as one, and returns its exit code.
 pub fn serve_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let asked = arguments.nth(1).as_deref() == Some(OsStr::new(HELPER_ARGUMENT));
-    asked.then(|| {
-        if serve().is_ok() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
-    })
+    asked.then(|| if serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve() -> Result<(), Errno> {
@@ -52,10 +46,7 @@ fn answer(request: Request, process: &OwnedFd) -> (Reply, Option<OwnedFd>) {
     match super::inject::userfaultfd_of(request.pid, process.as_fd()) {
         Ok(injected) => {
             let pause_ns = u64::try_from(injected.pause.as_nanos()).unwrap_or(u64::MAX);
-            let reply = Reply::Done {
-                tid: injected.tid,
-                pause_ns,
-            };
+            let reply = Reply::Done { tid: injected.tid, pause_ns };
             (reply, Some(injected.fd))
         }
         Err(failure) => (Reply::Failed(failure), None),

@@ -68,10 +68,7 @@ enum Refusal {
 }
 
 fn trace_failed(errno: Errno) -> Refusal {
-    Refusal::Process(Failure::Errno {
-        step: Step::Trace,
-        errno: errno as i32,
-    })
+    Refusal::Process(Failure::Errno { step: Step::Trace, errno: errno as i32 })
 }
 
 /// Fetches a new userfaultfd of the process `pid`, which `process` names beyond doubt.
@@ -162,11 +159,7 @@ fn attempt(
     let outcome = borrowed.fetch_userfaultfd(process);
     let given_back = borrowed.give_back();
     match (outcome, given_back) {
-        (Ok(fd), Ok(())) => Ok(Injected {
-            fd,
-            tid,
-            pause: begun.elapsed(),
-        }),
+        (Ok(fd), Ok(())) => Ok(Injected { fd, tid, pause: begun.elapsed() }),
         (Err(refusal), _) | (Ok(_), Err(refusal)) => Err(refusal),
     }
 }
@@ -246,28 +239,18 @@ impl Borrowed {
     fn fetch_userfaultfd(&self, process: BorrowedFd<'_>) -> Result<OwnedFd, Refusal> {
         let flags = u64::from(userfaultfd::CREATE_FLAGS);
         let number = self.call(libc::SYS_userfaultfd, flags)?.map_err(|errno| {
-            Refusal::Process(Failure::Errno {
-                step: Step::Create,
-                errno: errno as i32,
-            })
+            Refusal::Process(Failure::Errno { step: Step::Create, errno: errno as i32 })
         })?;
         let fetched = self.fetch(process, number);
         // Whatever became of our copy, the target's must go.
         let closed = self.call(libc::SYS_close, number)?;
-        debug_assert_eq!(
-            closed,
-            Ok(0),
-            "close(2) of a descriptor that was just opened"
-        );
+        debug_assert_eq!(closed, Ok(0), "close(2) of a descriptor that was just opened");
         fetched
     }
 
     fn fetch(&self, process: BorrowedFd<'_>, number: u64) -> Result<OwnedFd, Refusal> {
         let failed = |errno: Errno| {
-            Refusal::Process(Failure::Errno {
-                step: Step::Fetch,
-                errno: errno as i32,
-            })
+            Refusal::Process(Failure::Errno { step: Step::Fetch, errno: errno as i32 })
         };
         let number = i32::try_from(number).map_err(|_too_big| failed(Errno::EBADF))?;
         // By thread, because a leader that has exited has no descriptors; kernels before 6.9 know
@@ -434,14 +417,8 @@ mod tests {
     #[test]
     fn epoll_wait_is_started_again_and_close_is_not() {
         let eintr = -i64::from(libc::EINTR);
-        assert_eq!(
-            restored(registers(CS_64, 232, eintr)).rax.cast_signed(),
-            -ERESTARTNOHAND
-        );
-        assert_eq!(
-            restored(registers(CS_64, 3, eintr)).rax.cast_signed(),
-            eintr
-        );
+        assert_eq!(restored(registers(CS_64, 232, eintr)).rax.cast_signed(), -ERESTARTNOHAND);
+        assert_eq!(restored(registers(CS_64, 3, eintr)).rax.cast_signed(), eintr);
         assert_eq!(
             restored(registers(CS_64, -1, eintr)).rax.cast_signed(),
             eintr,
@@ -455,9 +432,7 @@ mod tests {
             assert_eq!(restored(registers(CS_64, 35, code)).rax.cast_signed(), code);
         }
         assert_eq!(
-            restored(registers(CS_32, 162, 0xffff_fdfc))
-                .rax
-                .cast_signed(),
+            restored(registers(CS_32, 162, 0xffff_fdfc)).rax.cast_signed(),
             -516,
             "the low half counts in a 32-bit program"
         );

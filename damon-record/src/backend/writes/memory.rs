@@ -10,12 +10,10 @@ pub(super) fn has_memory(pid: i32) -> bool {
         return false;
     };
     // By thread: the maps of an exited leader are empty while the others live on.
-    tasks
-        .flatten()
-        .any(|task| match fs::read(task.path().join("maps")) {
-            Ok(maps) => !maps.is_empty(),
-            Err(error) => error.kind() == ErrorKind::PermissionDenied,
-        })
+    tasks.flatten().any(|task| match fs::read(task.path().join("maps")) {
+        Ok(maps) => !maps.is_empty(),
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    })
 }
 
 #[cfg(test)]

@@ -90,31 +90,12 @@ impl Reply {
         };
         let [n0, n1, n2, n3] = number.to_le_bytes();
         let [d0, d1, d2, d3, d4, d5, d6, d7] = u64::to_le_bytes(duration);
-        [
-            kind, step, 0, 0, n0, n1, n2, n3, d0, d1, d2, d3, d4, d5, d6, d7,
-        ]
+        [kind, step, 0, 0, n0, n1, n2, n3, d0, d1, d2, d3, d4, d5, d6, d7]
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: [u8; REPLY_LEN] = bytes.try_into().ok()?;
-        let [
-            kind,
-            step,
-            _,
-            _,
-            n0,
-            n1,
-            n2,
-            n3,
-            d0,
-            d1,
-            d2,
-            d3,
-            d4,
-            d5,
-            d6,
-            d7,
-        ] = bytes;
+        let [kind, step, _, _, n0, n1, n2, n3, d0, d1, d2, d3, d4, d5, d6, d7] = bytes;
         let number = i32::from_le_bytes([n0, n1, n2, n3]);
         let step = match step {
             0 => Step::Create,
@@ -135,10 +116,7 @@ impl Reply {
             5 => Failure::SyscallDispatch,
             6 => Failure::NoStop,
             7 => Failure::NoInstruction,
-            8 => Failure::Errno {
-                step,
-                errno: number,
-            },
+            8 => Failure::Errno { step, errno: number },
             9 => Failure::Architecture,
             _ => return None,
         };
@@ -152,10 +130,7 @@ mod tests {
 
     #[test]
     fn every_reply_survives_the_way() {
-        let mut replies = vec![Reply::Done {
-            tid: 4711,
-            pause_ns: 0x0123_4567_89ab_cdef,
-        }];
+        let mut replies = vec![Reply::Done { tid: 4711, pause_ns: 0x0123_4567_89ab_cdef }];
         replies.extend(
             [
                 Failure::Gone,
@@ -165,18 +140,9 @@ mod tests {
                 Failure::SyscallDispatch,
                 Failure::NoStop,
                 Failure::NoInstruction,
-                Failure::Errno {
-                    step: Step::Create,
-                    errno: 24,
-                },
-                Failure::Errno {
-                    step: Step::Fetch,
-                    errno: 1,
-                },
-                Failure::Errno {
-                    step: Step::Trace,
-                    errno: 5,
-                },
+                Failure::Errno { step: Step::Create, errno: 24 },
+                Failure::Errno { step: Step::Fetch, errno: 1 },
+                Failure::Errno { step: Step::Trace, errno: 5 },
                 Failure::Architecture,
             ]
             .map(Reply::Failed),
@@ -190,16 +156,9 @@ mod tests {
 
     #[test]
     fn a_request_names_one_process() {
-        assert_eq!(
-            Request::decode(&Request { pid: 12 }.encode()),
-            Some(Request { pid: 12 })
-        );
+        assert_eq!(Request::decode(&Request { pid: 12 }.encode()), Some(Request { pid: 12 }));
         assert_eq!(Request::decode(&0i32.to_le_bytes()), None);
-        assert_eq!(
-            Request::decode(&(-1i32).to_le_bytes()),
-            None,
-            "kill(2) would mean everybody"
-        );
+        assert_eq!(Request::decode(&(-1i32).to_le_bytes()), None, "kill(2) would mean everybody");
         assert_eq!(Request::decode(&[1, 0]), None);
     }
 }

@@ -27,15 +27,12 @@ pub fn self_test() -> Result<(), String> {
         }
         errno => format!("userfaultfd(2) failed: {errno}"),
     })?;
-    uffd.enable_async_write_protection()
-        .map_err(|errno| match errno {
-            Errno::EINVAL => {
-                "the kernel lacks asynchronous write protection (Linux 6.7 or later with \
+    uffd.enable_async_write_protection().map_err(|errno| match errno {
+        Errno::EINVAL => "the kernel lacks asynchronous write protection (Linux 6.7 or later with \
              CONFIG_PTE_MARKER_UFFD_WP)"
-                    .to_owned()
-            }
-            errno => format!("UFFDIO_API failed: {errno}"),
-        })?;
+            .to_owned(),
+        errno => format!("UFFDIO_API failed: {errno}"),
+    })?;
     let pagemap =
         File::open("/proc/self/pagemap").map_err(|error| format!("/proc/self/pagemap: {error}"))?;
     let found = try_on_own_pages(&uffd, &pagemap)
@@ -86,9 +83,7 @@ mod tests {
     fn the_self_test_agrees_with_the_kernel_release() {
         let release = nix::sys::utsname::uname().unwrap();
         let release = release.release().to_str().unwrap().to_owned();
-        let mut numbers = release
-            .split(['.', '-'])
-            .map(|part| part.parse::<u32>().unwrap_or(0));
+        let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
         let version = (numbers.next().unwrap(), numbers.next().unwrap());
         match self_test() {
             Ok(()) => assert!(version >= (6, 7), "{release} cannot have it"),

@@ -73,11 +73,7 @@ pub(super) fn candidates(pid: i32) -> Vec<Candidate> {
     };
     let mut found = Vec::new();
     for entry in entries.flatten() {
-        let Some(tid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let Some(tid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         let Some(disturbance) = disturbance(pid, tid) else {
@@ -123,9 +119,7 @@ fn classify(state: char, syscall: &str) -> Option<Disturbance> {
 
 /// Number in the line `name:` of a `/proc/…/status` text.
 fn status_field(status: &str, name: &str) -> Option<i32> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.trim().parse().ok()
 }
 
@@ -148,15 +142,10 @@ pub(super) fn under_seccomp(pid: i32, tid: i32) -> Option<bool> {
 /// empty.
 pub(super) fn vdso(pid: i32, tid: i32) -> Option<(u64, u64)> {
     let maps = fs::read(format!("/proc/{pid}/task/{tid}/maps")).ok()?;
-    let line = maps
-        .rsplit(|&byte| byte == b'\n')
-        .find(|line| line.ends_with(b"[vdso]"))?;
+    let line = maps.rsplit(|&byte| byte == b'\n').find(|line| line.ends_with(b"[vdso]"))?;
     let range = std::str::from_utf8(line.split(|&byte| byte == b' ').next()?).ok()?;
     let (start, end) = range.split_once('-')?;
-    Some((
-        u64::from_str_radix(start, 16).ok()?,
-        u64::from_str_radix(end, 16).ok()?,
-    ))
+    Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
 }
 
 #[cfg(test)]

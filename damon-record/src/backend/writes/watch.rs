@@ -78,9 +78,7 @@ impl WritesWatch {
             AttachError::Call {
                 pid,
                 what: "opening /proc/PID/task/TID/pagemap",
-                errno: error
-                    .raw_os_error()
-                    .map_or(Errno::UnknownErrno, Errno::from_raw),
+                errno: error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw),
             }
         })?;
         Ok(Self {
@@ -122,11 +120,7 @@ impl WritesWatch {
         if pidfd::has_exited(self.process.as_fd()) {
             return WatchError::Gone;
         }
-        if has_memory(self.pid) {
-            WatchError::Replaced
-        } else {
-            WatchError::Gone
-        }
+        if has_memory(self.pid) { WatchError::Replaced } else { WatchError::Gone }
     }
 
     fn sort_out<T>(&self, what: &str, result: Result<T, Errno>) -> Result<Outcome<T>, WatchError> {
@@ -135,10 +129,9 @@ impl WritesWatch {
             // EFAULT: outside of what the target could ever map.
             Err(Errno::EPERM | Errno::EFAULT) => Ok(Outcome::NotWatched),
             Err(Errno::ESRCH | Errno::ENOMEM) => Err(self.vanished()),
-            Err(errno) => Err(WatchError::Failed(format!(
-                "{what} failed for process {}: {errno}",
-                self.pid
-            ))),
+            Err(errno) => {
+                Err(WatchError::Failed(format!("{what} failed for process {}: {errno}", self.pid)))
+            }
         }
     }
 
@@ -217,10 +210,7 @@ impl WritesWatch {
             Unregistered::Refuse,
             self.ranges.get_mut(..1).unwrap_or_default(),
         );
-        Ok(matches!(
-            self.sort_out("PAGEMAP_SCAN", found)?,
-            Outcome::Value(1..)
-        ))
+        Ok(matches!(self.sort_out("PAGEMAP_SCAN", found)?, Outcome::Value(1..)))
     }
 
     fn page_of(&self, address: u64) -> u64 {
@@ -230,12 +220,7 @@ impl WritesWatch {
     /// Protects everything without reporting.
     fn protect_all(&mut self) -> Result<(), WatchError> {
         for index in 0..self.areas.len() {
-            let Some(area) = self
-                .areas
-                .get(index)
-                .copied()
-                .filter(|area| area.registered)
-            else {
+            let Some(area) = self.areas.get(index).copied().filter(|area| area.registered) else {
                 continue;
             };
             let done = pagemap_scan::protect(self.pagemap.as_fd(), area.start, area.end);
@@ -255,12 +240,7 @@ impl WritesWatch {
         own: usize,
         touched: &mut Vec<Touched>,
     ) -> Result<(), WatchError> {
-        let Some(area) = self
-            .areas
-            .get(index)
-            .copied()
-            .filter(|area| area.registered)
-        else {
+        let Some(area) = self.areas.get(index).copied().filter(|area| area.registered) else {
             return Ok(());
         };
         let mut position = area.start;
@@ -395,37 +375,21 @@ mod tests {
     use super::*;
 
     fn range(start: u64, end: u64) -> PageRange {
-        PageRange {
-            start,
-            end,
-            ..PageRange::default()
-        }
+        PageRange { start, end, ..PageRange::default() }
     }
 
     #[test]
     fn neighbours_are_joined_but_never_with_what_was_there_before() {
-        let mut touched = vec![Touched {
-            start: 0,
-            end: 0x1000,
-            bytes: 0x1000,
-        }];
+        let mut touched = vec![Touched { start: 0, end: 0x1000, bytes: 0x1000 }];
         append(
-            &[
-                range(0x1000, 0x2000),
-                range(0x2000, 0x3000),
-                range(0x5000, 0x6000),
-            ],
+            &[range(0x1000, 0x2000), range(0x2000, 0x3000), range(0x5000, 0x6000)],
             1,
             &mut touched,
         );
         let shape: Vec<_> = touched.iter().map(|t| (t.start, t.end, t.bytes)).collect();
         assert_eq!(
             shape,
-            [
-                (0, 0x1000, 0x1000),
-                (0x1000, 0x3000, 0x2000),
-                (0x5000, 0x6000, 0x1000)
-            ]
+            [(0, 0x1000, 0x1000), (0x1000, 0x3000, 0x2000), (0x5000, 0x6000, 0x1000)]
         );
     }
 
