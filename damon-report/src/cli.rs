@@ -116,6 +116,9 @@ pub struct HeatmapArgs {
     /// Address rows [default: what fits; 50 for cells]
     #[arg(long, value_name = "N", value_parser = cells)]
     pub rows: Option<usize>,
+    /// Show monitored addresses that were never mapped, too
+    #[arg(long)]
+    pub unmapped: bool,
     /// Which part.
     #[command(flatten)]
     pub part: Part,

@@ -123,7 +123,7 @@ proptest! {
     ) {
         let trace = open(write(&list));
         let view = View::new(&trace, &Query::default()).unwrap();
-        let bands = axis::bands(&view.overview, most);
+        let bands = axis::bands(axis::shown(&view.overview, &view.time()), most);
         let shares = axis::share_rows(&bands, rows, 1);
         let frame = view.frame(columns, bands, shares);
         let options = WorkingSetOptions { threshold: 1, exact: false };
@@ -188,7 +188,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build().unwrap().install(|| {
             let view = View::new(&trace, &Query::default()).unwrap();
-            let bands = axis::bands(&view.overview, 10);
+            let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
             let frame = view.frame(77, bands, vec![13, 7]);
             let (map, set) = view.heat(
                 &trace,
@@ -208,7 +208,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
 fn bands_carry_the_names_of_their_mappings() {
     let trace = open(common::ten_seconds());
     let view = View::new(&trace, &Query::default()).unwrap();
-    let bands = axis::bands(&view.overview, 10);
+    let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
     let frame = view.frame(10, bands, vec![10, 10]);
     let (map, _) = view.heat(
         &trace,
@@ -240,7 +240,7 @@ fn a_selection_shows_only_its_part() {
         target: Some("work".into()),
     };
     let view = View::new(&trace, &query).unwrap();
-    let bands = axis::bands(&view.overview, 10);
+    let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
     assert_eq!(bands.len(), 1);
     let frame = view.frame(4, bands, vec![4]);
     assert_eq!(frame.time.end - frame.time.start, 2 * common::SECOND);

@@ -1,7 +1,9 @@
 //! The address axis: monitored addresses in bands, large gaps between them left out.
 
+use super::mappings;
 use super::num::{float, round};
 use super::overview::Overview;
+use super::spans::SpanSet;
 use damon_format::TargetId;
 use serde::Serialize;
 use std::ops::Range;
@@ -18,10 +20,33 @@ pub struct BandSpan {
     pub range: Range<u64>,
 }
 
-/// Cuts what was monitored into bands. Small gaps stay inside a band, where they show as not
-/// monitored; together they are no more than a tenth of the monitored bytes, unless there would be more
-/// than `most` bands: then the smallest gaps of all are kept inside as well.
-pub fn bands(overview: &Overview, most: usize) -> Vec<BandSpan> {
+/// What the axis shows of each target: all that was monitored and could be accessed. DAMON's three regions
+/// of a process span large holes between its mappings; those are left out if no region that reaches into
+/// them ever had an access, so that no heat is left out.
+pub fn shown(overview: &Overview, time: &Range<u64>) -> Vec<BandSpan> {
+    let mut spans: Vec<BandSpan> = Vec::new();
+    for extent in &overview.targets {
+        let target = extent.target;
+        let mut add = |set: &SpanSet| {
+            spans.extend(set.ranges().map(|range| BandSpan { target, range }));
+        };
+        match mappings::mapped(&overview.records, target, time) {
+            Some(mut possible) => {
+                possible.extend(&extent.accessed);
+                add(&extent.spans.intersection(&possible));
+            }
+            None => add(&extent.spans),
+        }
+    }
+    if spans.is_empty() {
+        monitored(overview)
+    } else {
+        spans
+    }
+}
+
+/// All that was monitored, mapped or not.
+pub fn monitored(overview: &Overview) -> Vec<BandSpan> {
     let mut spans: Vec<BandSpan> = Vec::new();
     for extent in &overview.targets {
         spans.extend(extent.spans.ranges().map(|range| BandSpan {
@@ -29,6 +54,13 @@ pub fn bands(overview: &Overview, most: usize) -> Vec<BandSpan> {
             range,
         }));
     }
+    spans
+}
+
+/// Joins spans (by target, ascending) into bands. Small gaps stay inside a band, where they show as not
+/// monitored; together they are no more than a tenth of the spans' bytes, unless there would be more
+/// than `most` bands: then the smallest gaps of all are kept inside as well.
+pub fn bands(spans: Vec<BandSpan>, most: usize) -> Vec<BandSpan> {
     let monitored = spans.iter().fold(0_u64, |sum, s| {
         sum.saturating_add(s.range.end - s.range.start)
     });
@@ -87,24 +119,17 @@ pub fn share_rows(bands: &[BandSpan], rows: usize, least: usize) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::analysis::overview::TargetExtent;
-    use crate::analysis::spans::SpanSet;
+    use damon_format::{Mapping, MappingsChanged, Permissions, Record};
 
-    fn overview(spans: &[(u32, u64, u64)]) -> Overview {
-        let mut overview = Overview::default();
-        for &(target, start, end) in spans {
-            let target = TargetId(target);
-            if overview.targets.last().is_none_or(|t| t.target != target) {
-                overview.targets.push(TargetExtent::empty(target));
-            }
-            let extent = overview.targets.last_mut().unwrap();
-            let mut set = SpanSet::default();
-            set.insert(start..end);
-            extent.spans.extend(&set);
-        }
-        overview
+    fn spans(list: &[(u32, u64, u64)]) -> Vec<BandSpan> {
+        let span = |&(target, start, end): &(u32, u64, u64)| BandSpan {
+            target: TargetId(target),
+            range: start..end,
+        };
+        list.iter().map(span).collect()
     }
 
-    fn ranges(bands: &[BandSpan]) -> Vec<(u32, u64, u64)> {
+    fn list(bands: &[BandSpan]) -> Vec<(u32, u64, u64)> {
         bands
             .iter()
             .map(|b| (b.target.0, b.range.start, b.range.end))
@@ -113,43 +138,78 @@ mod tests {
 
     #[test]
     fn small_gaps_stay_inside_large_ones_split() {
-        let overview = overview(&[(0, 0, 100), (0, 105, 200), (0, 10_000, 10_100)]);
-        assert_eq!(
-            ranges(&bands(&overview, 10)),
-            [(0, 0, 200), (0, 10_000, 10_100)]
-        );
+        let spans = spans(&[(0, 0, 100), (0, 105, 200), (0, 10_000, 10_100)]);
+        assert_eq!(list(&bands(spans, 10)), [(0, 0, 200), (0, 10_000, 10_100)]);
     }
 
     #[test]
     fn targets_are_never_joined() {
-        let overview = overview(&[(0, 0, 100), (1, 100, 200)]);
-        assert_eq!(ranges(&bands(&overview, 1)), [(0, 0, 100), (1, 100, 200)]);
+        let spans = spans(&[(0, 0, 100), (1, 100, 200)]);
+        assert_eq!(list(&bands(spans, 1)), [(0, 0, 100), (1, 100, 200)]);
     }
 
     #[test]
     fn the_limit_joins_the_smallest_gaps_first() {
-        let overview = overview(&[
+        let spans = spans(&[
             (0, 0, 10),
             (0, 1000, 1010),
             (0, 9000, 9010),
             (0, 9500, 9510),
         ]);
-        assert_eq!(bands(&overview, 4).len(), 4);
-        assert_eq!(
-            ranges(&bands(&overview, 2)),
-            [(0, 0, 1010), (0, 9000, 9510)]
-        );
+        assert_eq!(bands(spans.clone(), 4).len(), 4);
+        assert_eq!(list(&bands(spans, 2)), [(0, 0, 1010), (0, 9000, 9510)]);
     }
 
     #[test]
     fn rows_are_proportional_above_a_minimum() {
-        let overview = overview(&[(0, 0, 10), (0, 10_000, 10_900), (0, 90_000, 90_090)]);
-        let bands = bands(&overview, 10);
+        let bands = spans(&[(0, 0, 10), (0, 10_000, 10_900), (0, 90_000, 90_090)]);
         let rows = share_rows(&bands, 100, 3);
         assert_eq!(rows.iter().sum::<usize>(), 100);
         assert!(rows.iter().all(|r| *r >= 3));
         assert!(rows[1] > 80, "{rows:?}");
         assert_eq!(share_rows(&bands, 2, 3), [1, 1, 1]);
         assert!(share_rows(&[], 5, 1).is_empty());
+    }
+
+    fn set(ranges: &[(u64, u64)]) -> SpanSet {
+        let mut set = SpanSet::default();
+        for &(start, end) in ranges {
+            set.insert(start..end);
+        }
+        set
+    }
+
+    fn mapped(start: u64, end: u64) -> Record {
+        Record::MappingsChanged(MappingsChanged {
+            target: TargetId(0),
+            time_ns: 0,
+            removed: Vec::new(),
+            added: vec![Mapping {
+                start,
+                end,
+                permissions: Permissions::default(),
+                offset: 0,
+                inode: 0,
+                name: String::new(),
+            }],
+        })
+    }
+
+    #[test]
+    fn holes_between_mappings_are_left_out_unless_a_region_with_accesses_reaches_into_them() {
+        let mut extent = TargetExtent::empty(TargetId(0));
+        extent.spans = set(&[(0, 1000)]);
+        extent.accessed = set(&[(90, 150)]);
+        let mut overview = Overview {
+            targets: vec![extent],
+            ..Overview::default()
+        };
+        assert_eq!(list(&shown(&overview, &(0..9))), [(0, 0, 1000)]);
+        overview.records = vec![mapped(0, 100), mapped(900, 1100)];
+        assert_eq!(
+            list(&shown(&overview, &(0..9))),
+            [(0, 0, 150), (0, 900, 1000)]
+        );
+        assert_eq!(list(&monitored(&overview)), [(0, 0, 1000)]);
     }
 }

@@ -1,6 +1,7 @@
 //! What an address was called: names of ranges from the mapping timeline.
 
 use super::heat::NamedRange;
+use super::spans::SpanSet;
 use damon_format::{Mapping, Record, TargetId};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -60,6 +61,19 @@ pub fn names_in_band(names: &[NamedRange], band: &Range<u64>, least: u64) -> Vec
     }
     joined.retain(|n| n.end - n.start >= least);
     joined
+}
+
+/// All addresses that were mapped at some moment of `time`; `None` when no mappings were recorded.
+pub fn mapped(records: &[Record], target: TargetId, time: &Range<u64>) -> Option<SpanSet> {
+    let known = |r: &Record| matches!(r, Record::MappingsChanged(m) if m.target == target);
+    if !records.iter().any(known) {
+        return None;
+    }
+    let mut set = SpanSet::default();
+    for (_, range, _) in lifetimes(records, target, time) {
+        set.insert(range);
+    }
+    Some(set)
 }
 
 type Lifetime = (u64, Range<u64>, String);

@@ -34,6 +34,26 @@ impl SpanSet {
         }
     }
 
+    /// Whether the whole range is in the set.
+    pub fn covers(&self, range: &Range<u64>) -> bool {
+        let before = self.spans.range(..=range.start).next_back();
+        before.is_some_and(|(_, &end)| end >= range.end)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let mut common = Self::default();
+        for range in self.ranges() {
+            let first = other.spans.range(..=range.start).next_back();
+            let rest = other.spans.range(range.clone());
+            for (&start, &end) in first.into_iter().chain(rest) {
+                common.insert(start.max(range.start)..end.min(range.end));
+            }
+        }
+        common
+    }
+
     /// The ranges, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.spans.iter().map(|(&start, &end)| start..end)
@@ -61,26 +81,50 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const TOP: usize = 256;
+
+    fn ranges() -> impl Strategy<Value = Vec<(usize, usize)>> {
+        prop::collection::vec((0_usize..200, 0_usize..30), 0..40)
+    }
+
+    fn build(ranges: &[(usize, usize)]) -> (SpanSet, [bool; TOP]) {
+        let mut set = SpanSet::default();
+        let mut naive = [false; TOP];
+        for &(start, len) in ranges {
+            set.insert(start as u64..(start + len) as u64);
+            for cell in naive.iter_mut().skip(start).take(len) {
+                *cell = true;
+            }
+        }
+        (set, naive)
+    }
+
+    fn has(set: &SpanSet, address: usize) -> bool {
+        set.ranges().any(|r| r.contains(&(address as u64)))
+    }
+
     proptest! {
         #[test]
-        fn holds_exactly_what_was_inserted(
-            ranges in prop::collection::vec((0_usize..200, 0_usize..30), 0..40)
-        ) {
-            let mut set = SpanSet::default();
-            let mut naive = [false; 256];
-            for (start, len) in ranges {
-                set.insert(start as u64..(start + len) as u64);
-                for cell in naive.iter_mut().skip(start).take(len) {
-                    *cell = true;
-                }
-            }
+        fn holds_exactly_what_was_inserted(ranges in ranges(), probe in (0_usize..200, 1_usize..9)) {
+            let (set, naive) = build(&ranges);
             for (i, expected) in naive.iter().enumerate() {
-                let inside = set.ranges().any(|r| r.contains(&(i as u64)));
-                prop_assert_eq!(inside, *expected);
+                prop_assert_eq!(has(&set, i), *expected);
             }
             let list: Vec<_> = set.ranges().collect();
             prop_assert!(list.windows(2).all(|w| matches!(w, [a, b] if a.end < b.start)));
             prop_assert_eq!(set.bytes(), naive.iter().filter(|c| **c).count() as u64);
+            let (start, len) = probe;
+            let covered = naive.iter().skip(start).take(len).all(|c| *c);
+            prop_assert_eq!(set.covers(&(start as u64..(start + len) as u64)), covered);
+        }
+
+        #[test]
+        fn intersection_is_what_both_hold(a in ranges(), b in ranges()) {
+            let ((a, naive_a), (b, naive_b)) = (build(&a), build(&b));
+            let common = a.intersection(&b);
+            for i in 0..TOP {
+                prop_assert_eq!(has(&common, i), naive_a[i] && naive_b[i]);
+            }
         }
     }
 }

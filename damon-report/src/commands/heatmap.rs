@@ -3,7 +3,7 @@
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::{Streams, open};
-use crate::analysis::axis;
+use crate::analysis::axis::{self, BandSpan};
 use crate::analysis::heat::{Frame, Heatmap};
 use crate::analysis::load::Trace;
 use crate::analysis::num::edge;
@@ -37,6 +37,14 @@ pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), 
     }
 }
 
+fn spans(args: &HeatmapArgs, view: &View) -> Vec<BandSpan> {
+    if args.unmapped {
+        axis::monitored(&view.overview)
+    } else {
+        axis::shown(&view.overview, &view.time())
+    }
+}
+
 fn picture(
     args: &HeatmapArgs,
     trace: &Trace,
@@ -45,7 +53,7 @@ fn picture(
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let (width, height) = args.size;
-    let bands = axis::bands(&view.overview, max_bands(width, height)?);
+    let bands = axis::bands(spans(args, view), max_bands(width, height)?);
     let ranges: Vec<Range<u64>> = bands.iter().map(|b| b.range.clone()).collect();
     let grid = grid(width, height, &ranges)?;
     let frame = view.frame(grid.columns, bands, grid.rows);
@@ -87,7 +95,7 @@ fn cells(
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let rows = args.rows.unwrap_or(ROWS);
-    let bands = axis::bands(&view.overview, rows);
+    let bands = axis::bands(spans(args, view), rows);
     let shares = axis::share_rows(&bands, rows, 1);
     let frame = view.frame(args.columns.unwrap_or(COLUMNS), bands, shares);
     let options = WorkingSetOptions::for_backend(&trace.info().backend, 1);

@@ -1,7 +1,7 @@
 //! `info`: what was recorded, how, how complete.
 
 use super::output::{Document, Head, json};
-use super::words::{access, bytes, duration, moment, wall_clock};
+use super::words::{access, bytes, clean, duration, moment, wall_clock};
 use super::{Streams, open_any};
 use crate::analysis::info::{Info, TargetInfo};
 use crate::analysis::num::float;
@@ -28,7 +28,7 @@ pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Fai
 fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Result<()> {
     let recording = &info.recording;
     let backend = &recording.backend;
-    let mut line = |key: &str, value: String| writeln!(out, "{key:<12} {value}");
+    let mut line = |key: &str, value: String| writeln!(out, "{key:<12} {}", clean(&value));
     line("trace", format!("{name}, {}", bytes(float(info.bytes))))?;
     line("state", state(info))?;
     line("access", access(backend))?;
@@ -58,13 +58,13 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
     line("snapshots", info.snapshots.to_string())?;
     line("region rows", rows(info))?;
     for (index, since) in info.attributes.iter().enumerate() {
-        let (key, note) = if index == 0 {
-            ("intervals", String::new())
+        let attrs = intervals(&since.attrs);
+        if index == 0 {
+            line("intervals", attrs)?;
         } else {
             let when = moment(since.time_ns, origin_ns);
-            ("  changed", format!(" from {when} on: {}", since.reason))
-        };
-        line(key, format!("{}{note}", intervals(&since.attrs)))?;
+            line("  changed", format!("at {when}: {attrs}; {}", since.reason))?;
+        }
     }
     if let Some(aggregation) = info.aggregation {
         line(

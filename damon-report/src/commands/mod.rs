@@ -75,7 +75,7 @@ struct Streams<'a> {
 impl Streams<'_> {
     /// A line on standard error; when that is closed, nobody wants to know.
     fn say(&mut self, line: &str) {
-        drop(writeln!(self.err, "{line}"));
+        drop(writeln!(self.err, "{}", words::clean(line)));
     }
 
     /// Says what cannot be read, and that the rest is used.

@@ -85,12 +85,27 @@ pub(super) fn title(view: &View) -> String {
 /// How it was recorded.
 pub(super) fn subtitle(trace: &Trace, view: &View) -> String {
     let how = access(&trace.info().backend);
-    match view.overview.samplings.as_slice() {
-        [sampling] => format!(
-            "{how}, {} samples per {}",
-            sampling.max_nr_accesses,
-            duration(float(sampling.aggr_us) * 1000.0)
-        ),
-        _ => format!("{how}, intervals changed"),
-    }
+    let samplings = &view.overview.samplings;
+    let aggregations = samplings.iter().map(|s| s.aggr_us);
+    let samples = samplings.iter().map(|s| s.max_nr_accesses);
+    let (Some(shortest), Some(longest)) = (aggregations.clone().min(), aggregations.max()) else {
+        return how;
+    };
+    let (Some(fewest), Some(most)) = (samples.clone().min(), samples.max()) else {
+        return how;
+    };
+    let interval = |us: u64| duration(float(us) * 1000.0);
+    let or = |same: bool, text: String| {
+        if same {
+            String::new()
+        } else {
+            format!(" to {text}")
+        }
+    };
+    format!(
+        "{how}, {fewest}{} samples per {}{}",
+        or(fewest == most, most.to_string()),
+        interval(shortest),
+        or(shortest == longest, interval(longest))
+    )
 }

@@ -1,7 +1,7 @@
 //! `raw`: every snapshot, region and record, as it was recorded.
 
 use super::output::{Document, Head};
-use super::words::{access, bytes, duration, moment};
+use super::words::{access, bytes, clean, duration, moment};
 use super::{Streams, open_any};
 use crate::analysis::num::float;
 use crate::analysis::select::Selection;
@@ -194,8 +194,7 @@ impl Printer<'_> {
     }
 
     fn record_text(&mut self, record: &Record) -> io::Result<()> {
-        write!(self.out, "record ")?;
-        serde_json::to_writer(&mut *self.out, record)?;
-        writeln!(self.out)
+        let text = serde_json::to_string(record)?;
+        writeln!(self.out, "record {}", clean(&text))
     }
 }

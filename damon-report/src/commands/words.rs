@@ -86,6 +86,19 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// Text of a trace on one line: characters that could move a terminal's cursor are written out.
+pub(super) fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
 /// What the numbers rest on: `writes only, page, sampled (backend writes)`.
 pub(super) fn access(backend: &Backend) -> String {
     let kind = match backend.access {
@@ -96,7 +109,7 @@ pub(super) fn access(backend: &Backend) -> String {
     format!(
         "{kind}, {}, {how} (backend {})",
         backend.granularity.as_str(),
-        backend.name
+        clean(&backend.name)
     )
 }
 
@@ -109,6 +122,11 @@ mod tests {
         assert_eq!(bytes(1000.0), "1000 B");
         assert_eq!(bytes(1536.0), "1.50 KiB");
         assert_eq!(bytes(12.0 * 1024.0 * 1024.0), "12.00 MiB");
+    }
+
+    #[test]
+    fn text_of_a_trace_cannot_steer_a_terminal() {
+        assert_eq!(clean("a\n\x1b[2Jb\u{9b}µ"), "a\\n\\u{1b}[2Jb\\u{9b}µ");
     }
 
     #[test]
