@@ -1,9 +1,6 @@
 //! The program as people and scripts meet it: output, exit statuses, sentences.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper that fails is a test that fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod common;
 
@@ -20,10 +17,7 @@ struct Ran {
 
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_damon-report"));
-    command
-        .args(args)
-        .env_remove("COLUMNS")
-        .env_remove("NO_COLOR");
+    command.args(args).env_remove("COLUMNS").env_remove("NO_COLOR");
     command
 }
 
@@ -57,9 +51,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self {
-            directory: tempfile::tempdir().unwrap(),
-        };
+        let bench = Self { directory: tempfile::tempdir().unwrap() };
         bench.put("work.damon", &common::ten_seconds());
         bench
     }
@@ -81,9 +73,7 @@ impl Bench {
 
 /// Compares with `testdata/report/NAME`. A missing file fails like a different one.
 fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../testdata/report")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/report").join(name);
     if std::env::var_os("DAMON_BLESS").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -149,11 +139,7 @@ fn every_text_says_what_the_numbers_rest_on() {
     let file = bench.name("work.damon");
     for command in ["info", "wss", "raw"] {
         let ran = run(&[command, &file]);
-        assert!(
-            ran.out.contains("writes only, page, sampled"),
-            "{command}: {}",
-            ran.out
-        );
+        assert!(ran.out.contains("writes only, page, sampled"), "{command}: {}", ran.out);
     }
 }
 
@@ -178,10 +164,7 @@ fn working_set_json_holds_what_the_text_rounds() {
     let ran = run(&["wss", &bench.name("work.damon"), "--format", "json"]);
     let value = json(&ran.out);
     assert_eq!(value["samples"].as_array().unwrap().len(), 100);
-    assert_eq!(
-        value["touched"]["percentiles"].as_array().unwrap().len(),
-        101
-    );
+    assert_eq!(value["touched"]["percentiles"].as_array().unwrap().len(), 101);
     assert_eq!(value["touched"]["mean"], f64::from(4 << 20));
     assert_eq!(value["expected"]["mean"], f64::from(3 << 20));
     assert_eq!(value["resident"][0]["rss"], 12 << 20);
@@ -207,10 +190,8 @@ fn heatmap_cells_add_up_in_both_formats() {
     assert!((heat / expected - 1.0).abs() < 1e-9, "{heat} {expected}");
     let lines: Vec<&str> = as_csv.out.lines().collect();
     assert_eq!(lines.len(), 1 + 7 * 9);
-    let heat: f64 = lines[1..]
-        .iter()
-        .map(|line| line.split(',').nth(5).unwrap().parse::<f64>().unwrap())
-        .sum();
+    let heat: f64 =
+        lines[1..].iter().map(|line| line.split(',').nth(5).unwrap().parse::<f64>().unwrap()).sum();
     assert!((heat / expected - 1.0).abs() < 1e-9);
 }
 
@@ -218,11 +199,8 @@ fn heatmap_cells_add_up_in_both_formats() {
 fn raw_is_complete_in_every_format() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
-    let lines: Vec<serde_json::Value> = run(&["raw", &file, "--format", "json"])
-        .out
-        .lines()
-        .map(json)
-        .collect();
+    let lines: Vec<serde_json::Value> =
+        run(&["raw", &file, "--format", "json"]).out.lines().map(json).collect();
     assert_eq!(lines[0]["format"], 1);
     let count = |key: &str| lines.iter().filter(|l| !l[key].is_null()).count();
     assert_eq!((count("snapshot"), count("record")), (100, 13));
@@ -230,16 +208,7 @@ fn raw_is_complete_in_every_format() {
     assert_eq!(csv.lines().count(), 1 + 400);
     let text = run(&["raw", &file]).out;
     assert_eq!(text.lines().filter(|l| l.starts_with("  0x")).count(), 400);
-    let part = [
-        "raw",
-        &file,
-        "--format",
-        "csv",
-        "--address",
-        "7fff00000000..",
-        "--target",
-        "work",
-    ];
+    let part = ["raw", &file, "--format", "csv", "--address", "7fff00000000..", "--target", "work"];
     assert_eq!(run(&part).out.lines().count(), 1 + 100);
 }
 
@@ -247,10 +216,7 @@ fn raw_is_complete_in_every_format() {
 fn pictures_are_the_same_each_time() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
-    for (a, b, magic) in [
-        ("a.png", "b.png", &b"\x89PNG"[..]),
-        ("a.svg", "b.svg", b"<"),
-    ] {
+    for (a, b, magic) in [("a.png", "b.png", &b"\x89PNG"[..]), ("a.svg", "b.svg", b"<")] {
         for (name, threads) in [(a, "1"), (b, "5")] {
             let ran = program(&["heatmap", &file, "-o", &bench.name(name)])
                 .env("RAYON_NUM_THREADS", threads)
@@ -258,10 +224,7 @@ fn pictures_are_the_same_each_time() {
                 .unwrap();
             assert_eq!(ran.status.code(), Some(0));
         }
-        let (a, b) = (
-            fs::read(bench.path(a)).unwrap(),
-            fs::read(bench.path(b)).unwrap(),
-        );
+        let (a, b) = (fs::read(bench.path(a)).unwrap(), fs::read(bench.path(b)).unwrap());
         assert!(a.starts_with(magic) && a == b);
     }
 }
@@ -292,29 +255,14 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 #[test]
 fn a_full_disk_is_an_output_error() {
     let bench = Bench::new();
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let output = program(&["raw", &bench.name("work.damon")])
-        .stdout(full)
-        .output()
-        .unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = program(&["raw", &bench.name("work.damon")]).stdout(full).output().unwrap();
     let ran = ran(&output);
     assert_eq!(ran.status, 5);
-    assert!(
-        ran.err
-            .starts_with("damon-report: cannot write to standard output: "),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.starts_with("damon-report: cannot write to standard output: "), "{}", ran.err);
     let unwritable = run(&["heatmap", &bench.name("work.damon"), "-o", "/nowhere/x.png"]);
     assert_eq!(unwritable.status, 5);
-    assert!(
-        unwritable.err.contains("/nowhere/x.png: cannot write: "),
-        "{}",
-        unwritable.err
-    );
+    assert!(unwritable.err.contains("/nowhere/x.png: cannot write: "), "{}", unwritable.err);
 }
 
 #[test]
@@ -325,41 +273,18 @@ fn wrong_usage_is_told_apart_from_wrong_input() {
         (&["regions", &file], "unrecognized subcommand 'regions'"),
         (&["wss"], "required arguments were not provided"),
         (&["wss", &file, "--time", "10"], "`10` is no time range"),
-        (
-            &["wss", &file, "--time", "20s.."],
-            "outside the recording, which lasts 10 s",
-        ),
+        (&["wss", &file, "--time", "20s.."], "outside the recording, which lasts 10 s"),
         (&["wss", &file, "--time", "5s..5s"], "outside the recording"),
-        (
-            &["wss", &file, "--address", "0..1000"],
-            "nothing was monitored at the addresses 0..1000",
-        ),
-        (
-            &["wss", &file, "--target", "none"],
-            "no target `none`; it has 0 (pid 4711, work)",
-        ),
-        (
-            &["heatmap", &file, "-o", "x.gif"],
-            "x.gif: a picture's name must end in .png or .svg",
-        ),
-        (
-            &["heatmap", &file, "-o", "x.png", "--size", "3x3"],
-            "3x3 pixels cannot be drawn",
-        ),
-        (
-            &["heatmap", &file, "--columns", "0", "--format", "csv"],
-            "a number from 1 to 10000",
-        ),
+        (&["wss", &file, "--address", "0..1000"], "nothing was monitored at the addresses 0..1000"),
+        (&["wss", &file, "--target", "none"], "no target `none`; it has 0 (pid 4711, work)"),
+        (&["heatmap", &file, "-o", "x.gif"], "x.gif: a picture's name must end in .png or .svg"),
+        (&["heatmap", &file, "-o", "x.png", "--size", "3x3"], "3x3 pixels cannot be drawn"),
+        (&["heatmap", &file, "--columns", "0", "--format", "csv"], "a number from 1 to 10000"),
         (&["info", &file, "--format", "csv"], "invalid value 'csv'"),
     ];
     for (args, sentence) in cases {
         let ran = run(args);
-        assert_eq!(
-            (ran.status, ran.out.as_str()),
-            (2, ""),
-            "{args:?}: {}",
-            ran.err
-        );
+        assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{args:?}: {}", ran.err);
         assert!(ran.err.contains(sentence), "{args:?}: {}", ran.err);
     }
 }
@@ -378,41 +303,20 @@ fn input_of_no_use_gets_one_sentence_and_status_4() {
     let no_snapshots = one.finish().unwrap();
     let cases = [
         (bench.put("empty", b""), "the file is empty"),
-        (
-            bench.put("text", b"hello, this is no trace at all\n"),
-            "not a DAMON trace",
-        ),
-        (
-            bench.put("short", &whole[..20]),
-            "the trace ends at byte 20, inside its head",
-        ),
+        (bench.put("text", b"hello, this is no trace at all\n"), "not a DAMON trace"),
+        (bench.put("short", &whole[..20]), "the trace ends at byte 20, inside its head"),
         (bench.put("newer", &newer), "format version 99.0"),
-        (
-            bench.put("nothing", &nothing),
-            "the trace holds no snapshots",
-        ),
-        (
-            bench.put("none", &no_snapshots),
-            "the trace holds no snapshots",
-        ),
+        (bench.put("nothing", &nothing), "the trace holds no snapshots"),
+        (bench.put("none", &no_snapshots), "the trace holds no snapshots"),
         (bench.name("missing"), "cannot read: No such file"),
         (bench.name("."), "is a directory"),
     ];
     for (file, sentence) in cases {
         for command in ["wss", "heatmap"] {
             let ran = run(&[command, &file, "--format", "json"]);
-            assert_eq!(
-                (ran.status, ran.out.as_str()),
-                (4, ""),
-                "{file}: {}",
-                ran.err
-            );
+            assert_eq!((ran.status, ran.out.as_str()), (4, ""), "{file}: {}", ran.err);
             let said = ran.err.to_lowercase();
-            assert!(
-                said.contains(&sentence.to_lowercase()),
-                "{file}: {}",
-                ran.err
-            );
+            assert!(said.contains(&sentence.to_lowercase()), "{file}: {}", ran.err);
             assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
         }
     }
@@ -481,11 +385,7 @@ fn repair_writes_a_new_file_that_verifies() {
     let output = bench.name("repaired");
     let repair = run(&["repair", &file, "-o", &output]);
     assert_eq!((repair.status, repair.err.as_str()), (0, ""));
-    assert!(
-        repair.out.contains("snapshots") && repair.out.contains(": byte "),
-        "{}",
-        repair.out
-    );
+    assert!(repair.out.contains("snapshots") && repair.out.contains(": byte "), "{}", repair.out);
     assert_eq!(fs::read(bench.path("damaged")).unwrap(), damaged());
     assert_eq!(run(&["verify", &output]).status, 0);
 
@@ -496,23 +396,14 @@ fn repair_writes_a_new_file_that_verifies() {
 
     let itself = run(&["repair", &file, "-o", &file, "--force"]);
     assert_eq!(itself.status, 2);
-    assert!(
-        itself.err.contains("which repair never changes"),
-        "{}",
-        itself.err
-    );
+    assert!(itself.err.contains("which repair never changes"), "{}", itself.err);
 
     let text = bench.put("text", b"no trace at all, only some words in a file");
     let nothing = bench.name("nothing-to-repair");
     assert_eq!(run(&["repair", &text, "-o", &nothing]).status, 4);
     let left = fs::read_dir(bench.directory.path()).unwrap();
     let names: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
-    assert!(
-        !names
-            .iter()
-            .any(|n| n.to_string_lossy().starts_with("nothing")),
-        "{names:?}"
-    );
+    assert!(!names.iter().any(|n| n.to_string_lossy().starts_with("nothing")), "{names:?}");
 }
 
 #[test]

@@ -26,12 +26,7 @@ fn open(bytes: Vec<u8>) -> Trace {
 /// Arbitrary ascending regions with and without gaps.
 fn arbitrary_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
     let region = (0_u64..5000, 1_u64..100_000, 0_u32..=21);
-    let snapshot = (
-        0_u32..2,
-        0_u64..50_000,
-        1_u64..400_000,
-        prop::collection::vec(region, 0..20),
-    );
+    let snapshot = (0_u32..2, 0_u64..50_000, 1_u64..400_000, prop::collection::vec(region, 0..20));
     prop::collection::vec(snapshot, 1..25).prop_map(|list| {
         let mut ends = [1_000_000_u64; 2];
         list.into_iter()
@@ -44,12 +39,7 @@ fn arbitrary_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
                 for (gap, size, nr_accesses) in parts {
                     let start = at + if gap < 3000 { 0 } else { gap };
                     at = start + size;
-                    regions.push(damon_format::Region {
-                        start,
-                        end: at,
-                        nr_accesses,
-                        age: 0,
-                    });
+                    regions.push(damon_format::Region { start, end: at, nr_accesses, age: 0 });
                 }
                 let sampling = Sampling::from_intervals(5_000, 100_000);
                 Snapshot::new(TargetId(target), start_ns, *end, sampling, regions)
@@ -190,14 +180,8 @@ fn the_number_of_threads_does_not_change_a_bit() {
             let view = View::new(&trace, &Query::default()).unwrap();
             let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
             let frame = view.frame(77, bands, vec![13, 7]);
-            let (map, set) = view.heat(
-                &trace,
-                &frame,
-                WorkingSetOptions {
-                    threshold: 1,
-                    exact: false,
-                },
-            );
+            let (map, set) =
+                view.heat(&trace, &frame, WorkingSetOptions { threshold: 1, exact: false });
             serde_json::to_string(&(map, set)).unwrap()
         })
     };
@@ -210,20 +194,8 @@ fn bands_carry_the_names_of_their_mappings() {
     let view = View::new(&trace, &Query::default()).unwrap();
     let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
     let frame = view.frame(10, bands, vec![10, 10]);
-    let (map, _) = view.heat(
-        &trace,
-        &frame,
-        WorkingSetOptions {
-            threshold: 1,
-            exact: false,
-        },
-    );
-    let names: Vec<_> = map
-        .bands
-        .iter()
-        .flat_map(|b| &b.mappings)
-        .map(|m| &m.name)
-        .collect();
+    let (map, _) = view.heat(&trace, &frame, WorkingSetOptions { threshold: 1, exact: false });
+    let names: Vec<_> = map.bands.iter().flat_map(|b| &b.mappings).map(|m| &m.name).collect();
     assert_eq!(names, ["[heap]", "libwork.so.1"]);
     assert_eq!(map.targets[0].comm, "work");
     let hottest = map.bands[0].cells[0].rate().unwrap();
@@ -244,15 +216,9 @@ fn a_selection_shows_only_its_part() {
     assert_eq!(bands.len(), 1);
     let frame = view.frame(4, bands, vec![4]);
     assert_eq!(frame.time.end - frame.time.start, 2 * common::SECOND);
-    let options = WorkingSetOptions {
-        threshold: 1,
-        exact: false,
-    };
+    let options = WorkingSetOptions { threshold: 1, exact: false };
     let (map, set) = view.heat(&trace, &frame, options);
-    assert!(close(
-        total(&map).1,
-        (4 * common::MIB * 2 * common::SECOND) as f64
-    ));
+    assert!(close(total(&map).1, (4 * common::MIB * 2 * common::SECOND) as f64));
     assert!(set.samples.iter().all(|s| s.monitored == 4 * common::MIB));
     assert_eq!(set.samples.len(), 20);
 }

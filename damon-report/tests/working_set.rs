@@ -70,10 +70,7 @@ fn targets_of_one_moment_are_summed_though_their_clocks_differ() {
     assert_eq!(set.samples.len(), 20);
     let monitored: Vec<u64> = set.samples.iter().map(|s| s.monitored / MIB).collect();
     assert_eq!(monitored, [[40; 10], [20; 10]].concat());
-    let alone = Query {
-        target: Some("1".into()),
-        ..Query::default()
-    };
+    let alone = Query { target: Some("1".into()), ..Query::default() };
     let set = working_set(write(&list), &alone, 1, false);
     assert_eq!(set.samples.len(), 10);
     assert_eq!(set.samples[0].start_ns, BEGIN + 30_000_000);

@@ -38,21 +38,14 @@ pub fn shown(overview: &Overview, time: &Range<u64>) -> Vec<BandSpan> {
             None => add(&extent.spans),
         }
     }
-    if spans.is_empty() {
-        monitored(overview)
-    } else {
-        spans
-    }
+    if spans.is_empty() { monitored(overview) } else { spans }
 }
 
 /// All that was monitored, mapped or not.
 pub fn monitored(overview: &Overview) -> Vec<BandSpan> {
     let mut spans: Vec<BandSpan> = Vec::new();
     for extent in &overview.targets {
-        spans.extend(extent.spans.ranges().map(|range| BandSpan {
-            target: extent.target,
-            range,
-        }));
+        spans.extend(extent.spans.ranges().map(|range| BandSpan { target: extent.target, range }));
     }
     spans
 }
@@ -61,9 +54,8 @@ pub fn monitored(overview: &Overview) -> Vec<BandSpan> {
 /// monitored; together they are no more than a tenth of the spans' bytes, unless there would be more
 /// than `most` bands: then the smallest gaps of all are kept inside as well.
 pub fn bands(spans: Vec<BandSpan>, most: usize) -> Vec<BandSpan> {
-    let monitored = spans.iter().fold(0_u64, |sum, s| {
-        sum.saturating_add(s.range.end - s.range.start)
-    });
+    let monitored =
+        spans.iter().fold(0_u64, |sum, s| sum.saturating_add(s.range.end - s.range.start));
     let mut gaps: Vec<(u64, usize)> = spans
         .windows(2)
         .enumerate()
@@ -130,10 +122,7 @@ mod tests {
     }
 
     fn list(bands: &[BandSpan]) -> Vec<(u32, u64, u64)> {
-        bands
-            .iter()
-            .map(|b| (b.target.0, b.range.start, b.range.end))
-            .collect()
+        bands.iter().map(|b| (b.target.0, b.range.start, b.range.end)).collect()
     }
 
     #[test]
@@ -150,12 +139,7 @@ mod tests {
 
     #[test]
     fn the_limit_joins_the_smallest_gaps_first() {
-        let spans = spans(&[
-            (0, 0, 10),
-            (0, 1000, 1010),
-            (0, 9000, 9010),
-            (0, 9500, 9510),
-        ]);
+        let spans = spans(&[(0, 0, 10), (0, 1000, 1010), (0, 9000, 9010), (0, 9500, 9510)]);
         assert_eq!(bands(spans.clone(), 4).len(), 4);
         assert_eq!(list(&bands(spans, 2)), [(0, 0, 1010), (0, 9000, 9510)]);
     }
@@ -200,16 +184,10 @@ mod tests {
         let mut extent = TargetExtent::empty(TargetId(0));
         extent.spans = set(&[(0, 1000)]);
         extent.accessed = set(&[(90, 150)]);
-        let mut overview = Overview {
-            targets: vec![extent],
-            ..Overview::default()
-        };
+        let mut overview = Overview { targets: vec![extent], ..Overview::default() };
         assert_eq!(list(&shown(&overview, &(0..9))), [(0, 0, 1000)]);
         overview.records = vec![mapped(0, 100), mapped(900, 1100)];
-        assert_eq!(
-            list(&shown(&overview, &(0..9))),
-            [(0, 0, 150), (0, 900, 1000)]
-        );
+        assert_eq!(list(&shown(&overview, &(0..9))), [(0, 0, 150), (0, 900, 1000)]);
         assert_eq!(list(&monitored(&overview)), [(0, 0, 1000)]);
     }
 }

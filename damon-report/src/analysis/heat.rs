@@ -133,9 +133,8 @@ impl Edges {
         let mut targets: BTreeMap<TargetId, Vec<BandEdges>> = BTreeMap::new();
         let mut first = 0;
         for (band, &rows) in frame.bands.iter().zip(&frame.rows) {
-            let edges = (0..=rows)
-                .map(|i| edge(band.range.start, band.range.end, i, rows))
-                .collect();
+            let edges =
+                (0..=rows).map(|i| edge(band.range.start, band.range.end, i, rows)).collect();
             let of_target = targets.entry(band.target).or_default();
             of_target.push(BandEdges { edges, first });
             first += rows;
@@ -276,11 +275,7 @@ fn spread(
     let begin = snapshot.ends.partition_point(|end| *end <= low);
     let mut touched: Option<Range<usize>> = None;
     let mut row = 0;
-    let regions = snapshot
-        .starts
-        .iter()
-        .zip(snapshot.ends)
-        .zip(snapshot.nr_accesses);
+    let regions = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses);
     for ((&start, &end), &accesses) in regions.skip(begin) {
         if start >= high {
             break;
@@ -292,10 +287,9 @@ fn spread(
             row += 1;
         }
         let mut at = row;
-        while let (Some(&[left, right]), Some(cell)) = (
-            edges.get(at..at + 2).and_then(<[u64]>::first_chunk),
-            rows.get_mut(at),
-        ) {
+        while let (Some(&[left, right]), Some(cell)) =
+            (edges.get(at..at + 2).and_then(<[u64]>::first_chunk), rows.get_mut(at))
+        {
             if left >= end {
                 break;
             }

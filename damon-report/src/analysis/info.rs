@@ -149,15 +149,13 @@ impl Info {
         };
         for record in &overview.records {
             match record {
-                Record::IntervalsChanged(IntervalsChanged {
-                    time_ns,
-                    attrs,
-                    reason,
-                }) => info.attributes.push(AttributesSince {
-                    time_ns: *time_ns,
-                    attrs: *attrs,
-                    reason: reason.clone(),
-                }),
+                Record::IntervalsChanged(IntervalsChanged { time_ns, attrs, reason }) => {
+                    info.attributes.push(AttributesSince {
+                        time_ns: *time_ns,
+                        attrs: *attrs,
+                        reason: reason.clone(),
+                    })
+                }
                 Record::Lost(lost) => info.lost.push(lost.clone()),
                 Record::Mark(mark) => info.marks.push(mark.clone()),
                 Record::Note(note) => info.notes.push(note.clone()),
@@ -175,9 +173,7 @@ impl Info {
 
     /// Snapshots or events that the recorder knows to have lost.
     pub fn lost_count(&self) -> u64 {
-        self.lost
-            .iter()
-            .fold(0, |sum, lost| sum.saturating_add(lost.count))
+        self.lost.iter().fold(0, |sum, lost| sum.saturating_add(lost.count))
     }
 }
 
@@ -210,11 +206,7 @@ fn aggregation(targets: &[TargetExtent]) -> Option<Aggregation> {
         real_mean_ns: observed / float(snapshots),
         shortest_ns: targets.iter().map(|t| t.shortest_ns).min().unwrap_or(0),
         longest_ns: targets.iter().map(|t| t.longest_ns).max().unwrap_or(0),
-        coverage: if lifetime > 0.0 {
-            observed / lifetime
-        } else {
-            1.0
-        },
+        coverage: if lifetime > 0.0 { observed / lifetime } else { 1.0 },
     })
 }
 

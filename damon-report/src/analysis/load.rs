@@ -57,10 +57,7 @@ impl Trace {
         } else {
             path.display().to_string()
         };
-        let io_error = |source| LoadError::Io {
-            name: name.clone(),
-            source,
-        };
+        let io_error = |source| LoadError::Io { name: name.clone(), source };
         let source = Source::open(path).map_err(io_error)?;
         Self::from_source(name.clone(), source)
     }
@@ -72,12 +69,7 @@ impl Trace {
             Err(source) => return Err(LoadError::Io { name, source }),
         };
         match IndexedReader::open(source.clone()) {
-            Ok(reader) => Ok(Self {
-                name,
-                bytes,
-                source,
-                reader,
-            }),
+            Ok(reader) => Ok(Self { name, bytes, source, reader }),
             Err(OpenError::Io(source)) => Err(LoadError::Io { name, source }),
             Err(source) => Err(LoadError::Open { name, source }),
         }
@@ -110,10 +102,8 @@ impl Trace {
 
     /// Reads and checks the whole file.
     pub fn verify(&self) -> Result<VerifyReport, LoadError> {
-        damon_format::verify(&self.source).map_err(|source| LoadError::Open {
-            name: self.name.clone(),
-            source,
-        })
+        damon_format::verify(&self.source)
+            .map_err(|source| LoadError::Open { name: self.name.clone(), source })
     }
 
     /// Hands one block to a visitor; up to the damage everything was handed over.

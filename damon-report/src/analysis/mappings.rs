@@ -16,10 +16,7 @@ pub fn label(mapping: &Mapping) -> String {
     if name.starts_with('[') {
         return name.to_owned();
     }
-    name.rsplit('/')
-        .find(|part| !part.is_empty())
-        .unwrap_or(name)
-        .to_owned()
+    name.rsplit('/').find(|part| !part.is_empty()).unwrap_or(name).to_owned()
 }
 
 /// Names of a target's addresses during `time`, ascending and disjoint. Where an address had several
@@ -52,11 +49,7 @@ pub fn names_in_band(names: &[NamedRange], band: &Range<u64>, least: u64) -> Vec
         }
         match joined.last_mut() {
             Some(last) if last.name == name.name => last.end = end,
-            _ => joined.push(NamedRange {
-                start,
-                end,
-                name: name.name.clone(),
-            }),
+            _ => joined.push(NamedRange { start, end, name: name.name.clone() }),
         }
     }
     joined.retain(|n| n.end - n.start >= least);
@@ -172,10 +165,7 @@ mod tests {
     }
 
     fn list(names: &[NamedRange]) -> Vec<(u64, u64, &str)> {
-        names
-            .iter()
-            .map(|n| (n.start, n.end, n.name.as_str()))
-            .collect()
+        names.iter().map(|n| (n.start, n.end, n.name.as_str())).collect()
     }
 
     #[test]
@@ -199,11 +189,7 @@ mod tests {
         let records = [change(
             0,
             &[],
-            vec![
-                mapping(10, 20, libc),
-                mapping(20, 30, libc),
-                mapping(30, 40, ""),
-            ],
+            vec![mapping(10, 20, libc), mapping(20, 30, libc), mapping(30, 40, "")],
         )];
         let names = names(&records, T, &(0..100));
         assert_eq!(list(&names), [(10, 30, "libc.so.6"), (30, 40, "anon")]);
@@ -215,25 +201,15 @@ mod tests {
             change(0, &[], vec![mapping(10, 30, "/a")]),
             change(60, &[10], vec![mapping(5, 20, "/b")]),
         ];
-        assert_eq!(
-            list(&names(&records, T, &(0..100))),
-            [(5, 10, "b"), (10, 30, "a")]
-        );
-        assert_eq!(
-            list(&names(&records, T, &(50..100))),
-            [(5, 20, "b"), (20, 30, "a")]
-        );
+        assert_eq!(list(&names(&records, T, &(0..100))), [(5, 10, "b"), (10, 30, "a")]);
+        assert_eq!(list(&names(&records, T, &(50..100))), [(5, 20, "b"), (20, 30, "a")]);
     }
 
     #[test]
     fn names_end_with_the_target_and_belong_to_it() {
         let records = [
             change(0, &[], vec![mapping(10, 30, "/a")]),
-            Record::TargetExited(TargetExited {
-                target: T,
-                time_ns: 10,
-                wait_status: None,
-            }),
+            Record::TargetExited(TargetExited { target: T, time_ns: 10, wait_status: None }),
         ];
         assert!(names(&records, T, &(20..30)).is_empty());
         assert!(names(&records, TargetId(1), &(0..30)).is_empty());
@@ -241,13 +217,8 @@ mod tests {
 
     #[test]
     fn bands_clip_names_and_drop_what_nobody_could_see() {
-        let all = [(0, 50, "a"), (60, 70, "a"), (70, 71, "b"), (80, 200, "c")].map(
-            |(start, end, name)| NamedRange {
-                start,
-                end,
-                name: name.to_owned(),
-            },
-        );
+        let all = [(0, 50, "a"), (60, 70, "a"), (70, 71, "b"), (80, 200, "c")]
+            .map(|(start, end, name)| NamedRange { start, end, name: name.to_owned() });
         let names = names_in_band(&all, &(40..100), 5);
         assert_eq!(list(&names), [(40, 70, "a"), (80, 100, "c")]);
     }

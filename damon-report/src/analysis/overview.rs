@@ -93,10 +93,7 @@ impl Overview {
     /// Reads a trace once.
     pub fn read(trace: &Trace, selection: &Selection) -> Self {
         let pass = trace.scan(selection, || OverviewVisitor::new(selection));
-        let mut overview = Self {
-            damage: pass.damage,
-            ..Self::default()
-        };
+        let mut overview = Self { damage: pass.damage, ..Self::default() };
         let mut targets: BTreeMap<TargetId, TargetExtent> = BTreeMap::new();
         for part in pass.parts {
             overview.records.extend(part.records);
@@ -107,10 +104,7 @@ impl Overview {
                 }
             }
             for (id, state) in part.targets {
-                targets
-                    .entry(id)
-                    .or_insert_with(|| TargetExtent::empty(id))
-                    .add(&state.extent);
+                targets.entry(id).or_insert_with(|| TargetExtent::empty(id)).add(&state.extent);
             }
         }
         overview.targets = targets.into_values().collect();
@@ -166,11 +160,7 @@ impl Overview {
 }
 
 fn unnamed(target: TargetId) -> TargetName {
-    TargetName {
-        target,
-        pid: 0,
-        comm: String::new(),
-    }
+    TargetName { target, pid: 0, comm: String::new() }
 }
 
 struct TargetState {
@@ -219,13 +209,10 @@ impl Visitor for OverviewVisitor<'_> {
                 _ => current.push(start..end),
             }
         }
-        let state = self
-            .targets
-            .entry(snapshot.target)
-            .or_insert_with(|| TargetState {
-                extent: TargetExtent::empty(snapshot.target),
-                last: Vec::new(),
-            });
+        let state = self.targets.entry(snapshot.target).or_insert_with(|| TargetState {
+            extent: TargetExtent::empty(snapshot.target),
+            last: Vec::new(),
+        });
         if *current != state.last {
             for range in current.iter() {
                 if let Some(range) = self.selection.clip(range.start, range.end) {

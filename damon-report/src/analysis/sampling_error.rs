@@ -11,10 +11,7 @@ pub fn wilson(k: u32, n: u32) -> (f64, f64) {
     let z2 = Z * Z;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    (
-        (centre - half).max(0.0).min(p),
-        (centre + half).min(1.0).max(p),
-    )
+    ((centre - half).max(0.0).min(p), (centre + half).min(1.0).max(p))
 }
 
 /// Adds independent estimates `size · rate` and their intervals: the squares of the distances to each
@@ -106,10 +103,7 @@ mod tests {
         }
         let (estimate, low, high) = sum.total();
         assert!((estimate - 500.0).abs() < 1e-9);
-        assert!(
-            (480.0 - low).abs() < 1.0 && (520.0 - high).abs() < 1.0,
-            "{low}..{high}"
-        );
+        assert!((480.0 - low).abs() < 1.0 && (520.0 - high).abs() < 1.0, "{low}..{high}");
         sum.reset(20);
         assert_eq!(sum.total(), (0.0, 0.0, 0.0));
     }

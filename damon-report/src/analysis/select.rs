@@ -54,9 +54,7 @@ impl Bound {
         let text = text.trim();
         if let Some(number) = text.strip_suffix('%') {
             let percent: f64 = number.trim().parse().ok()?;
-            return (0.0..=100.0)
-                .contains(&percent)
-                .then_some(Self::Percent(percent));
+            return (0.0..=100.0).contains(&percent).then_some(Self::Percent(percent));
         }
         parse_duration(text).map(Self::Offset)
     }
@@ -71,9 +69,7 @@ impl Bound {
 
 /// `1.5s`, `200ms`, `2min`, `1h`, `10us`, `7ns`, or a bare `0`, in nanoseconds.
 fn parse_duration(text: &str) -> Option<u64> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let number: f64 = number.parse().ok()?;
     let scale = match unit.trim() {
@@ -110,11 +106,7 @@ impl FromStr for TimeSpec {
             }
             Bound::parse(side).map(Some).ok_or_else(wrong)
         };
-        Ok(Self {
-            text: text.to_owned(),
-            from: bound(from)?,
-            to: bound(to)?,
-        })
+        Ok(Self { text: text.to_owned(), from: bound(from)?, to: bound(to)? })
     }
 }
 
@@ -147,10 +139,7 @@ impl FromStr for AddressSpec {
         if range.is_empty() {
             return Err(wrong());
         }
-        Ok(Self {
-            text: text.to_owned(),
-            range,
-        })
+        Ok(Self { text: text.to_owned(), range })
     }
 }
 
@@ -240,11 +229,7 @@ impl Query {
             .collect();
         Err(SelectError::NoTarget {
             asked: asked.clone(),
-            known: if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            },
+            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
         })
     }
 }
@@ -263,11 +248,7 @@ pub struct Selection {
 impl Selection {
     /// The whole recording.
     pub fn everything() -> Self {
-        Self {
-            time: 0..u64::MAX,
-            address: 0..u64::MAX,
-            targets: None,
-        }
+        Self { time: 0..u64::MAX, address: 0..u64::MAX, targets: None }
     }
 
     /// False when a block cannot hold anything of interest. Blocks with records always can: names and

@@ -71,8 +71,7 @@ impl SpanSet {
 
     /// Bytes in the set.
     pub fn bytes(&self) -> u64 {
-        self.ranges()
-            .fold(0, |sum, r| sum.saturating_add(r.end - r.start))
+        self.ranges().fold(0, |sum, r| sum.saturating_add(r.end - r.start))
     }
 }
 

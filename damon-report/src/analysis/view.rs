@@ -27,18 +27,10 @@ impl View {
         let origin_ns = all.span().start;
         // Without snapshots there is nothing to select from; the caller says so.
         if query.is_everything() || all.snapshots() == 0 {
-            return Ok(Self {
-                selection: Selection::everything(),
-                overview: all,
-                origin_ns,
-            });
+            return Ok(Self { selection: Selection::everything(), overview: all, origin_ns });
         }
         let selection = query.resolve(&all)?;
-        Ok(Self {
-            overview: Overview::read(trace, &selection),
-            selection,
-            origin_ns,
-        })
+        Ok(Self { overview: Overview::read(trace, &selection), selection, origin_ns })
     }
 
     /// True when nothing was left out.
@@ -54,12 +46,7 @@ impl View {
 
     /// A frame over everything selected.
     pub fn frame(&self, columns: usize, bands: Vec<BandSpan>, rows: Vec<usize>) -> Frame {
-        Frame {
-            time: self.time(),
-            columns,
-            bands,
-            rows,
-        }
+        Frame { time: self.time(), columns, bands, rows }
     }
 
     /// Working set alone.
@@ -92,10 +79,7 @@ impl View {
             sum.heat.merge(part.heat);
             sum.working_set.merge(part.working_set);
         }
-        (
-            sum.heat.finish(frame, &self.overview),
-            sum.working_set.finish(&self.overview.records),
-        )
+        (sum.heat.finish(frame, &self.overview), sum.working_set.finish(&self.overview.records))
     }
 }
 

@@ -93,10 +93,7 @@ impl Distribution {
             }
             percentiles.push(value);
         }
-        Self {
-            mean: sum / weight,
-            percentiles,
-        }
+        Self { mean: sum / weight, percentiles }
     }
 
     /// The value that was not exceeded in `percent` per cent of the time.
@@ -117,10 +114,7 @@ pub struct WorkingSetOptions {
 impl WorkingSetOptions {
     /// Options that fit how a trace was recorded.
     pub fn for_backend(backend: &Backend, threshold: u32) -> Self {
-        Self {
-            threshold,
-            exact: backend.exact || backend.granularity == Granularity::Mapping,
-        }
+        Self { threshold, exact: backend.exact || backend.granularity == Granularity::Mapping }
     }
 }
 
@@ -136,12 +130,7 @@ pub struct WorkingSetSum<'a> {
 impl<'a> WorkingSetSum<'a> {
     /// Nothing collected yet.
     pub fn new(selection: &'a Selection, options: WorkingSetOptions) -> Self {
-        Self {
-            options,
-            selection,
-            rates: RateSum::default(),
-            samples: Vec::new(),
-        }
+        Self { options, selection, rates: RateSum::default(), samples: Vec::new() }
     }
 
     /// Adds one snapshot, or the selected part of it.
@@ -171,11 +160,7 @@ impl<'a> WorkingSetSum<'a> {
             touched,
             expected,
             expected_low: if exact { expected } else { low },
-            expected_high: if exact {
-                expected
-            } else {
-                high.min(float(monitored)).max(expected)
-            },
+            expected_high: if exact { expected } else { high.min(float(monitored)).max(expected) },
             monitored,
         };
         self.samples.push((snapshot.target, sample));
@@ -190,9 +175,7 @@ impl<'a> WorkingSetSum<'a> {
     pub fn finish(self, records: &[Record]) -> WorkingSet {
         let samples = sum_targets(self.samples);
         let weighted = |value: &dyn Fn(&WorkingSetSample) -> f64| {
-            let pairs = samples
-                .iter()
-                .map(|s| (value(s), s.end_ns.saturating_sub(s.start_ns)));
+            let pairs = samples.iter().map(|s| (value(s), s.end_ns.saturating_sub(s.start_ns)));
             Distribution::of(pairs.collect())
         };
         WorkingSet {
@@ -300,9 +283,7 @@ fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
         if !selection.time.contains(&time_ns) {
             continue;
         }
-        let rss = current
-            .values()
-            .fold(0_u64, |sum, v| sum.saturating_add(*v));
+        let rss = current.values().fold(0_u64, |sum, v| sum.saturating_add(*v));
         match series.last_mut() {
             Some(last) if last.time_ns == time_ns => last.rss = rss,
             _ => series.push(ResidentSample { time_ns, rss }),

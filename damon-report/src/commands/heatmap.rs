@@ -71,11 +71,7 @@ fn picture(
     };
     match kind {
         Kind::Png => write(path, &heatmap_png(&picture, width, height)?, terminal),
-        Kind::Svg => write(
-            path,
-            heatmap_svg(&picture, width, height)?.as_bytes(),
-            terminal,
-        ),
+        Kind::Svg => write(path, heatmap_svg(&picture, width, height)?.as_bytes(), terminal),
     }
 }
 
@@ -103,17 +99,8 @@ fn cells(
     if args.format == Format::Csv {
         return Ok(csv(terminal.out, &frame, &heatmap)?);
     }
-    let body = Body {
-        origin_ns: view.origin_ns,
-        heatmap: &heatmap,
-    };
-    json(
-        terminal,
-        &Document {
-            head: Head::new("heatmap", trace),
-            body,
-        },
-    )
+    let body = Body { origin_ns: view.origin_ns, heatmap: &heatmap };
+    json(terminal, &Document { head: Head::new("heatmap", trace), body })
 }
 
 fn csv(out: &mut dyn Write, frame: &Frame, heatmap: &Heatmap) -> io::Result<()> {

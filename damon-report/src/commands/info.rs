@@ -14,13 +14,9 @@ pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Fai
     let (trace, view) = open_any(&args.file, &args.part, terminal)?;
     let info = Info::new(&trace, &view.overview);
     match args.format {
-        PlainFormat::Json => json(
-            terminal,
-            &Document {
-                head: Head::new("info", &trace),
-                body: &info,
-            },
-        ),
+        PlainFormat::Json => {
+            json(terminal, &Document { head: Head::new("info", &trace), body: &info })
+        }
         PlainFormat::Text => Ok(text(terminal.out, trace.name(), &info, view.origin_ns)?),
     }
 }
@@ -36,14 +32,8 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
     if let Some(began) = info.began_realtime_ns {
         line("began", wall_clock(began))?;
     }
-    line(
-        "lasted",
-        duration(float(info.end_ns.saturating_sub(info.start_ns))),
-    )?;
-    line(
-        "recorder",
-        format!("{} {}", recording.tool, recording.tool_version),
-    )?;
+    line("lasted", duration(float(info.end_ns.saturating_sub(info.start_ns))))?;
+    line("recorder", format!("{} {}", recording.tool, recording.tool_version))?;
     line("command", command_line(&recording.command_line))?;
     line(
         "machine",
@@ -102,16 +92,10 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
         line("  lost", format!("{} at {when}: {}", lost.count, lost.what))?;
     }
     for mark in &info.marks {
-        line(
-            "mark",
-            format!("{} {}", moment(mark.time_ns, origin_ns), mark.text),
-        )?;
+        line("mark", format!("{} {}", moment(mark.time_ns, origin_ns), mark.text))?;
     }
     for note in &info.notes {
-        line(
-            "note",
-            format!("{} {}", moment(note.time_ns, origin_ns), note.text),
-        )?;
+        line("note", format!("{} {}", moment(note.time_ns, origin_ns), note.text))?;
     }
     Ok(())
 }
@@ -174,23 +158,13 @@ fn target_line(target: &TargetInfo, origin_ns: u64) -> String {
     let text = match target.kind {
         Some(TargetKind::Physical) => format!("{}: physical memory", target.target),
         Some(TargetKind::Process) => {
-            let TargetInfo {
-                target,
-                pid,
-                comm,
-                exe,
-                ..
-            } = target;
+            let TargetInfo { target, pid, comm, exe, .. } = target;
             format!("{target}: {comm}, pid {pid}, {exe}")
         }
         None => format!("{}: unknown (its record cannot be read)", target.target),
     };
     let mut parts = vec![text];
-    parts.extend(
-        target
-            .parent
-            .map(|parent| format!("child of target {parent}")),
-    );
+    parts.extend(target.parent.map(|parent| format!("child of target {parent}")));
     if let Some(started) = target.started_ns.filter(|ns| *ns > origin_ns) {
         parts.push(format!("from {}", moment(started, origin_ns)));
     }
@@ -200,20 +174,12 @@ fn target_line(target: &TargetInfo, origin_ns: u64) -> String {
     let regions = match target.regions {
         Some((least, most)) => format!(
             " of {} regions, {} monitored",
-            if least == most {
-                least.to_string()
-            } else {
-                format!("{least} to {most}")
-            },
+            if least == most { least.to_string() } else { format!("{least} to {most}") },
             bytes(float(target.monitored))
         ),
         None => String::new(),
     };
-    format!(
-        "{}; {} snapshots{regions}",
-        parts.join(", "),
-        target.snapshots
-    )
+    format!("{}; {} snapshots{regions}", parts.join(", "), target.snapshots)
 }
 
 /// A wait status as `waitpid` returns it on Linux.

@@ -120,22 +120,13 @@ fn open(file: &Path, part: &Part, terminal: &mut Streams<'_>) -> Result<(Trace, 
             "the selected part of the recording holds no snapshots".to_owned(),
         ));
     }
-    let why = view
-        .overview
-        .records
-        .iter()
-        .find_map(|record| match record {
-            Record::Finished(finished) => {
-                Some(format!("the recording ended ({})", finished.reason))
-            }
-            _ => None,
-        });
+    let why = view.overview.records.iter().find_map(|record| match record {
+        Record::Finished(finished) => Some(format!("the recording ended ({})", finished.reason)),
+        _ => None,
+    });
     let why = why.unwrap_or_else(|| match trace.completeness() {
         Completeness::Damaged => "what there was is damaged".to_owned(),
         _ => "the recording was interrupted before the first aggregation ended".to_owned(),
     });
-    Err(Failure::Input(format!(
-        "{}: the trace holds no snapshots: {why}",
-        trace.name()
-    )))
+    Err(Failure::Input(format!("{}: the trace holds no snapshots: {why}", trace.name())))
 }

@@ -54,12 +54,7 @@ pub(super) fn title(view: &View) -> String {
     let names = view.overview.target_names();
     let shown: Vec<&TargetName> = names
         .iter()
-        .filter(|name| {
-            view.overview
-                .targets
-                .iter()
-                .any(|t| t.target == name.target)
-        })
+        .filter(|name| view.overview.targets.iter().any(|t| t.target == name.target))
         .collect();
     let what = match shown.as_slice() {
         [] => "nothing".to_owned(),
@@ -67,19 +62,11 @@ pub(super) fn title(view: &View) -> String {
         [one] => format!("{} (pid {})", one.comm, one.pid),
         [one, others @ ..] => {
             let s = if others.len() == 1 { "" } else { "es" };
-            format!(
-                "{} (pid {}) and {} process{s}",
-                one.comm,
-                one.pid,
-                others.len()
-            )
+            format!("{} (pid {}) and {} process{s}", one.comm, one.pid, others.len())
         }
     };
     let time = view.time();
-    format!(
-        "{what}, {}",
-        duration(float(time.end.saturating_sub(time.start)))
-    )
+    format!("{what}, {}", duration(float(time.end.saturating_sub(time.start))))
 }
 
 /// How it was recorded.
@@ -96,11 +83,7 @@ pub(super) fn subtitle(trace: &Trace, view: &View) -> String {
     };
     let interval = |us: u64| duration(float(us) * 1000.0);
     let or = |same: bool, text: String| {
-        if same {
-            String::new()
-        } else {
-            format!(" to {text}")
-        }
+        if same { String::new() } else { format!(" to {text}") }
     };
     format!(
         "{how}, {fewest}{} samples per {}{}",

@@ -15,10 +15,7 @@ pub(super) fn run(args: &RawArgs, terminal: &mut Streams<'_>) -> Result<(), Fail
     let (trace, view) = open_any(&args.file, &args.part, terminal)?;
     let head = Document {
         head: Head::new("raw", &trace),
-        body: Begin {
-            origin_ns: view.origin_ns,
-            recording: trace.info(),
-        },
+        body: Begin { origin_ns: view.origin_ns, recording: trace.info() },
     };
     match args.format {
         Format::Text => {
@@ -141,11 +138,7 @@ impl Printer<'_> {
                 write!(self.out, " age {}", region.age)?;
             }
             for probe in snapshot.probes {
-                write!(
-                    self.out,
-                    " probe {}",
-                    probe.get(index).copied().unwrap_or(0)
-                )?;
+                write!(self.out, " probe {}", probe.get(index).copied().unwrap_or(0))?;
             }
             writeln!(self.out)?;
         }
@@ -154,14 +147,10 @@ impl Printer<'_> {
 
     fn snapshot_json(&mut self, snapshot: &SnapshotView<'_>) -> io::Result<()> {
         let mut owned = snapshot.to_snapshot();
-        let keep: Vec<usize> = Self::regions(self.selection, snapshot)
-            .map(|(index, _)| index)
-            .collect();
+        let keep: Vec<usize> =
+            Self::regions(self.selection, snapshot).map(|(index, _)| index).collect();
         if keep.len() < snapshot.len() {
-            owned.regions = keep
-                .iter()
-                .filter_map(|i| owned.regions.get(*i).copied())
-                .collect();
+            owned.regions = keep.iter().filter_map(|i| owned.regions.get(*i).copied()).collect();
             for probe in &mut owned.probes {
                 *probe = keep.iter().filter_map(|i| probe.get(*i).copied()).collect();
             }

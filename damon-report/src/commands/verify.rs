@@ -14,20 +14,12 @@ pub(super) fn run(args: &VerifyArgs, terminal: &mut Streams<'_>) -> Result<(), F
     let trace = Trace::open(&args.file)?;
     let report = trace.verify()?;
     match args.format {
-        PlainFormat::Json => json(
-            terminal,
-            &Document {
-                head: Head::new("verify", &trace),
-                body: &report,
-            },
-        )?,
+        PlainFormat::Json => {
+            json(terminal, &Document { head: Head::new("verify", &trace), body: &report })?
+        }
         PlainFormat::Text => text(terminal.out, trace.name(), &report)?,
     }
-    if report.damage.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Damaged)
-    }
+    if report.damage.is_empty() { Ok(()) } else { Err(Failure::Damaged) }
 }
 
 fn text(out: &mut dyn Write, name: &str, report: &VerifyReport) -> io::Result<()> {

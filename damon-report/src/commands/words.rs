@@ -13,21 +13,14 @@ pub(super) fn bytes(size: f64) -> String {
         unit += 1;
     }
     let name = UNITS.get(unit).copied().unwrap_or("B");
-    if unit == 0 {
-        format!("{size:.0} {name}")
-    } else {
-        format!("{size:.2} {name}")
-    }
+    if unit == 0 { format!("{size:.0} {name}") } else { format!("{size:.2} {name}") }
 }
 
 /// A duration: `850 ns`, `4.5 ms`, `12.4 s`, `3 min 5 s`, `2 h 10 min`.
 pub(super) fn duration(ns: f64) -> String {
     let trimmed = |value: f64, unit: &str| {
         let text = format!("{value:.2}");
-        format!(
-            "{} {unit}",
-            text.trim_end_matches('0').trim_end_matches('.')
-        )
+        format!("{} {unit}", text.trim_end_matches('0').trim_end_matches('.'))
     };
     match ns {
         ns if ns < 1e3 => trimmed(ns, "ns"),
@@ -35,21 +28,14 @@ pub(super) fn duration(ns: f64) -> String {
         ns if ns < 1e9 => trimmed(ns / 1e6, "ms"),
         ns if ns < 120e9 => trimmed(ns / 1e9, "s"),
         ns if ns < 7200e9 => format!("{:.0} min {:.0} s", (ns / 60e9).floor(), ns % 60e9 / 1e9),
-        ns => format!(
-            "{:.0} h {:.0} min",
-            (ns / 3600e9).floor(),
-            ns % 3600e9 / 60e9
-        ),
+        ns => format!("{:.0} h {:.0} min", (ns / 3600e9).floor(), ns % 3600e9 / 60e9),
     }
 }
 
 /// Seconds since the begin of the recording, to the millisecond; negative before it.
 pub(super) fn moment(time_ns: u64, origin_ns: u64) -> String {
-    let (sign, distance) = if time_ns < origin_ns {
-        ("-", origin_ns - time_ns)
-    } else {
-        ("", time_ns - origin_ns)
-    };
+    let (sign, distance) =
+        if time_ns < origin_ns { ("-", origin_ns - time_ns) } else { ("", time_ns - origin_ns) };
     let ms = distance / 1_000_000;
     format!("{sign}{}.{:03} s", ms / 1000, ms % 1000)
 }
@@ -77,11 +63,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }
@@ -106,11 +88,7 @@ pub(super) fn access(backend: &Backend) -> String {
         AccessKind::Write => "writes only",
     };
     let how = if backend.exact { "exact" } else { "sampled" };
-    format!(
-        "{kind}, {}, {how} (backend {})",
-        backend.granularity.as_str(),
-        clean(&backend.name)
-    )
+    format!("{kind}, {}, {how} (backend {})", backend.granularity.as_str(), clean(&backend.name))
 }
 
 #[cfg(test)]

@@ -70,12 +70,7 @@ fn text(
     writeln!(out)?;
     writeln!(out, "{:>5} {:>12} {:>12}", "time", "touched", "expected")?;
     let mut line = |name: &str, touched: f64, expected: f64| {
-        writeln!(
-            out,
-            "{name:>5} {:>12} {:>12}",
-            bytes(touched),
-            bytes(expected)
-        )
+        writeln!(out, "{name:>5} {:>12} {:>12}", bytes(touched), bytes(expected))
     };
     for percent in SHOWN {
         if let (Some(touched), Some(expected)) = (set.touched.at(percent), set.expected.at(percent))

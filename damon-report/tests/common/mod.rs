@@ -29,10 +29,7 @@ pub fn info() -> RecordingInfo {
         kernel: "6.12.0".into(),
         arch: "x86_64".into(),
         page_size: 4096,
-        clock: ClockAnchor {
-            monotonic_ns: BEGIN,
-            realtime_ns: 1_790_000_000 * SECOND,
-        },
+        clock: ClockAnchor { monotonic_ns: BEGIN, realtime_ns: 1_790_000_000 * SECOND },
         command_line: vec!["damon-record".into(), "--".into(), "work load".into()],
         backend: Backend {
             name: "writes".into(),
@@ -68,11 +65,7 @@ fn mapping(start: u64, end: u64, name: &str) -> Mapping {
     Mapping {
         start,
         end,
-        permissions: Permissions {
-            read: true,
-            write: true,
-            ..Permissions::default()
-        },
+        permissions: Permissions { read: true, write: true, ..Permissions::default() },
         offset: 0,
         inode: 0,
         name: name.into(),
@@ -80,12 +73,7 @@ fn mapping(start: u64, end: u64, name: &str) -> Mapping {
 }
 
 fn region(start: u64, end: u64, nr_accesses: u32, age: u32) -> Region {
-    Region {
-        start,
-        end,
-        nr_accesses,
-        age,
-    }
+    Region { start, end, nr_accesses, age }
 }
 
 /// `count` snapshots of 100 ms: 16 MiB of heap whose first quarter is hot in the first half of the time and
