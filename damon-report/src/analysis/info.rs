@@ -154,7 +154,7 @@ impl Info {
                         time_ns: *time_ns,
                         attrs: *attrs,
                         reason: reason.clone(),
-                    })
+                    });
                 }
                 Record::Lost(lost) => info.lost.push(lost.clone()),
                 Record::Mark(mark) => info.marks.push(mark.clone()),

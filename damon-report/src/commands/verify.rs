@@ -15,7 +15,7 @@ pub(super) fn run(args: &VerifyArgs, terminal: &mut Streams<'_>) -> Result<(), F
     let report = trace.verify()?;
     match args.format {
         PlainFormat::Json => {
-            json(terminal, &Document { head: Head::new("verify", &trace), body: &report })?
+            json(terminal, &Document { head: Head::new("verify", &trace), body: &report })?;
         }
         PlainFormat::Text => text(terminal.out, trace.name(), &report)?,
     }
