@@ -132,30 +132,6 @@ fn an_interrupted_command_is_waited_for_and_its_status_passed_on() {
 }
 
 #[test]
-fn a_killed_recorder_leaves_a_readable_recording_and_a_living_command() {
-    let place = Place::new();
-    let mut recorder = place.start(&[
-        "-q",
-        "--",
-        "sh",
-        "-c",
-        "echo $$ > pid; sleep 3; echo > ended",
-    ]);
-    let path = place.path("recording.damon");
-    std::thread::sleep(std::time::Duration::from_millis(2500));
-    recorder.kill().unwrap();
-    recorder.wait().unwrap();
-    let reader = open(&path);
-    assert_eq!(reader.completeness(), Completeness::Interrupted);
-    let newest = read(&path).snapshots.iter().map(|s| s.2).max().unwrap();
-    let lag = damon_record::host::monotonic_ns() - newest;
-    assert!(lag < 1_500_000_000, "{lag} ns are missing");
-    crate::common::wait_until("the command ends by itself", || {
-        place.path("ended").exists()
-    });
-}
-
-#[test]
 fn the_end_of_the_target_ends_the_recording() {
     let place = Place::new();
     let mut target = Command::new("sleep").arg("1").spawn().unwrap();
