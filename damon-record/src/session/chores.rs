@@ -181,10 +181,7 @@ impl Session<'_> {
             if let Err(error) = target.watch.mappings_changed(&target.mappings) {
                 self.troubles.push((target.id, error));
             }
-            if self.plan.ranges.is_empty() {
-                let (id, ranges) = (target.id, target.ranges());
-                let _keeps_the_old_ones = self.mode.set_ranges(id, &ranges, false);
-            }
+            self.mode.follow(target.id, &target.mappings, &self.limits);
             self.trace.record(&Record::MappingsChanged(changes))?;
         }
         Ok(())

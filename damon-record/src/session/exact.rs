@@ -1,133 +1,206 @@
-//! Exact looks, counted by the region engine: each region asks about one address of its own, and the
-//! look, which knows about all of them, answers.
+//! Exact looks: one census per target, and the schedule they share.
 
 use crate::backend::Touched;
-use crate::monitor::{AddressRange, Aggregated, Due, Engine, EngineError};
-use damon_format::{Attrs, TargetId};
-use std::convert::Infallible;
+use crate::monitor::census::{Census, CensusGranularity, TouchedRange};
+use crate::monitor::{AddressRange, mapped_ranges};
+use damon_format::{Attrs, Mapping, Sampling, Snapshot, TargetId};
 
 /// The monitor of an exact session.
 #[derive(Debug)]
-pub(super) struct Census {
-    engine: Engine,
-    drawn: bool,
-    round: u64,
+pub(super) struct Exact {
+    attrs: Attrs,
+    granularity: CensusGranularity,
+    /// Ascending by id.
+    targets: Vec<Counted>,
+    rounds: u64,
 }
 
-impl Census {
-    pub(super) fn new(attrs: Attrs, granule: u64, seed: u64) -> Result<Self, EngineError> {
-        Ok(Self {
-            engine: Engine::new(attrs, granule, seed)?,
-            drawn: false,
-            round: 0,
-        })
-    }
+#[derive(Debug)]
+struct Counted {
+    id: TargetId,
+    ranges: Vec<AddressRange>,
+    census: Census,
+    regions: usize,
+}
 
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    pub(super) fn engine_mut(&mut self) -> &mut Engine {
-        &mut self.engine
-    }
-
-    pub(super) fn set_ranges(
-        &mut self,
-        id: TargetId,
-        ranges: &[AddressRange],
-        fixed: bool,
-    ) -> Result<(), EngineError> {
-        if fixed {
-            self.engine.set_fixed_ranges(id, ranges)
-        } else {
-            self.engine.set_ranges(id, ranges)
+impl Exact {
+    pub(super) fn new(attrs: Attrs, granularity: CensusGranularity) -> Self {
+        Self {
+            attrs,
+            granularity,
+            targets: Vec::new(),
+            rounds: 0,
         }
+    }
+
+    /// Counts what is mapped of `id`, within `limits` if there are any, from nothing.
+    pub(super) fn add(&mut self, id: TargetId, mappings: &[Mapping], limits: &[AddressRange]) {
+        self.remove(id);
+        let index = self.targets.partition_point(|t| t.id < id);
+        let counted = Counted {
+            id,
+            ranges: within(mappings, limits),
+            census: Census::new(self.granularity, self.attrs.max_nr_regions),
+            regions: 0,
+        };
+        self.targets.insert(index, counted);
+    }
+
+    pub(super) fn remove(&mut self, id: TargetId) {
+        self.targets.retain(|t| t.id != id);
+    }
+
+    /// The mappings have changed; counts of what persists are kept.
+    pub(super) fn follow(&mut self, id: TargetId, mappings: &[Mapping], limits: &[AddressRange]) {
+        if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
+            target.ranges = within(mappings, limits);
+        }
+    }
+
+    pub(super) fn nr_regions(&self) -> usize {
+        self.targets.iter().map(|t| t.regions).sum()
     }
 
     /// Counts what one look found.
     pub(super) fn record(&mut self, id: TargetId, touched: &[Touched]) {
-        if !std::mem::replace(&mut self.drawn, true) {
-            self.engine.begin_round();
-            self.round = self.round.wrapping_add(1);
+        if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
+            let ranges = touched.iter().map(|t| TouchedRange {
+                start: t.start,
+                end: t.end,
+                bytes: t.bytes,
+            });
+            // Mappings come from the kernel ascending and disjoint; were they not, this look is left out.
+            let _refused = target.census.look(&target.ranges, ranges);
         }
-        let round = self.round;
-        let Ok(()) = self.engine.record(id, |points, accessed| {
-            for (point, accessed) in points.iter().zip(accessed) {
-                *accessed = answer(touched, *point, round);
+    }
+
+    /// Ends a round; true when the aggregation is complete.
+    pub(super) fn end_round(&mut self) -> bool {
+        self.rounds += 1;
+        self.rounds >= u64::from(Sampling::from_intervals(self.attrs.sample_us, self.attrs.aggr_us).max_nr_accesses)
+    }
+
+    /// Other intervals from now on; call it at the end of an aggregation.
+    pub(super) fn change_attrs(&mut self, attrs: Attrs) {
+        self.attrs = attrs;
+        self.rounds = 0;
+    }
+
+    /// Ends the aggregation that lasted from `start_ns` to `end_ns`.
+    pub(super) fn aggregate<E>(
+        &mut self,
+        start_ns: u64,
+        end_ns: u64,
+        mut each: impl FnMut(&Snapshot) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.rounds = 0;
+        for target in &mut self.targets {
+            if let Some(result) = target.census.aggregate() {
+                target.regions = result.regions.len();
+                let sampling = Sampling {
+                    sample_us: self.attrs.sample_us,
+                    aggr_us: self.attrs.aggr_us,
+                    max_nr_accesses: result.max_nr_accesses,
+                };
+                let regions = result.regions.to_vec();
+                each(&Snapshot::new(target.id, start_ns, end_ns, sampling, regions))?;
             }
-            Ok::<(), Infallible>(())
-        });
-    }
-
-    pub(super) fn end_round(&mut self) -> Due {
-        self.drawn = false;
-        self.engine.end_round()
-    }
-
-    pub(super) fn aggregate(&mut self) -> Aggregated<'_> {
-        self.drawn = false;
-        self.engine.aggregate()
+        }
+        Ok(())
     }
 }
 
-/// Whether `point` was accessed. Where only a part of a range was and nobody knows which, it is
-/// answered yes for that part of all points.
-fn answer(touched: &[Touched], point: u64, round: u64) -> bool {
-    let after = touched.partition_point(|t| t.end <= point);
-    let Some(found) = touched.get(after).filter(|t| t.start <= point) else {
-        return false;
-    };
-    let size = found.end - found.start;
-    found.bytes >= size || mix(point ^ round.rotate_left(40)) % size < found.bytes
-}
-
-/// Spreads neighbouring numbers over all 64 bits (the finaliser of `SplitMix64`).
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
+/// What is mapped, cut to `limits` unless there are none; both ascend.
+fn within(mappings: &[Mapping], limits: &[AddressRange]) -> Vec<AddressRange> {
+    let mapped = mapped_ranges(mappings);
+    if limits.is_empty() {
+        return mapped.collect();
+    }
+    mapped
+        .flat_map(|range| {
+            limits.iter().filter_map(move |limit| {
+                let start = range.start.max(limit.start);
+                let end = range.end.min(limit.end);
+                (start < end).then_some(AddressRange { start, end })
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damon_format::Permissions;
 
-    const TOUCHED: [Touched; 2] = [
-        Touched {
-            start: 0x1000,
-            end: 0x2000,
-            bytes: 0x1000,
-        },
-        Touched {
-            start: 0x10_0000,
-            end: 0x20_0000,
-            bytes: 0x4_0000,
-        },
-    ];
+    const ID: TargetId = TargetId(0);
 
-    #[test]
-    fn whole_ranges_answer_exactly() {
-        for (point, expected) in [
-            (0xfff, false),
-            (0x1000, true),
-            (0x1fff, true),
-            (0x2000, false),
-        ] {
-            assert_eq!(answer(&TOUCHED, point, 1), expected, "{point:#x}");
+    fn attrs() -> Attrs {
+        Attrs {
+            sample_us: 100,
+            aggr_us: 300,
+            update_us: 1000,
+            min_nr_regions: 10,
+            max_nr_regions: 1000,
         }
     }
 
+    fn mapping(start: u64, end: u64) -> Mapping {
+        Mapping {
+            start,
+            end,
+            permissions: Permissions::default(),
+            offset: 0,
+            inode: 0,
+            name: String::new(),
+        }
+    }
+
+    fn touched(start: u64, end: u64) -> Touched {
+        Touched {
+            start,
+            end,
+            bytes: end - start,
+        }
+    }
+
+    fn snapshots(exact: &mut Exact) -> Vec<Snapshot> {
+        let mut all = Vec::new();
+        let Ok(()) = exact.aggregate(5, 9, |snapshot| {
+            all.push(snapshot.clone());
+            Ok::<(), std::convert::Infallible>(())
+        });
+        all
+    }
+
     #[test]
-    fn partly_touched_ranges_answer_by_their_part() {
-        let points = (0x10_0000..0x20_0000).step_by(0x1000);
-        let yes = (0..40_u64)
-            .flat_map(|round| points.clone().map(move |point| (point, round)))
-            .filter(|(point, round)| answer(&TOUCHED, *point, *round))
-            .count();
-        let all = 40 * 256;
-        assert!(
-            (all * 22 / 100..all * 28 / 100).contains(&yes),
-            "{yes} of a quarter of {all}"
-        );
+    fn an_aggregation_has_as_many_looks_as_fit() {
+        let mut exact = Exact::new(attrs(), CensusGranularity::Pages);
+        exact.add(ID, &[mapping(0x1000, 0x9000)], &[]);
+        for (look, complete) in [(1, false), (2, false), (3, true)] {
+            exact.record(ID, &[touched(0x1000, 0x1000 + look * 0x1000)]);
+            assert_eq!(exact.end_round(), complete);
+        }
+        let all = snapshots(&mut exact);
+        let [snapshot] = all.as_slice() else {
+            panic!("{all:?}")
+        };
+        assert_eq!((snapshot.start_ns, snapshot.end_ns), (5, 9));
+        let rates: Vec<(u64, u32)> = snapshot
+            .regions
+            .iter()
+            .map(|r| (r.end, r.nr_accesses * 3 / snapshot.sampling.max_nr_accesses))
+            .collect();
+        assert_eq!(rates, [(0x2000, 3), (0x3000, 2), (0x4000, 1), (0x9000, 0)]);
+        assert!(snapshots(&mut exact).is_empty(), "nothing was looked at since");
+    }
+
+    #[test]
+    fn ranges_asked_for_limit_what_is_counted() {
+        let limits = [(0x2000, 0x3000), (0x4000, 0x7000)].map(|(start, end)| AddressRange { start, end });
+        let mappings = [mapping(0x1000, 0x5000), mapping(0x6000, 0x9000)];
+        let expected = [(0x2000, 0x3000), (0x4000, 0x5000), (0x6000, 0x7000)]
+            .map(|(start, end)| AddressRange { start, end });
+        assert_eq!(within(&mappings, &limits), expected);
+        assert_eq!(within(&mappings, &[]).len(), 2);
     }
 }

@@ -9,7 +9,6 @@ use crate::backend::choose::AttachError;
 use crate::backend::{Watch, WatchError};
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
-use crate::monitor::AddressRange;
 use crate::proc::descendants_of;
 use crate::sys::pidfd;
 use crate::target::{Command, Resolved};
@@ -98,17 +97,8 @@ impl Session<'_> {
         if matches!(self.mode, Mode::Exact(_)) {
             target.watch.look(&mut Vec::new())?;
         }
-        let fixed = !self.plan.ranges.is_empty();
-        let ranges = if fixed {
-            let range = |&(start, end): &(u64, u64)| AddressRange { start, end };
-            self.plan.ranges.iter().map(range).collect()
-        } else {
-            target.ranges()
-        };
-        self.mode.remove(target.id);
         self.mode
-            .add(target.id)
-            .and_then(|()| self.mode.set_ranges(target.id, &ranges, fixed))
+            .add(target.id, &target.mappings, &self.limits)
             .map_err(|error| WatchError::Failed(error.to_string()))
     }
 

@@ -113,8 +113,11 @@ impl Stage<'_> {
         let trace = Trace::create(self.place.open()?, &info)?;
         console.detail(&format!("backend {}: {}", kind.name, choice.reason));
         let seed = self.plan.seed.unwrap_or(info.clock.realtime_ns);
-        let mode = Mode::new(info.attrs, info.backend.exact, page_size(), seed)
-            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let mode = if info.backend.exact {
+            Mode::exact(info.attrs, kind.granularity)
+        } else {
+            Mode::sampled(info.attrs, seed).map_err(|error| Failure::Usage(error.to_string()))?
+        };
         let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace);
         session.begin(&choice.reason, console);
         session.first_target(events, &found, choice.watch)?;

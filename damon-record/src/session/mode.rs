@@ -1,83 +1,112 @@
 //! How regions are counted: one sampled page each, or everything.
 
-use super::exact::Census;
-use crate::monitor::{AddressRange, Engine, EngineError, TargetResult};
-use damon_format::{Attrs, TargetId};
+use super::exact::Exact;
+use crate::monitor::census::CensusGranularity;
+use crate::monitor::{AddressRange, Engine, EngineError, default_ranges};
+use crate::proc::page_size;
+use damon_format::{Attrs, Granularity, Mapping, Snapshot, TargetId};
 
 /// The monitor behind a session.
 pub(super) enum Mode {
     /// One page per region and sampling interval.
     Sampled(Engine),
     /// Everything, each sampling interval.
-    Exact(Census),
+    Exact(Exact),
 }
 
 impl Mode {
-    pub(super) fn new(
-        attrs: Attrs,
-        exact: bool,
-        granule: u64,
-        seed: u64,
-    ) -> Result<Self, EngineError> {
-        Ok(if exact {
-            Self::Exact(Census::new(attrs, granule, seed)?)
-        } else {
-            Self::Sampled(Engine::new(attrs, granule, seed)?)
-        })
+    pub(super) fn sampled(attrs: Attrs, seed: u64) -> Result<Self, EngineError> {
+        Ok(Self::Sampled(Engine::new(attrs, page_size(), seed)?))
     }
 
-    fn engine(&mut self) -> &mut Engine {
+    pub(super) fn exact(attrs: Attrs, granularity: Granularity) -> Self {
+        let granularity = match granularity {
+            Granularity::Page => CensusGranularity::Pages,
+            Granularity::Region | Granularity::Mapping => CensusGranularity::Mappings,
+        };
+        Self::Exact(Exact::new(attrs, granularity))
+    }
+
+    /// Monitors `id` from nothing. `limits` are the ranges the user asked for, if any.
+    pub(super) fn add(
+        &mut self,
+        id: TargetId,
+        mappings: &[Mapping],
+        limits: &[AddressRange],
+    ) -> Result<(), EngineError> {
         match self {
-            Self::Sampled(engine) => engine,
-            Self::Exact(census) => census.engine_mut(),
+            Self::Sampled(engine) => {
+                let _was_not_there = engine.remove_target(id);
+                engine.add_target(id)?;
+                if limits.is_empty() {
+                    engine.set_ranges(id, &default_ranges(mappings, page_size()))
+                } else {
+                    engine.set_fixed_ranges(id, limits)
+                }
+            }
+            Self::Exact(exact) => {
+                exact.add(id, mappings, limits);
+                Ok(())
+            }
         }
     }
 
-    pub(super) fn add(&mut self, id: TargetId) -> Result<(), EngineError> {
-        self.engine().add_target(id)
-    }
-
     pub(super) fn remove(&mut self, id: TargetId) {
-        let _was_not_there = self.engine().remove_target(id);
+        match self {
+            Self::Sampled(engine) => {
+                let _was_not_there = engine.remove_target(id);
+            }
+            Self::Exact(exact) => exact.remove(id),
+        }
     }
 
-    /// What is monitored of `id`; `fixed` ranges are the user's and stay whatever is mapped.
-    pub(super) fn set_ranges(
-        &mut self,
-        id: TargetId,
-        ranges: &[AddressRange],
-        fixed: bool,
-    ) -> Result<(), EngineError> {
+    /// The mappings of `id` have changed. Ranges asked for stay in a sampled session, whatever is
+    /// mapped there.
+    pub(super) fn follow(&mut self, id: TargetId, mappings: &[Mapping], limits: &[AddressRange]) {
         match self {
-            Self::Sampled(engine) if fixed => engine.set_fixed_ranges(id, ranges),
-            Self::Sampled(engine) => engine.set_ranges(id, ranges),
-            Self::Exact(census) => census.set_ranges(id, ranges, fixed),
+            Self::Sampled(engine) if limits.is_empty() => {
+                let ranges = default_ranges(mappings, page_size());
+                let _keeps_the_old_ones = engine.set_ranges(id, &ranges);
+            }
+            Self::Sampled(_) => {}
+            Self::Exact(exact) => exact.follow(id, mappings, limits),
         }
     }
 
     pub(super) fn nr_regions(&self) -> usize {
         match self {
             Self::Sampled(engine) => engine.nr_regions(),
-            Self::Exact(census) => census.engine().nr_regions(),
+            Self::Exact(exact) => exact.nr_regions(),
         }
     }
 
     pub(super) fn change_attrs(&mut self, attrs: Attrs) -> Result<(), EngineError> {
-        self.engine().change_attrs(attrs)
+        match self {
+            Self::Sampled(engine) => engine.change_attrs(attrs),
+            Self::Exact(exact) => {
+                exact.change_attrs(attrs);
+                Ok(())
+            }
+        }
     }
 
-    /// Ends the running aggregation and hands each target's result to `each`.
+    /// Ends the aggregation that lasted from `start_ns` to `end_ns`, and hands each target's snapshot
+    /// to `each`.
     pub(super) fn aggregate<E>(
         &mut self,
-        mut each: impl FnMut(TargetResult<'_>) -> Result<(), E>,
+        start_ns: u64,
+        end_ns: u64,
+        mut each: impl FnMut(&Snapshot) -> Result<(), E>,
     ) -> Result<(), E> {
-        let results = match self {
-            Self::Sampled(engine) => engine.aggregate(),
-            Self::Exact(census) => census.aggregate(),
-        };
-        for result in results.targets() {
-            each(result)?;
+        match self {
+            Self::Sampled(engine) => {
+                let results = engine.aggregate();
+                for result in results.targets() {
+                    each(&result.snapshot(start_ns, end_ns))?;
+                }
+                Ok(())
+            }
+            Self::Exact(exact) => exact.aggregate(start_ns, end_ns, each),
         }
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use crate::backend::choose::Kind;
 use crate::backend::{Touched, WatchError};
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
+use crate::monitor::AddressRange;
 use crate::plan::{Intervals, Plan};
 use crate::proc::ProcRoot;
 use crate::target::Command;
@@ -50,6 +51,8 @@ pub(super) struct Session<'a> {
     pub(super) due: Due,
     pub(super) started_ns: u64,
     pub(super) working_set: u64,
+    /// The ranges asked for; none when everything mapped is monitored.
+    pub(super) limits: Vec<AddressRange>,
     /// Failures of watches, to be dealt with between rounds.
     pub(super) troubles: Vec<(TargetId, WatchError)>,
     /// Pids that could not be attached to, so that it is said once.
@@ -89,6 +92,11 @@ impl<'a> Session<'a> {
             due: Due::new(now, plan.duration),
             started_ns: now,
             working_set: 0,
+            limits: plan
+                .ranges
+                .iter()
+                .map(|&(start, end)| AddressRange { start, end })
+                .collect(),
             troubles: Vec::new(),
             refused: Vec::new(),
             line: String::new(),
@@ -212,16 +220,16 @@ impl<'a> Session<'a> {
                 }
                 engine.end_round().aggregation
             }
-            Mode::Exact(census) => {
+            Mode::Exact(exact) => {
                 let begin = monotonic_ns();
                 for target in self.targets.iter_mut().filter(|t| !t.dormant) {
                     self.touched.clear();
                     match target.watch.look(&mut self.touched) {
-                        Ok(()) => census.record(target.id, &self.touched),
+                        Ok(()) => exact.record(target.id, &self.touched),
                         Err(error) => self.troubles.push((target.id, error)),
                     }
                 }
-                let due = census.end_round().aggregation;
+                let due = exact.end_round();
                 self.looked(begin, console)?;
                 due
             }
@@ -262,15 +270,14 @@ impl<'a> Session<'a> {
         self.aggregation_start_ns = end;
         let mut working_set = 0_u64;
         let trace = &mut self.trace;
-        self.mode.aggregate(|result| {
-            let snapshot = result.snapshot(start, end);
+        self.mode.aggregate(start, end, |snapshot| {
             working_set += snapshot
                 .regions
                 .iter()
                 .filter(|region| region.nr_accesses > 0)
                 .map(damon_format::Region::size)
                 .sum::<u64>();
-            trace.snapshot(&snapshot)
+            trace.snapshot(snapshot)
         })?;
         self.working_set = working_set;
         Ok(())

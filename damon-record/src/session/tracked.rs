@@ -3,8 +3,7 @@
 use crate::backend::Watch;
 use crate::backend::choose::{AttachError, Kind};
 use crate::host::monotonic_ns;
-use crate::monitor::{AddressRange, default_ranges};
-use crate::proc::{Identity, MapsFile, ProcError, ProcRoot, delta, page_size};
+use crate::proc::{Identity, MapsFile, ProcError, ProcRoot, delta};
 use crate::sys::pidfd;
 use damon_format::{Mapping, MappingsChanged, TargetId, TargetStarted};
 use std::os::fd::OwnedFd;
@@ -112,11 +111,6 @@ impl Tracked {
             comm: self.comm.clone(),
             exe: self.exe.clone(),
         }
-    }
-
-    /// What is to be monitored of it.
-    pub(super) fn ranges(&self) -> Vec<AddressRange> {
-        default_ranges(&self.mappings, page_size())
     }
 
     /// Leaves it alone for a while.
