@@ -39,14 +39,9 @@ fn run_doctor(json: bool) -> ExitCode {
 }
 
 fn run_record(args: RecordArgs, arguments: &[OsString]) -> ExitCode {
-    let command_line = arguments
-        .iter()
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let command_line = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut console = Console::new(args.verbosity());
-    let outcome = args
-        .plan()
-        .and_then(|plan| record(plan, command_line, &mut console));
+    let outcome = args.plan().and_then(|plan| record(plan, command_line, &mut console));
     outcome.unwrap_or_else(|failure: Failure| {
         console.error(&failure.to_string());
         (&failure).into()

@@ -63,10 +63,7 @@ pub enum Action {
 
 /// Arguments of a recording.
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "one per switch of the command line"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "one per switch of the command line")]
 pub struct RecordArgs {
     /// Process to record
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
@@ -176,10 +173,7 @@ impl RecordArgs {
         let output = match self.output {
             None => OutputPlan::Default,
             Some(path) if path.as_os_str() == "-" => OutputPlan::Stdout,
-            Some(path) => OutputPlan::File {
-                path,
-                force: self.force,
-            },
+            Some(path) => OutputPlan::File { path, force: self.force },
         };
         Ok(Plan {
             subject,
@@ -265,10 +259,7 @@ mod tests {
         let words: Vec<&str> = line.split_whitespace().collect();
         let expected = Plan {
             subject: Subject::Pid(77),
-            output: OutputPlan::File {
-                path: "x.damon".into(),
-                force: true,
-            },
+            output: OutputPlan::File { path: "x.damon".into(), force: true },
             duration: Some(Duration::from_secs(2)),
             backend: Some("writes".into()),
             sample: Some(Duration::from_millis(1)),

@@ -20,11 +20,7 @@ struct Report<'a> {
 /// Writes the verdicts to `out`.
 pub fn run(json: bool, out: &mut impl Write) -> io::Result<()> {
     let findings = Machine::default().survey();
-    if json {
-        write_json(&findings, out)
-    } else {
-        write_text(&findings, out)
-    }
+    if json { write_json(&findings, out) } else { write_text(&findings, out) }
 }
 
 fn write_json(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

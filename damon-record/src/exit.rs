@@ -99,9 +99,6 @@ mod tests {
         assert_eq!(ExitCode::of_command(ExitStatus::from_raw(9)).number(), 137);
         assert_eq!(ExitCode::of_command(ExitStatus::from_raw(2)).number(), 130);
         // Bit 7 says that a core was dumped; the signal is still 11.
-        assert_eq!(
-            ExitCode::of_command(ExitStatus::from_raw(0x8b)).number(),
-            139
-        );
+        assert_eq!(ExitCode::of_command(ExitStatus::from_raw(0x8b)).number(), 139);
     }
 }

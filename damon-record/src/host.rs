@@ -24,11 +24,7 @@ impl Host {
                 kernel: text(names.release()),
                 arch: text(names.machine()),
             },
-            Err(_) => Self {
-                name: String::new(),
-                kernel: String::new(),
-                arch: String::new(),
-            },
+            Err(_) => Self { name: String::new(), kernel: String::new(), arch: String::new() },
         }
     }
 }
@@ -53,8 +49,5 @@ pub fn clock_anchor() -> ClockAnchor {
     let before = monotonic_ns();
     let realtime_ns = read_clock(ClockId::CLOCK_REALTIME);
     let after = monotonic_ns();
-    ClockAnchor {
-        monotonic_ns: before + (after - before) / 2,
-        realtime_ns,
-    }
+    ClockAnchor { monotonic_ns: before + (after - before) / 2, realtime_ns }
 }

@@ -161,14 +161,10 @@ impl Plan {
         let samples = u32::try_from(samples).unwrap_or(u32::MAX).max(1);
         match (self.sample, self.aggr) {
             (Some(sample), Some(aggr)) => Intervals { sample, aggr },
-            (Some(sample), None) => Intervals {
-                sample,
-                aggr: sample.saturating_mul(samples),
-            },
-            (None, Some(aggr)) => Intervals {
-                sample: (aggr / samples).max(Duration::from_micros(1)),
-                aggr,
-            },
+            (Some(sample), None) => Intervals { sample, aggr: sample.saturating_mul(samples) },
+            (None, Some(aggr)) => {
+                Intervals { sample: (aggr / samples).max(Duration::from_micros(1)), aggr }
+            }
             (None, None) => default,
         }
     }
@@ -198,10 +194,7 @@ mod tests {
 
     #[test]
     fn one_interval_keeps_the_proportion_of_the_default() {
-        let default = Intervals {
-            sample: 5 * MS,
-            aggr: 100 * MS,
-        };
+        let default = Intervals { sample: 5 * MS, aggr: 100 * MS };
         let with = |sample: Option<u32>, aggr: Option<u32>| {
             let mut plan = plan();
             plan.sample = sample.map(|n| n * MS);

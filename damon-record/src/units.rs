@@ -3,13 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-const UNITS: [(&str, u64); 5] = [
-    ("us", 1),
-    ("ms", 1_000),
-    ("s", 1_000_000),
-    ("m", 60_000_000),
-    ("h", 3_600_000_000),
-];
+const UNITS: [(&str, u64); 5] =
+    [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 
 /// Longest interval accepted: a year.
 const MAX_US: u64 = 365 * 24 * 3_600_000_000;
@@ -18,9 +13,7 @@ const MAX_US: u64 = 365 * 24 * 3_600_000_000;
 /// which one was meant.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = unit.trim();
     if unit.is_empty() && !number.is_empty() {
@@ -34,9 +27,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         if digits.is_empty() {
             return Ok(0);
         }
-        digits
-            .parse()
-            .map_err(|_why: std::num::ParseIntError| format!("{number} is not a number"))
+        digits.parse().map_err(|_why: std::num::ParseIntError| format!("{number} is not a number"))
     };
     if (whole.is_empty() && fraction.is_empty()) || fraction.len() > 9 {
         return Err(format!("{number:?} is not a number"));
@@ -57,11 +48,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// The shortest spelling that [`parse_duration`] reads back exactly.
 pub fn show_duration(duration: Duration) -> String {
     let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let (name, scale) = UNITS
-        .iter()
-        .rev()
-        .find(|(_, scale)| us >= *scale && us % scale == 0)
-        .unwrap_or(&("us", 1));
+    let (name, scale) =
+        UNITS.iter().rev().find(|(_, scale)| us >= *scale && us % scale == 0).unwrap_or(&("us", 1));
     format!("{}{name}", us / scale)
 }
 
@@ -160,11 +148,7 @@ mod tests {
             (".5ms", 500),
             (" 7 ms ", 7_000),
         ] {
-            assert_eq!(
-                parse_duration(text),
-                Ok(Duration::from_micros(us)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Ok(Duration::from_micros(us)), "{text}");
         }
     }
 

@@ -65,10 +65,7 @@ const REFERENCED: Kind = Kind {
     granularity: Granularity::Mapping,
     samples_pages: false,
     // One look reads and clears every page table entry: 10 to 40 ms per GiB.
-    intervals: Intervals {
-        sample: Duration::from_millis(200),
-        aggr: Duration::from_secs(1),
-    },
+    intervals: Intervals { sample: Duration::from_millis(200), aggr: Duration::from_secs(1) },
     self_test: referenced::self_test,
     attach: |proc, pid| Ok(Box::new(referenced::Referenced::attach(proc, pid)?)),
 };
@@ -78,10 +75,7 @@ const WRITES: Kind = Kind {
     access: AccessKind::Write,
     granularity: Granularity::Page,
     samples_pages: true,
-    intervals: Intervals {
-        sample: Duration::from_millis(5),
-        aggr: Duration::from_millis(100),
-    },
+    intervals: Intervals { sample: Duration::from_millis(5), aggr: Duration::from_millis(100) },
     self_test: |_| writes::self_test(),
     attach: attach_writes,
 };
@@ -100,15 +94,8 @@ pub static BUILT: [Kind; 2] = [WRITES, REFERENCED];
 
 /// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
 /// chosen by itself.
-pub const ALL_NAMES: [&str; 7] = [
-    "damon",
-    "pte",
-    "idle",
-    "writes",
-    "soft-dirty",
-    "referenced",
-    "attach",
-];
+pub const ALL_NAMES: [&str; 7] =
+    ["damon", "pte", "idle", "writes", "soft-dirty", "referenced", "attach"];
 
 /// Looks a built backend up.
 pub fn built(name: &str) -> Option<&'static Kind> {
@@ -202,21 +189,14 @@ pub fn choose(
             .and_then(|()| (kind.attach)(proc, pid));
         match attached {
             Ok(watch) => {
-                return Ok(Choice {
-                    kind,
-                    reason: reason(wanted, &refused),
-                    watch,
-                });
+                return Ok(Choice { kind, reason: reason(wanted, &refused), watch });
             }
             Err(AttachError::Gone) => return Err(ChooseError::Gone { pid }),
             Err(AttachError::Refused(why)) => refused.push((kind.name, why)),
         }
     }
     match (wanted, refused.pop()) {
-        (Some(name), Some((_, why))) => Err(ChooseError::Unusable {
-            name: name.into(),
-            why,
-        }),
+        (Some(name), Some((_, why))) => Err(ChooseError::Unusable { name: name.into(), why }),
         (_, last) => Err(ChooseError::None {
             why: refused
                 .into_iter()
@@ -234,10 +214,8 @@ fn reason(wanted: Option<&str>, refused: &[(&str, String)]) -> String {
     if refused.is_empty() {
         return "the best of this version; its self-test passed".into();
     }
-    let others: Vec<String> = refused
-        .iter()
-        .map(|(name, why)| format!("{name} cannot be used: {why}"))
-        .collect();
+    let others: Vec<String> =
+        refused.iter().map(|(name, why)| format!("{name} cannot be used: {why}")).collect();
     format!("the best that works here; {}", others.join("; "))
 }
 
@@ -245,11 +223,8 @@ fn reason(wanted: Option<&str>, refused: &[(&str, String)]) -> String {
 mod tests {
     use super::*;
 
-    const BROKEN: Kind = Kind {
-        name: "writes",
-        self_test: |_| Err("no such ioctl".into()),
-        ..REFERENCED
-    };
+    const BROKEN: Kind =
+        Kind { name: "writes", self_test: |_| Err("no such ioctl".into()), ..REFERENCED };
     const CLOSED: Kind = Kind {
         name: "writes",
         self_test: |_| Ok(()),
@@ -272,10 +247,9 @@ mod tests {
     fn auto_falls_back_and_says_why() {
         let proc = ProcRoot::default();
         let me = std::process::id();
-        for (kinds, why) in [
-            (&BROKEN_FIRST, "no such ioctl"),
-            (&CLOSED_FIRST, "seccomp forbids it"),
-        ] {
+        for (kinds, why) in
+            [(&BROKEN_FIRST, "no such ioctl"), (&CLOSED_FIRST, "seccomp forbids it")]
+        {
             let choice = choose(kinds, None, &proc, me).unwrap();
             assert_eq!(choice.kind.name, "referenced");
             assert!(choice.reason.contains(why), "{}", choice.reason);
@@ -290,14 +264,8 @@ mod tests {
 
     #[test]
     fn unknown_and_unbuilt_names_are_told_apart() {
-        assert!(matches!(
-            check_name(Some("idle")),
-            Err(ChooseError::NotBuilt { .. })
-        ));
-        assert!(matches!(
-            check_name(Some("magic")),
-            Err(ChooseError::Unknown { .. })
-        ));
+        assert!(matches!(check_name(Some("idle")), Err(ChooseError::NotBuilt { .. })));
+        assert!(matches!(check_name(Some("magic")), Err(ChooseError::Unknown { .. })));
         assert!(check_name(Some("referenced")).is_ok() && check_name(None).is_ok());
     }
 }

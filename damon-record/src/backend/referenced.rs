@@ -31,21 +31,12 @@ impl Referenced {
         let smaps = SmapsFile::open(proc, pid)?;
         let path = proc.of(pid, &format!("{}clear_refs", proc.memory_dir(pid)));
         let clear_refs =
-            OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .map_err(|source| match source.kind() {
-                    io::ErrorKind::PermissionDenied => ProcError::Denied { path },
-                    io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
-                    _ => ProcError::Io { path, source },
-                })?;
-        Ok(Self {
-            pid,
-            proc: proc.clone(),
-            smaps,
-            clear_refs,
-            armed: false,
-        })
+            OpenOptions::new().write(true).open(&path).map_err(|source| match source.kind() {
+                io::ErrorKind::PermissionDenied => ProcError::Denied { path },
+                io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
+                _ => ProcError::Io { path, source },
+            })?;
+        Ok(Self { pid, proc: proc.clone(), smaps, clear_refs, armed: false })
     }
 
     /// The address space behind the open files is no more: exit, or another program?
@@ -54,11 +45,7 @@ impl Referenced {
             .proc
             .read(self.pid, &format!("{}maps", self.proc.memory_dir(self.pid)))
             .is_ok_and(|text| !text.is_empty());
-        if alive {
-            WatchError::Replaced
-        } else {
-            WatchError::Gone
-        }
+        if alive { WatchError::Replaced } else { WatchError::Gone }
     }
 
     fn clear(&mut self) -> Result<(), WatchError> {
@@ -90,11 +77,7 @@ impl Watch for Referenced {
             let seen = self.smaps.read(|entry| {
                 let bytes = entry.referenced.min(entry.end - entry.start);
                 if bytes > 0 {
-                    touched.push(Touched {
-                        start: entry.start,
-                        end: entry.end,
-                        bytes,
-                    });
+                    touched.push(Touched { start: entry.start, end: entry.end, bytes });
                 }
             });
             match seen {
@@ -128,13 +111,8 @@ pub fn self_test(proc: &ProcRoot) -> Result<(), String> {
     let mut watch = attached.map_err(|error| error.to_string())?;
     let mut look = |address: u64| -> Result<u64, String> {
         let mut touched = Vec::new();
-        watch
-            .look(&mut touched)
-            .map_err(|error| error.to_string())?;
-        Ok(touched
-            .iter()
-            .find(|t| (t.start..t.end).contains(&address))
-            .map_or(0, |t| t.bytes))
+        watch.look(&mut touched).map_err(|error| error.to_string())?;
+        Ok(touched.iter().find(|t| (t.start..t.end).contains(&address)).map_or(0, |t| t.bytes))
     };
     // Memory that is fresh after the first look: its pages cannot be in the TLB yet.
     look(0)?;
@@ -180,10 +158,7 @@ mod tests {
         let mut touched = Vec::new();
         watch.look(&mut touched).unwrap();
         assert!(touched.is_empty());
-        assert_eq!(
-            std::fs::read(dir.path().join("5/clear_refs")).unwrap(),
-            b"1"
-        );
+        assert_eq!(std::fs::read(dir.path().join("5/clear_refs")).unwrap(), b"1");
         watch.look(&mut touched).unwrap();
         let expected = [(0x1000, 0x5000, 0x2000), (0xc000, 0xd000, 0x1000)]
             .map(|(start, end, bytes)| Touched { start, end, bytes });
@@ -201,10 +176,7 @@ mod tests {
         watch.look(&mut touched).unwrap();
         put(dir.path(), "5/smaps", "");
         put(dir.path(), "5/maps", "1000-2000 r-xp 0 0:0 0 /bin/other\n");
-        assert!(matches!(
-            watch.look(&mut touched),
-            Err(WatchError::Replaced)
-        ));
+        assert!(matches!(watch.look(&mut touched), Err(WatchError::Replaced)));
         put(dir.path(), "5/maps", "");
         assert!(matches!(watch.look(&mut touched), Err(WatchError::Gone)));
     }

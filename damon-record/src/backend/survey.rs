@@ -89,10 +89,7 @@ impl Machine {
     fn damon(&self) -> (bool, String) {
         let admin = self.admin();
         if !admin.is_dir() {
-            return (
-                false,
-                "the kernel has no DAMON sysfs interface (CONFIG_DAMON_SYSFS)".into(),
-            );
+            return (false, "the kernel has no DAMON sysfs interface (CONFIG_DAMON_SYSFS)".into());
         }
         match read_number(&admin.join("nr_kdamonds")) {
             None => (true, "the kernel has DAMON; only root may use it".into()),
@@ -131,10 +128,7 @@ impl Machine {
         });
         match running {
             Some(index) => (true, format!("kdamond {index} is running")),
-            None => (
-                false,
-                "no kdamond is running (as far as this user can see)".into(),
-            ),
+            None => (false, "no kdamond is running (as far as this user can see)".into()),
         }
     }
 
@@ -142,10 +136,7 @@ impl Machine {
         let btf = self.sys.join("kernel/btf/vmlinux").exists();
         match (self.x86_64, btf) {
             (false, _) => (false, "it is for x86-64 only".into()),
-            (true, false) => (
-                false,
-                "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".into(),
-            ),
+            (true, false) => (false, "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".into()),
             (true, true) if self.root => (true, "the kernel has BTF".into()),
             (true, true) => (true, "the kernel has BTF; it will need root".into()),
         }
@@ -153,15 +144,9 @@ impl Machine {
 
     fn idle(&self) -> (bool, String) {
         if self.sys.join("kernel/mm/page_idle/bitmap").exists() {
-            (
-                true,
-                "the kernel has idle page tracking; it will need root".into(),
-            )
+            (true, "the kernel has idle page tracking; it will need root".into())
         } else {
-            (
-                false,
-                "the kernel has no idle page tracking (CONFIG_IDLE_PAGE_TRACKING)".into(),
-            )
+            (false, "the kernel has no idle page tracking (CONFIG_IDLE_PAGE_TRACKING)".into())
         }
     }
 
@@ -225,12 +210,7 @@ mod tests {
     use crate::proc::fake::put;
 
     fn machine(dir: &Path) -> Machine {
-        Machine {
-            sys: dir.to_path_buf(),
-            root: false,
-            x86_64: true,
-            ..Machine::default()
-        }
+        Machine { sys: dir.to_path_buf(), root: false, x86_64: true, ..Machine::default() }
     }
 
     fn reason(machine: &Machine, name: &'static str) -> (bool, String) {
@@ -250,10 +230,7 @@ mod tests {
         let machine = machine(dir.path());
         for name in ["damon", "pte", "idle", "attach"] {
             let (kernel, text) = reason(&machine, name);
-            assert!(
-                !kernel && text.contains("not supported by this version"),
-                "{text}"
-            );
+            assert!(!kernel && text.contains("not supported by this version"), "{text}");
         }
     }
 

@@ -68,11 +68,7 @@ mod tests {
         let (dir, proc) = root();
         std::fs::create_dir_all(dir.path().join("5/task/5")).unwrap();
         for (pid, parent) in [(5, 1), (7, 5), (8, 7), (9, 1)] {
-            put(
-                dir.path(),
-                &format!("{pid}/stat"),
-                &stat_line(pid, "x", 'S', parent, 1),
-            );
+            put(dir.path(), &format!("{pid}/stat"), &stat_line(pid, "x", 'S', parent, 1));
         }
         assert_eq!(children_of(&proc, 5), [7]);
         assert_eq!(descendants_of(&proc, 5), [(7, 5), (8, 7)]);

@@ -116,12 +116,7 @@ impl MapsFile {
     /// Opens the maps of `pid`.
     pub fn open(proc: &ProcRoot, pid: u32) -> Result<Self, ProcError> {
         let name = format!("{}maps", proc.memory_dir(pid));
-        Ok(Self {
-            pid,
-            file: proc.open(pid, &name)?,
-            path: proc.of(pid, &name),
-            text: Vec::new(),
-        })
+        Ok(Self { pid, file: proc.open(pid, &name)?, path: proc.of(pid, &name), text: Vec::new() })
     }
 
     /// Reads the mappings as they are now; returns false when the text is the same as at the previous
@@ -165,13 +160,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
         let names: Vec<&str> = maps.iter().map(|m| m.name.as_str()).collect();
         assert_eq!(
             names,
-            [
-                "/usr/bin/my prog (deleted)",
-                "[heap]",
-                "/dev/shm/a\\012b",
-                "",
-                "[stack]"
-            ]
+            ["/usr/bin/my prog (deleted)", "[heap]", "/dev/shm/a\\012b", "", "[stack]"]
         );
         let first = &maps[0];
         assert_eq!(
@@ -232,10 +221,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
                 list.push(Mapping {
                     start,
                     end: floor,
-                    permissions: Permissions {
-                        write,
-                        ..Permissions::default()
-                    },
+                    permissions: Permissions { write, ..Permissions::default() },
                     offset: 0,
                     inode: 0,
                     name: String::new(),

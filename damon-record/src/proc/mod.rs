@@ -99,8 +99,7 @@ impl ProcRoot {
     pub fn read(&self, pid: u32, name: &str) -> Result<Vec<u8>, ProcError> {
         let mut file = self.open(pid, name)?;
         let mut text = Vec::new();
-        file.read_to_end(&mut text)
-            .map_err(|source| classify(pid, self.of(pid, name), source))?;
+        file.read_to_end(&mut text).map_err(|source| classify(pid, self.of(pid, name), source))?;
         Ok(text)
     }
 
@@ -169,9 +168,8 @@ fn numeric_entries(directory: &Path) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();
     };
-    let mut numbers: Vec<u32> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut numbers: Vec<u32> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers
 }

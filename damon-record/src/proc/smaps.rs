@@ -119,11 +119,7 @@ impl Parser {
         self.flush(visit);
         if let Some((start, end)) = parse_range(line).filter(|(start, _)| *start >= self.floor) {
             self.floor = end;
-            self.entry = Some(SmapsEntry {
-                start,
-                end,
-                ..SmapsEntry::default()
-            });
+            self.entry = Some(SmapsEntry { start, end, ..SmapsEntry::default() });
         }
     }
 
@@ -142,10 +138,7 @@ impl Parser {
 
 fn kib(text: &[u8]) -> u64 {
     let digits = text.trim_ascii();
-    let digits = digits
-        .strip_suffix(b"kB")
-        .unwrap_or(digits)
-        .trim_ascii_end();
+    let digits = digits.strip_suffix(b"kB").unwrap_or(digits).trim_ascii_end();
     decimal(digits).unwrap_or(0).saturating_mul(1024)
 }
 
@@ -185,12 +178,7 @@ Referenced:            4 kB
                 referenced: 8 << 10,
                 swap: 4 << 10,
             },
-            SmapsEntry {
-                start: 0x9000,
-                end: 0xa000,
-                rss: 4 << 10,
-                ..SmapsEntry::default()
-            },
+            SmapsEntry { start: 0x9000, end: 0xa000, rss: 4 << 10, ..SmapsEntry::default() },
         ];
         for chunk in 80..400 {
             let (entries, seen) = all(TEXT, chunk);

@@ -55,11 +55,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
     for number in &mut numbers {
         let field = word(&mut rest)?;
         // A few fields are signed (tpgid is -1 without a terminal); none of them is used.
-        *number = if field.first() == Some(&b'-') {
-            0
-        } else {
-            decimal(field)?
-        };
+        *number = if field.first() == Some(&b'-') { 0 } else { decimal(field)? };
     }
     let [ppid, _, _, _, _, flags, minor, _, major, _, ..] = numbers;
     let [.., threads, _, start_ticks, _, _] = numbers;
@@ -111,11 +107,7 @@ pub fn parse_status(text: &[u8]) -> Status {
                 .nth(index)
                 .and_then(decimal)
         };
-        let small = |index| {
-            value(index)
-                .and_then(|v| u32::try_from(v).ok())
-                .unwrap_or(0)
-        };
+        let small = |index| value(index).and_then(|v| u32::try_from(v).ok()).unwrap_or(0);
         let kib = || value(0).unwrap_or(0).saturating_mul(1024);
         match key {
             b"Uid" => (status.uid, status.euid) = (small(0), small(1)),

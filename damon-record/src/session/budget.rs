@@ -20,11 +20,7 @@ pub fn cpu_used(with_children: bool) -> Duration {
         micros(usage.user_time()) + micros(usage.system_time())
     };
     let own = of(UsageWho::RUSAGE_SELF);
-    if with_children {
-        own + of(UsageWho::RUSAGE_CHILDREN)
-    } else {
-        own
-    }
+    if with_children { own + of(UsageWho::RUSAGE_CHILDREN) } else { own }
 }
 
 /// Over which the CPU use is averaged, or over this many samples if that is longer.
@@ -78,10 +74,7 @@ impl Budget {
     pub(super) fn observe(&mut self, now: Duration, cpu: Duration) {
         let window = WINDOW.max(self.current.sample.saturating_mul(WINDOW_SAMPLES));
         while self.history.len() > 2
-            && self
-                .history
-                .get(1)
-                .is_some_and(|(time, _)| now.saturating_sub(*time) >= window)
+            && self.history.get(1).is_some_and(|(time, _)| now.saturating_sub(*time) >= window)
         {
             self.history.pop_front();
         }
@@ -130,11 +123,7 @@ impl Budget {
             }
             self.calm_since = None;
             let shorter = scale(current, 1.0 / SHRINK);
-            if shorter.sample <= self.asked.sample {
-                self.asked
-            } else {
-                shorter
-            }
+            if shorter.sample <= self.asked.sample { self.asked } else { shorter }
         } else {
             self.calm_since = None;
             return None;
@@ -150,17 +139,12 @@ fn scale(current: Intervals, factor: f64) -> Intervals {
     let samples = u32::try_from(samples).unwrap_or(u32::MAX).max(1);
     let sample = round_up(current.sample.mul_f64(factor.clamp(0.01, 1000.0)));
     let sample = sample.min(LONGEST_SAMPLE.max(current.sample));
-    Intervals {
-        sample,
-        aggr: sample.saturating_mul(samples),
-    }
+    Intervals { sample, aggr: sample.saturating_mul(samples) }
 }
 
 /// Up to the next number of microseconds with two significant digits.
 fn round_up(duration: Duration) -> Duration {
-    let us = u64::try_from(duration.as_micros())
-        .unwrap_or(u64::MAX / 2)
-        .max(1);
+    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2).max(1);
     let unit = 10_u64.pow(us.ilog10().saturating_sub(1));
     Duration::from_micros(us.div_ceil(unit).saturating_mul(unit))
 }
@@ -172,10 +156,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn asked() -> Intervals {
-        Intervals {
-            sample: 5 * MS,
-            aggr: 100 * MS,
-        }
+        Intervals { sample: 5 * MS, aggr: 100 * MS }
     }
 
     fn cpu(second: u32, percent: u32) -> Duration {
@@ -200,11 +181,7 @@ mod tests {
         let mut budget = Budget::new(2.0, asked());
         assert_eq!(feed(&mut budget, 0, 60, 2), []);
         let mut idle = Budget::new(2.0, asked());
-        assert_eq!(
-            feed(&mut idle, 0, 60, 0),
-            [],
-            "never below what was asked for"
-        );
+        assert_eq!(feed(&mut idle, 0, 60, 0), [], "never below what was asked for");
     }
 
     #[test]
@@ -212,11 +189,7 @@ mod tests {
         let mut budget = Budget::new(2.0, asked());
         let changes = feed(&mut budget, 0, 1, 8);
         assert_eq!(changes.len(), 1);
-        assert_eq!(
-            changes[0].sample,
-            28 * MS,
-            "four times the budget, and a margin"
-        );
+        assert_eq!(changes[0].sample, 28 * MS, "four times the budget, and a margin");
         assert_eq!(changes[0].aggr, 560 * MS, "20 samples as before");
     }
 
@@ -229,10 +202,7 @@ mod tests {
 
     #[test]
     fn a_judgement_waits_for_several_samples() {
-        let slow = Intervals {
-            sample: Duration::from_secs(4),
-            aggr: Duration::from_secs(20),
-        };
+        let slow = Intervals { sample: Duration::from_secs(4), aggr: Duration::from_secs(20) };
         let mut budget = Budget::new(2.0, slow);
         assert_eq!(feed(&mut budget, 0, 11, 50), []);
         assert_eq!(feed(&mut budget, 12, 0, 50).len(), 1);
@@ -249,10 +219,7 @@ mod tests {
     #[test]
     fn long_calm_shrinks_them_back_to_what_was_asked_for_and_no_further() {
         let mut budget = Budget::new(2.0, asked());
-        let stretched = Intervals {
-            sample: 12 * MS,
-            aggr: 240 * MS,
-        };
+        let stretched = Intervals { sample: 12 * MS, aggr: 240 * MS };
         budget.restart(stretched, Duration::ZERO, Duration::ZERO);
         let seen = feed(&mut budget, 1, 60, 0);
         let samples: Vec<Duration> = seen.iter().map(|i| i.sample).collect();

@@ -49,13 +49,7 @@ impl Due {
     pub(super) fn new(now: u64, duration: Option<Duration>) -> Self {
         let after =
             |d: Duration| now.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
-        Self {
-            status: now,
-            memory: now,
-            budget: now,
-            children: now,
-            end: duration.map(after),
-        }
+        Self { status: now, memory: now, budget: now, children: now, end: duration.map(after) }
     }
 
     /// When the recording is to end; far away when it is not.
@@ -116,8 +110,7 @@ impl Session<'_> {
     }
 
     fn judge_budget(&mut self, now: u64, console: &mut Console) -> Result<(), Failure> {
-        self.budget
-            .observe(Duration::from_nanos(now), cpu_used(true));
+        self.budget.observe(Duration::from_nanos(now), cpu_used(true));
         match self.budget.judge() {
             Some(change) => self.change_intervals(change, "recording takes", console),
             None => Ok(()),
@@ -133,11 +126,7 @@ impl Session<'_> {
     ) -> Result<(), Failure> {
         let Change { intervals, percent } = change;
         let budget = self.plan.budget_percent;
-        let relation = if percent > budget {
-            "above"
-        } else {
-            "well below"
-        };
+        let relation = if percent > budget { "above" } else { "well below" };
         let reason = format!(
             "{what} {percent:.1}% of a core, {relation} the budget of {budget}%: from here on sampling \
              every {}, aggregating over {}",

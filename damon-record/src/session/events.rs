@@ -53,11 +53,7 @@ impl Events {
             SignalFd::with_flags(&ending, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
-        Ok(Self {
-            epoll,
-            signals,
-            inherited,
-        })
+        Ok(Self { epoll, signals, inherited })
     }
 
     /// The signal mask as it was.
@@ -74,8 +70,7 @@ impl Events {
     /// Reports the exit of `target`, whose pidfd this is.
     pub(super) fn watch(&self, target: TargetId, pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
         let token = u64::from(target.0);
-        self.epoll
-            .add(pidfd, EpollEvent::new(EpollFlags::EPOLLIN, token))
+        self.epoll.add(pidfd, EpollEvent::new(EpollFlags::EPOLLIN, token))
     }
 
     /// Stops to report it.
@@ -115,9 +110,7 @@ impl Events {
         }
         let [event] = ready;
         if event.data() != SIGNALS {
-            return u32::try_from(event.data())
-                .ok()
-                .map(|id| Wake::Exited(TargetId(id)));
+            return u32::try_from(event.data()).ok().map(|id| Wake::Exited(TargetId(id)));
         }
         let info = self.signals.read_signal().ok()??;
         let number = i32::try_from(info.ssi_signo).ok()?;

@@ -25,12 +25,7 @@ struct Counted {
 
 impl Exact {
     pub(super) fn new(attrs: Attrs, granularity: CensusGranularity) -> Self {
-        Self {
-            attrs,
-            granularity,
-            targets: Vec::new(),
-            rounds: 0,
-        }
+        Self { attrs, granularity, targets: Vec::new(), rounds: 0 }
     }
 
     /// Counts what is mapped of `id`, within `limits` if there are any, from nothing.
@@ -64,11 +59,8 @@ impl Exact {
     /// Counts what one look found.
     pub(super) fn record(&mut self, id: TargetId, touched: &[Touched]) {
         if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
-            let ranges = touched.iter().map(|t| TouchedRange {
-                start: t.start,
-                end: t.end,
-                bytes: t.bytes,
-            });
+            let ranges =
+                touched.iter().map(|t| TouchedRange { start: t.start, end: t.end, bytes: t.bytes });
             // Mappings come from the kernel ascending and disjoint; were they not, this look is left out.
             let _refused = target.census.look(&target.ranges, ranges);
         }
@@ -77,7 +69,10 @@ impl Exact {
     /// Ends a round; true when the aggregation is complete.
     pub(super) fn end_round(&mut self) -> bool {
         self.rounds += 1;
-        self.rounds >= u64::from(Sampling::from_intervals(self.attrs.sample_us, self.attrs.aggr_us).max_nr_accesses)
+        self.rounds
+            >= u64::from(
+                Sampling::from_intervals(self.attrs.sample_us, self.attrs.aggr_us).max_nr_accesses,
+            )
     }
 
     /// Other intervals from now on; call it at the end of an aggregation.
@@ -156,11 +151,7 @@ mod tests {
     }
 
     fn touched(start: u64, end: u64) -> Touched {
-        Touched {
-            start,
-            end,
-            bytes: end - start,
-        }
+        Touched { start, end, bytes: end - start }
     }
 
     fn snapshots(exact: &mut Exact) -> Vec<Snapshot> {
@@ -181,9 +172,7 @@ mod tests {
             assert_eq!(exact.end_round(), complete);
         }
         let all = snapshots(&mut exact);
-        let [snapshot] = all.as_slice() else {
-            panic!("{all:?}")
-        };
+        let [snapshot] = all.as_slice() else { panic!("{all:?}") };
         assert_eq!((snapshot.start_ns, snapshot.end_ns), (5, 9));
         let rates: Vec<(u64, u32)> = snapshot
             .regions
@@ -196,7 +185,8 @@ mod tests {
 
     #[test]
     fn ranges_asked_for_limit_what_is_counted() {
-        let limits = [(0x2000, 0x3000), (0x4000, 0x7000)].map(|(start, end)| AddressRange { start, end });
+        let limits =
+            [(0x2000, 0x3000), (0x4000, 0x7000)].map(|(start, end)| AddressRange { start, end });
         let mappings = [mapping(0x1000, 0x5000), mapping(0x6000, 0x9000)];
         let expected = [(0x2000, 0x3000), (0x4000, 0x5000), (0x6000, 0x7000)]
             .map(|(start, end)| AddressRange { start, end });

@@ -24,11 +24,8 @@ impl Session<'_> {
     /// Says how the recording is done.
     pub(super) fn begin(&mut self, reason: &str, console: &mut Console) {
         let kind = self.kind;
-        let exact = if matches!(self.mode, Mode::Exact(_)) {
-            "everything"
-        } else {
-            "one page per region"
-        };
+        let exact =
+            if matches!(self.mode, Mode::Exact(_)) { "everything" } else { "one page per region" };
         console.say(&format!(
             "recording to {}: backend {} ({reason}); sees {} by {}; looks at {exact} every {}, aggregates over {}",
             self.trace.name(),
@@ -83,8 +80,7 @@ impl Session<'_> {
             let why = format!("cannot wait for its end: {errno}");
             return Ok(Err(WatchError::Failed(why)));
         }
-        self.trace
-            .record(&Record::TargetStarted(target.started(parent)))?;
+        self.trace.record(&Record::TargetStarted(target.started(parent)))?;
         self.record_all_mappings(&target, Vec::new())?;
         self.next_id = self.next_id.max(target.id.0 + 1);
         self.targets.push(target);
@@ -220,18 +216,13 @@ impl Session<'_> {
             if changed {
                 console.detail(&format!("process {pid} executes {}", executed.exe));
                 self.trace.record(&Record::TargetExecuted(executed))?;
-                let added = self
-                    .targets
-                    .get(index)
-                    .map(|t| t.mappings.clone())
-                    .unwrap_or_default();
-                self.trace
-                    .record(&Record::MappingsChanged(MappingsChanged {
-                        target: id,
-                        time_ns: monotonic_ns(),
-                        removed,
-                        added,
-                    }))?;
+                let added = self.targets.get(index).map(|t| t.mappings.clone()).unwrap_or_default();
+                self.trace.record(&Record::MappingsChanged(MappingsChanged {
+                    target: id,
+                    time_ns: monotonic_ns(),
+                    removed,
+                    added,
+                }))?;
             }
             drop(old);
         }

@@ -60,10 +60,7 @@ pub fn record(
     let mut command = match &mut plan.subject {
         Subject::Pid(_) => None,
         Subject::Command(words) => {
-            let inherited = Inherited {
-                mask: events.inherited_mask(),
-                file_size,
-            };
+            let inherited = Inherited { mask: events.inherited_mask(), file_size };
             Some(Command::start(std::mem::take(words), &inherited)?)
         }
     };
@@ -76,13 +73,7 @@ pub fn record(
         (_, Some(command)) => command.pid(),
         (_, None) => return Err(Failure::Usage("nothing to record".into())),
     };
-    let stage = Stage {
-        plan: &plan,
-        command_line,
-        proc: &proc,
-        place,
-        pid,
-    };
+    let stage = Stage { plan: &plan, command_line, proc: &proc, place, pid };
     let ended = stage.run(&mut events, command.as_mut(), console);
     Events::let_signals_kill();
     conclude(ended, command, console)
@@ -184,17 +175,13 @@ fn conclude(
                 command.name(),
                 command.pid()
             ));
-            Ok(ExitCode::Command(
-                u8::try_from(128 + signal as i32).unwrap_or(u8::MAX),
-            ))
+            Ok(ExitCode::Command(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX)))
         }
         Ok(_) => {
             if command.try_wait().is_none() {
                 console.say(&format!("waiting for {} to end", command.name()));
             }
-            Ok(command
-                .wait()
-                .map_or(ExitCode::Ok, crate::target::Ended::exit_code))
+            Ok(command.wait().map_or(ExitCode::Ok, crate::target::Ended::exit_code))
         }
     }
 }

@@ -38,10 +38,7 @@ impl Place {
                         "a recording is binary and standard output is a terminal: redirect it, or use -o FILE".into(),
                     ));
                 }
-                return Ok(Self {
-                    path: None,
-                    existing: Existing::WriteInto,
-                });
+                return Ok(Self { path: None, existing: Existing::WriteInto });
             }
             OutputPlan::Default => (Path::new(DEFAULT_OUTPUT), None),
             OutputPlan::File { path, force } => (path.as_path(), Some(*force)),
@@ -83,10 +80,7 @@ impl Place {
                     .map_err(|errno| cannot_create(path, &errno.into()))?;
             }
         }
-        Ok(Self {
-            path: Some(path.to_path_buf()),
-            existing,
-        })
+        Ok(Self { path: Some(path.to_path_buf()), existing })
     }
 
     /// Opens it, for nobody but the owner.
@@ -111,9 +105,7 @@ impl Place {
             }
             Existing::WriteInto => {}
         }
-        let file = options
-            .open(&path)
-            .map_err(|error| cannot_create(&path, &error))?;
+        let file = options.open(&path).map_err(|error| cannot_create(&path, &error))?;
         if self.existing == Existing::Replace {
             use std::os::unix::fs::PermissionsExt as _;
             file.set_permissions(fs::Permissions::from_mode(MODE))
@@ -199,10 +191,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn file(path: &Path, force: bool) -> OutputPlan {
-        OutputPlan::File {
-            path: path.into(),
-            force,
-        }
+        OutputPlan::File { path: path.into(), force }
     }
 
     #[test]
@@ -213,17 +202,10 @@ mod tests {
         let text = Place::check(&file(&path, false)).unwrap_err().to_string();
         assert!(text.contains("--force"), "{text}");
         let place = Place::check(&file(&path, true)).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "precious",
-            "only checked so far"
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious", "only checked so far");
         drop(place.open().unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            MODE
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
     }
 
     #[test]
@@ -233,10 +215,7 @@ mod tests {
         let place = Place::check(&file(&path, false)).unwrap();
         assert!(!path.exists());
         drop(place.open().unwrap());
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            MODE
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
     }
 
     #[test]

@@ -92,11 +92,7 @@ impl<'a> Session<'a> {
             due: Due::new(now, plan.duration),
             started_ns: now,
             working_set: 0,
-            limits: plan
-                .ranges
-                .iter()
-                .map(|&(start, end)| AddressRange { start, end })
-                .collect(),
+            limits: plan.ranges.iter().map(|&(start, end)| AddressRange { start, end }).collect(),
             troubles: Vec::new(),
             refused: Vec::new(),
             line: String::new(),
@@ -258,8 +254,7 @@ impl<'a> Session<'a> {
                 show_duration(Duration::from_micros(self.attrs.sample_us)),
             );
             console.detail(&text);
-            self.trace
-                .record(&Record::Note(Note { time_ns: now, text }))?;
+            self.trace.record(&Record::Note(Note { time_ns: now, text }))?;
         }
         Ok(())
     }
@@ -297,12 +292,11 @@ impl<'a> Session<'a> {
         let now = monotonic_ns();
         self.next_look_ns = now.saturating_add(self.sample_ns());
         console.say(&reason);
-        self.trace
-            .record(&Record::IntervalsChanged(IntervalsChanged {
-                time_ns: now,
-                attrs,
-                reason,
-            }))
+        self.trace.record(&Record::IntervalsChanged(IntervalsChanged {
+            time_ns: now,
+            attrs,
+            reason,
+        }))
     }
 
     fn finish(mut self, end: End, console: &mut Console) -> Result<End, Failure> {

@@ -30,12 +30,7 @@ pub fn render(figures: &Figures, width: usize, out: &mut String) {
     let mut fields: [(u8, String); 7] = Default::default();
     let seconds = figures.elapsed.as_secs();
     let clock = if seconds >= 3600 {
-        format!(
-            "{}:{:02}:{:02}",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        )
+        format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
     } else {
         format!("{}:{:02}", seconds / 60, seconds % 60)
     };
@@ -43,10 +38,7 @@ pub fn render(figures: &Figures, width: usize, out: &mut String) {
     write_bytes(&mut wss, figures.working_set, " ");
     let mut file = String::from("file ");
     write_bytes(&mut file, figures.written, " ");
-    let cpu = figures
-        .cpu_percent
-        .map(|percent| format!("cpu {percent:.1}%"))
-        .unwrap_or_default();
+    let cpu = figures.cpu_percent.map(|percent| format!("cpu {percent:.1}%")).unwrap_or_default();
     let lost = if figures.lost > 0 { 0 } else { 6 };
     // In the order shown; the number is the rank in which they are given room.
     for (field, value) in fields.iter_mut().zip([

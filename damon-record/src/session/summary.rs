@@ -38,11 +38,7 @@ impl Summary {
         let seconds = self.elapsed.as_secs_f64();
         let plural =
             |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let lost = if self.lost > 0 {
-            format!("; {} lost", self.lost)
-        } else {
-            String::new()
-        };
+        let lost = if self.lost > 0 { format!("; {} lost", self.lost) } else { String::new() };
         console.say(&format!(
             "recorded {} of {} in {seconds:.1} s to {} ({}), backend {}, {:.1}% of a core{lost}",
             plural(self.snapshots, "snapshot"),

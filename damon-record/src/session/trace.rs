@@ -19,12 +19,7 @@ impl Trace {
         let name = output.name();
         let writer = TraceWriter::create(output, info, WriterOptions::default())
             .map_err(|error| write_failure(&name, &error))?;
-        Ok(Self {
-            writer,
-            name,
-            snapshots: 0,
-            lost: 0,
-        })
+        Ok(Self { writer, name, snapshots: 0, lost: 0 })
     }
 
     /// How people call the place it is written to.
@@ -74,9 +69,7 @@ impl Trace {
     pub(super) fn finish(self) -> Result<u64, Failure> {
         let Self { writer, name, .. } = self;
         let before = writer.bytes_written();
-        let output = writer
-            .finish()
-            .map_err(|error| write_failure(&name, &error))?;
+        let output = writer.finish().map_err(|error| write_failure(&name, &error))?;
         Ok(match &output {
             Output::File { file, .. } => file.metadata().map_or(before, |meta| meta.len()),
             Output::Stdout(_) => before,

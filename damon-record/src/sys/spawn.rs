@@ -1,10 +1,7 @@
 //! Starting a command that waits, before it executes its program, until it is told to go on.
 //!
 //! `std::process::Command` cannot: its `spawn` returns only after the exec.
-#![expect(
-    unsafe_code,
-    reason = "fork, and the few calls allowed between fork and exec"
-)]
+#![expect(unsafe_code, reason = "fork, and the few calls allowed between fork and exec")]
 
 use nix::libc;
 use nix::sys::signal::{SigAction, SigSet};
@@ -48,9 +45,7 @@ impl Held {
     /// Lets it execute its program.
     pub fn release(mut self) -> io::Result<Released> {
         self.go.write_all(&[1])?;
-        Ok(Released {
-            failure: self.failure,
-        })
+        Ok(Released { failure: self.failure })
     }
 }
 
@@ -85,11 +80,7 @@ pub fn spawn_held(words: &[CString], inherited: &Inherited) -> io::Result<Held> 
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             drop((go_read, failure_write));
-            Ok(Held {
-                pid: child,
-                go: File::from(go_write),
-                failure: File::from(failure_read),
-            })
+            Ok(Held { pid: child, go: File::from(go_write), failure: File::from(failure_read) })
         }
         ForkResult::Child => in_child(
             program.as_ptr(),
@@ -178,10 +169,7 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_failed_exec_arrives() {
-        for (word, errno) in [
-            ("/nonexistent/x", Errno::ENOENT),
-            ("/etc/passwd", Errno::EACCES),
-        ] {
+        for (word, errno) in [("/nonexistent/x", Errno::ENOENT), ("/etc/passwd", Errno::EACCES)] {
             let child = held(&[word]);
             let pid = child.pid();
             assert_eq!(child.release().unwrap().executed(), Err(errno));

@@ -12,12 +12,7 @@ nix::ioctl_read_bad! {
 
 /// Columns of the terminal behind standard error, 80 where it does not tell.
 pub fn stderr_columns() -> usize {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the call writes one winsize into a variable that lives across it.
     let answered = unsafe { window_size(io::stderr().as_raw_fd(), &raw mut size) };
     match (answered, size.ws_col) {

@@ -57,10 +57,8 @@ impl Command {
     /// Starts `words` and stops it at the first instruction of its program. Where tracing is not
     /// allowed it runs already when this returns.
     pub fn start(words: Vec<OsString>, inherited: &Inherited) -> Result<Self, Failure> {
-        let name = words
-            .first()
-            .map(|word| word.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name =
+            words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
         let words: Vec<CString> = words
             .into_iter()
             .map(|word| CString::new(word.into_vec()))
@@ -257,14 +255,8 @@ mod tests {
 
     #[test]
     fn commands_that_cannot_start_say_why() {
-        assert!(matches!(
-            start(&["/nonexistent/x"]),
-            Err(Failure::NotFound(_))
-        ));
-        assert!(matches!(
-            start(&["/etc/passwd"]),
-            Err(Failure::NotExecutable(_))
-        ));
+        assert!(matches!(start(&["/nonexistent/x"]), Err(Failure::NotFound(_))));
+        assert!(matches!(start(&["/etc/passwd"]), Err(Failure::NotExecutable(_))));
         assert!(matches!(start(&["a\0b"]), Err(Failure::Usage(_))));
     }
 }

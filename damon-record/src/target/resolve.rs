@@ -112,19 +112,11 @@ pub fn resolve(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
         return Err(TargetError::KernelThread { pid, comm });
     }
     if status.tgid != 0 && status.tgid != pid {
-        return Err(TargetError::Thread {
-            pid,
-            process: status.tgid,
-            comm,
-        });
+        return Err(TargetError::Thread { pid, process: status.tgid, comm });
     }
     let memory = proc.memory_dir(pid);
     if stat.is_dead() && memory.is_empty() {
-        return Err(TargetError::Zombie {
-            pid,
-            comm,
-            parent: stat.ppid,
-        });
+        return Err(TargetError::Zombie { pid, comm, parent: stat.ppid });
     }
     let us = nix::unistd::geteuid().as_raw();
     match proc.read(pid, &format!("{memory}maps")) {
@@ -133,20 +125,12 @@ pub fn resolve(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
             return Err(TargetError::Protected { pid, comm });
         }
         Err(ProcError::Denied { .. }) => {
-            return Err(TargetError::NotOurs {
-                pid,
-                comm,
-                owner: status.uid,
-                us,
-            });
+            return Err(TargetError::NotOurs { pid, comm, owner: status.uid, us });
         }
         Err(source) => return Err(other(source)),
     }
     Ok(Resolved {
-        identity: Identity {
-            pid,
-            start_ticks: stat.start_ticks,
-        },
+        identity: Identity { pid, start_ticks: stat.start_ticks },
         comm,
         exe: proc.exe(pid),
     })
@@ -182,10 +166,7 @@ mod tests {
             put(dir, "8/stat", &stat_line(8, "x", 'Z', 4, 1));
             put(dir, "8/status", "Tgid:\t8\n");
         });
-        assert!(
-            text.contains("zombie") && text.contains("parent 4"),
-            "{text}"
-        );
+        assert!(text.contains("zombie") && text.contains("parent 4"), "{text}");
         let me = std::process::id();
         assert!(sentence(me, |_| {}).contains("itself"));
     }
@@ -197,13 +178,7 @@ mod tests {
         put(dir.path(), "8/status", "Tgid:\t8\n");
         put(dir.path(), "8/maps", "");
         let found = resolve(&proc, 8).unwrap();
-        assert_eq!(
-            found.identity,
-            Identity {
-                pid: 8,
-                start_ticks: 321
-            }
-        );
+        assert_eq!(found.identity, Identity { pid: 8, start_ticks: 321 });
         assert_eq!(found.comm, "a b");
     }
 }

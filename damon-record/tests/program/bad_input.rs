@@ -7,11 +7,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn no_such_process() {
     let place = Place::new();
-    expect(
-        &place.run(&["2147483647"]),
-        3,
-        "there is no process 2147483647",
-    );
+    expect(&place.run(&["2147483647"]), 3, "there is no process 2147483647");
     assert!(!place.path("recording.damon").exists());
 }
 
@@ -51,27 +47,15 @@ fn somebody_elses_process() {
 fn nothing_to_record_or_too_much() {
     expect(&Place::new().run(&[]), 2, "give a PID");
     expect(&Place::new().run(&["1", "--", "true"]), 2, "not both");
-    expect(
-        &Place::new().run(&["--no-such-option"]),
-        2,
-        "--no-such-option",
-    );
+    expect(&Place::new().run(&["--no-such-option"]), 2, "--no-such-option");
     expect(&Place::new().run(&["12x"]), 2, "12x");
 }
 
 #[test]
 fn intervals_that_contradict_each_other() {
     let said = ["--sample", "2s", "--aggr", "1s", "--", "true"];
-    expect(
-        &Place::new().run(&said),
-        2,
-        "--sample 2s is longer than --aggr 1s",
-    );
-    expect(
-        &Place::new().run(&["--sample", "5", "--", "true"]),
-        2,
-        "unit",
-    );
+    expect(&Place::new().run(&said), 2, "--sample 2s is longer than --aggr 1s");
+    expect(&Place::new().run(&["--sample", "5", "--", "true"]), 2, "unit");
 }
 
 #[test]
@@ -84,22 +68,14 @@ fn backends_that_are_not_there() {
 #[test]
 fn what_this_version_cannot_do() {
     expect(&Place::new().run(&["--physical"]), 3, "--physical");
-    expect(
-        &Place::new().run(&["--rotate-size", "1M", "--", "true"]),
-        2,
-        "--rotate-size",
-    );
+    expect(&Place::new().run(&["--rotate-size", "1M", "--", "true"]), 2, "--rotate-size");
 }
 
 #[test]
 fn commands_that_cannot_be_started_leave_older_recordings_alone() {
     let place = Place::new();
     std::fs::write(place.path("recording.damon"), "older").unwrap();
-    expect(
-        &place.run(&["--", "no-such-command-here"]),
-        127,
-        "command not found",
-    );
+    expect(&place.run(&["--", "no-such-command-here"]), 127, "command not found");
     std::fs::write(place.path("text"), "not a program").unwrap();
     expect(&place.run(&["--", "./text"]), 126, "permission denied");
     let kept = std::fs::read_to_string(place.path("recording.damon")).unwrap();
@@ -112,10 +88,7 @@ fn an_existing_output_is_refused_before_the_command_runs() {
     let place = Place::new();
     std::fs::write(place.path("x"), "precious").unwrap();
     expect(&place.run(&["-o", "x", "--", "touch", "ran"]), 5, "--force");
-    assert_eq!(
-        std::fs::read_to_string(place.path("x")).unwrap(),
-        "precious"
-    );
+    assert_eq!(std::fs::read_to_string(place.path("x")).unwrap(), "precious");
     assert!(!place.path("ran").exists());
     let forced = ["-q", "-o", "x", "--force", "--", "touch", "ran"];
     assert_eq!(place.run(&forced).status.code(), Some(0));
@@ -126,18 +99,14 @@ fn an_existing_output_is_refused_before_the_command_runs() {
 #[test]
 fn outputs_that_cannot_be_created() {
     let place = Place::new();
-    expect(
-        &place.run(&["-o", "no/dir/x", "--", "true"]),
-        5,
-        "does not exist",
-    );
+    expect(&place.run(&["-o", "no/dir/x", "--", "true"]), 5, "does not exist");
     expect(&place.run(&["-o", ".", "--", "true"]), 5, "is a directory");
 }
 
 #[test]
 fn a_full_disk_keeps_what_was_written_and_lets_the_command_end() {
     let place = Place::new();
-    let script = "ulimit -f 16; exec \"$0\" -q --budget 100% --sample 1ms --aggr 1ms --backend referenced \
+    let script = "ulimit -f 14; exec \"$0\" -q --budget 100% --sample 5ms --aggr 5ms --backend referenced \
                   -o x -- sh -c 'ulimit -f unlimited 2>/dev/null; i=0; while [ $i -lt 500 ]; do \
                   i=$((i+1)); sleep 0.01; done; echo done >&2'";
     let output = Command::new("sh")
@@ -170,11 +139,7 @@ fn doctor_answers_whoever_asks() {
     let output = Place::new().run(&["doctor", "--json"]);
     assert_eq!(output.status.code(), Some(0));
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let referenced = value["backends"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|b| b["name"] == "referenced")
-        .unwrap();
+    let referenced =
+        value["backends"].as_array().unwrap().iter().find(|b| b["name"] == "referenced").unwrap();
     assert_eq!(referenced["works"], true, "{referenced}");
 }

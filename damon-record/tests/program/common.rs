@@ -15,9 +15,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -26,10 +24,7 @@ impl Place {
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command
-            .args(words)
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null());
+        command.args(words).current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }
 
@@ -39,12 +34,8 @@ impl Place {
 
     /// Starts the recorder and waits until it has written the head of its recording.
     pub(crate) fn start(&self, words: &[&str]) -> Child {
-        let child = self
-            .command(words)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child =
+            self.command(words).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let file = self.path("recording.damon");
         wait_until("the recording begins", || {
             std::fs::metadata(&file).is_ok_and(|meta| meta.len() > 0)

@@ -48,19 +48,14 @@ fn a_process_survives_the_death_of_its_recorder_at_any_moment() {
         let words = ["-q", "--force", "-o", "x", &pid];
         let recorder = place.command(&words).spawn().unwrap();
         kill_after(recorder, moment);
-        assert!(
-            target.try_wait().unwrap().is_none(),
-            "died after {moment:?}"
-        );
+        assert!(target.try_wait().unwrap().is_none(), "died after {moment:?}");
         assert_readable(&path);
     }
     let before = progress();
     wait_until("the target writes on", || progress() > before);
     wait_until("no protection is left", || {
         let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
-        !smaps
-            .lines()
-            .any(|l| l.starts_with("VmFlags:") && l.contains(" uw"))
+        !smaps.lines().any(|l| l.starts_with("VmFlags:") && l.contains(" uw"))
     });
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     assert!(status.contains("TracerPid:\t0"), "{status}");
@@ -104,20 +99,12 @@ fn a_command_runs_to_its_end_whenever_its_recorder_dies() {
 #[test]
 fn what_was_recorded_lacks_at_most_a_second() {
     let place = Place::new();
-    let recorder = place.start(&[
-        "-q",
-        "--",
-        "sh",
-        "-c",
-        "echo $$ > pid; sleep 3; echo > ended",
-    ]);
+    let recorder = place.start(&["-q", "--", "sh", "-c", "echo $$ > pid; sleep 3; echo > ended"]);
     let path = place.path("recording.damon");
     kill_after(recorder, Duration::from_millis(2500));
     let newest = read(&path).snapshots.iter().map(|s| s.2).max().unwrap();
     let lag = damon_record::host::monotonic_ns() - newest;
     // The second, and what reading takes here.
     assert!(lag < 1_500_000_000, "{lag} ns are missing");
-    wait_until("the command ends by itself", || {
-        place.path("ended").exists()
-    });
+    wait_until("the command ends by itself", || place.path("ended").exists());
 }

@@ -11,18 +11,8 @@ const BUSY: &str = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exit 7";
 fn the_commands_status_is_passed_on_and_recorded() {
     for backend in ["referenced", "auto"] {
         let place = Place::new();
-        let words = [
-            "--backend",
-            backend,
-            "--sample",
-            "2ms",
-            "--aggr",
-            "10ms",
-            "--",
-            "sh",
-            "-c",
-            BUSY,
-        ];
+        let words =
+            ["--backend", backend, "--sample", "2ms", "--aggr", "10ms", "--", "sh", "-c", BUSY];
         expect(&place.run(&words), 7, "recorded");
         let content = read(&place.path("recording.damon"));
         assert!(!content.snapshots.is_empty());
@@ -68,10 +58,7 @@ fn the_default_output_keeps_its_predecessor() {
     assert_eq!(place.run(&["-q", "--", "true"]).status.code(), Some(0));
     let first = std::fs::read(place.path("recording.damon")).unwrap();
     assert_eq!(place.run(&["-q", "--", "true"]).status.code(), Some(0));
-    assert_eq!(
-        std::fs::read(place.path("recording.damon.old")).unwrap(),
-        first
-    );
+    assert_eq!(std::fs::read(place.path("recording.damon.old")).unwrap(), first);
     assert_ne!(std::fs::read(place.path("recording.damon")).unwrap(), first);
 }
 
@@ -83,16 +70,8 @@ fn a_duration_ends_the_recording_and_not_the_process() {
     assert!(target.0.try_wait().unwrap().is_none(), "the target lives");
     let content = read(&place.path("recording.damon"));
     assert!(content.snapshots.len() >= 2, "{}", content.snapshots.len());
-    assert!(
-        content
-            .snapshots
-            .iter()
-            .all(|(_, start, end, _)| start < end)
-    );
-    let memory = content
-        .records
-        .iter()
-        .any(|r| matches!(r, Record::Memory(m) if m.rss > 0));
+    assert!(content.snapshots.iter().all(|(_, start, end, _)| start < end));
+    let memory = content.records.iter().any(|r| matches!(r, Record::Memory(m) if m.rss > 0));
     assert!(memory, "the memory series has begun");
     let mappings = content.records.iter().find_map(|r| match r {
         Record::MappingsChanged(m) => Some(m),
@@ -139,10 +118,7 @@ fn the_end_of_the_target_ends_the_recording() {
     expect(&place.run(&[&pid]), 0, "recorded");
     target.wait().unwrap();
     let content = read(&place.path("recording.damon"));
-    let exits = content
-        .records
-        .iter()
-        .filter(|r| matches!(r, Record::TargetExited(_)));
+    let exits = content.records.iter().filter(|r| matches!(r, Record::TargetExited(_)));
     assert_eq!(exits.count(), 1);
 }
 
@@ -150,15 +126,7 @@ fn the_end_of_the_target_ends_the_recording() {
 fn a_new_program_in_the_same_process_is_followed() {
     for backend in ["referenced", "auto"] {
         let place = Place::new();
-        let words = [
-            "-q",
-            "--backend",
-            backend,
-            "--",
-            "sh",
-            "-c",
-            "sleep 0.5; exec sleep 1",
-        ];
+        let words = ["-q", "--backend", backend, "--", "sh", "-c", "sleep 0.5; exec sleep 1"];
         assert_eq!(place.run(&words).status.code(), Some(0));
         let content = read(&place.path("recording.damon"));
         let program = content.records.iter().find_map(|r| match r {
@@ -174,14 +142,7 @@ fn a_new_program_in_the_same_process_is_followed() {
 #[test]
 fn forked_processes_are_recorded_when_asked_for() {
     let place = Place::new();
-    let words = [
-        "-q",
-        "--children",
-        "--",
-        "sh",
-        "-c",
-        "sh -c 'sleep 1; true' & wait",
-    ];
+    let words = ["-q", "--children", "--", "sh", "-c", "sh -c 'sleep 1; true' & wait"];
     assert_eq!(place.run(&words).status.code(), Some(0));
     let content = read(&place.path("recording.damon"));
     let parents: Vec<_> = content
@@ -223,14 +184,7 @@ fn only_the_ranges_asked_for_are_monitored() {
     let range = maps.lines().find(|l| l.contains("[stack]")).unwrap();
     let (start, rest) = range.split_once('-').unwrap();
     let end = rest.split_once(' ').unwrap().0;
-    let words = [
-        "-q",
-        "-d",
-        "400ms",
-        "--regions",
-        &format!("0x{start}-0x{end}"),
-        &target.pid(),
-    ];
+    let words = ["-q", "-d", "400ms", "--regions", &format!("0x{start}-0x{end}"), &target.pid()];
     assert_eq!(place.run(&words).status.code(), Some(0));
     let reader = open(&place.path("recording.damon"));
     let mut seen = Vec::new();
@@ -239,8 +193,5 @@ fn only_the_ranges_asked_for_are_monitored() {
     }
     let hex = |text| u64::from_str_radix(text, 16).unwrap();
     assert!(!seen.is_empty());
-    assert!(
-        seen.iter().all(|bounds| *bounds == (hex(start), hex(end))),
-        "{seen:x?}"
-    );
+    assert!(seen.iter().all(|bounds| *bounds == (hex(start), hex(end))), "{seen:x?}");
 }
