@@ -18,6 +18,11 @@ pub enum AttrsError {
         /// Requested maximum.
         max: u32,
     },
+    /// So many regions would cost more than they tell.
+    #[error(
+        "the maximum number of regions is {0}, but at most 1048576 are possible; lower --max-regions"
+    )]
+    TooManyRegions(u32),
     /// An aggregation must hold one sample at least.
     #[error(
         "the sampling interval ({sample_us} us) is longer than the aggregation interval ({aggr_us} us); lower --sample or raise --aggr"
@@ -36,19 +41,19 @@ pub enum AttrsError {
     NoGranule,
 }
 
-/// Refuses attributes that contradict themselves, by the kernel's rules.
+/// The engine's own bound, some 64 MiB of regions; the kernel has none.
+const MOST_REGIONS: u32 = 1 << 20;
+
+/// Refuses attributes that contradict themselves, by the kernel's rules, or would need a huge amount
+/// of memory.
 pub fn validate(attrs: &Attrs) -> Result<(), AttrsError> {
-    let Attrs {
-        sample_us,
-        aggr_us,
-        min_nr_regions: min,
-        max_nr_regions: max,
-        ..
-    } = *attrs;
+    let Attrs { sample_us, aggr_us, min_nr_regions: min, max_nr_regions: max, .. } = *attrs;
     if min < 3 {
         Err(AttrsError::TooFewRegions(min))
     } else if min > max {
         Err(AttrsError::MinAboveMax { min, max })
+    } else if max > MOST_REGIONS {
+        Err(AttrsError::TooManyRegions(max))
     } else if sample_us == 0 {
         Err(AttrsError::NoSamplingInterval)
     } else if sample_us > aggr_us {
@@ -88,24 +93,13 @@ mod tests {
     use super::*;
 
     fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {
-        Attrs {
-            sample_us,
-            aggr_us,
-            update_us: 1_000_000,
-            min_nr_regions: 10,
-            max_nr_regions: 1000,
-        }
+        Attrs { sample_us, aggr_us, update_us: 1_000_000, min_nr_regions: 10, max_nr_regions: 1000 }
     }
 
     #[test]
     fn counters_are_converted_to_the_new_scale() {
         let old = attrs(10, 1000);
-        let converted = |new| {
-            (
-                rescale_nr_accesses(15, &old, &new),
-                rescale_age(20, &old, &new),
-            )
-        };
+        let converted = |new| (rescale_nr_accesses(15, &old, &new), rescale_age(20, &old, &new));
         assert_eq!(converted(attrs(100, 10_000)), (15, 2));
         assert_eq!(converted(attrs(1, 1000)), (150, 20));
         assert_eq!(converted(attrs(1, 100)), (15, 200));
@@ -116,33 +110,22 @@ mod tests {
         let good = attrs(5_000, 100_000);
         assert_eq!(validate(&good), Ok(()));
         assert_eq!(
-            validate(&Attrs {
-                min_nr_regions: 2,
-                ..good
-            }),
+            validate(&Attrs { min_nr_regions: 2, ..good }),
             Err(AttrsError::TooFewRegions(2))
         );
         assert_eq!(
-            validate(&Attrs {
-                min_nr_regions: 1001,
-                ..good
-            }),
-            Err(AttrsError::MinAboveMax {
-                min: 1001,
-                max: 1000
-            })
+            validate(&Attrs { min_nr_regions: 1001, ..good }),
+            Err(AttrsError::MinAboveMax { min: 1001, max: 1000 })
+        );
+        assert_eq!(
+            validate(&Attrs { max_nr_regions: u32::MAX, ..good }),
+            Err(AttrsError::TooManyRegions(u32::MAX))
         );
         assert_eq!(
             validate(&attrs(100_001, 100_000)),
-            Err(AttrsError::SampleAboveAggregation {
-                sample_us: 100_001,
-                aggr_us: 100_000
-            })
+            Err(AttrsError::SampleAboveAggregation { sample_us: 100_001, aggr_us: 100_000 })
         );
-        assert_eq!(
-            validate(&attrs(0, 100_000)),
-            Err(AttrsError::NoSamplingInterval)
-        );
+        assert_eq!(validate(&attrs(0, 100_000)), Err(AttrsError::NoSamplingInterval));
     }
 
     #[test]

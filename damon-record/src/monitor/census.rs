@@ -134,21 +134,12 @@ impl Census {
             nr_accesses: run.mean().min(max_nr_accesses),
             age: 0,
         }));
-        carry_ages(
-            &mut self.regions,
-            max_nr_accesses,
-            &self.previous,
-            self.previous_max,
-        );
+        carry_ages(&mut self.regions, max_nr_accesses, &self.previous, self.previous_max);
         self.previous_max = max_nr_accesses;
         self.looks = 0;
         self.runs.clear();
-        self.runs
-            .extend(self.ranges.iter().map(|range| Run::mapping(*range)));
-        Some(CensusResult {
-            regions: &self.regions,
-            max_nr_accesses,
-        })
+        self.runs.extend(self.ranges.iter().map(|range| Run::mapping(*range)));
+        Some(CensusResult { regions: &self.regions, max_nr_accesses })
     }
 
     /// Lays the runs out over `self.ranges`, keeping what was counted for memory still mapped.
@@ -256,9 +247,8 @@ fn carry_ages(regions: &mut [Region], max: u32, previous: &[Region], previous_ma
             let overlap = region.end.min(old.end) - region.start.max(old.start);
             sum += u128::from(overlap) * u128::from(next_age(region, max, old, previous_max));
         }
-        let mean = sum
-            .checked_div(u128::from(region.size()))
-            .and_then(|mean| u32::try_from(mean).ok());
+        let mean =
+            sum.checked_div(u128::from(region.size())).and_then(|mean| u32::try_from(mean).ok());
         region.age = mean.unwrap_or(0);
     }
 }
@@ -267,11 +257,7 @@ fn next_age(region: &Region, max: u32, old: &Region, old_max: u32) -> u32 {
     let before = u64::from(old.nr_accesses) * u64::from(max) / u64::from(old_max.max(1));
     let changed = u64::from(region.nr_accesses).abs_diff(before) > u64::from(max / 10)
         || (region.nr_accesses == 0) != (old.nr_accesses == 0);
-    if changed {
-        0
-    } else {
-        old.age.saturating_add(1)
-    }
+    if changed { 0 } else { old.age.saturating_add(1) }
 }
 
 #[cfg(test)]

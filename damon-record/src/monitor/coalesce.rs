@@ -21,12 +21,7 @@ pub(super) struct Run {
 impl Run {
     /// A whole mapping for which nothing is counted yet.
     pub(super) fn mapping(range: AddressRange) -> Self {
-        Self {
-            start: range.start,
-            end: range.end,
-            sum: 0,
-            begins_mapping: true,
-        }
+        Self { start: range.start, end: range.end, sum: 0, begins_mapping: true }
     }
 
     fn size(&self) -> u64 {
@@ -37,8 +32,7 @@ impl Run {
     pub(super) fn mean(&self) -> u32 {
         let size = u128::from(self.size());
         let mean = self.sum.saturating_add(size / 2).checked_div(size);
-        mean.and_then(|mean| u32::try_from(mean).ok())
-            .unwrap_or(u32::MAX)
+        mean.and_then(|mean| u32::try_from(mean).ok()).unwrap_or(u32::MAX)
     }
 
     /// This run with `count` more for each byte.
@@ -50,10 +44,7 @@ impl Run {
 
     /// This run with the mean count of `other` for each byte in place of its own.
     pub(super) fn with_count_of(self, other: &Self) -> Self {
-        Self {
-            sum: other.share_of(self.size()),
-            ..self
-        }
+        Self { sum: other.share_of(self.size()), ..self }
     }
 
     /// Cuts off and returns the part in front of `address`; `None`, and nothing cut, unless `address`
@@ -169,11 +160,9 @@ impl Coalescer {
         let Some(link) = self.links.get(left) else {
             return;
         };
-        let (Some(a), Some(b), Some(right)) = (
-            runs.get(left),
-            runs.get(link.next),
-            self.links.get(link.next),
-        ) else {
+        let (Some(a), Some(b), Some(right)) =
+            (runs.get(left), runs.get(link.next), self.links.get(link.next))
+        else {
             return;
         };
         if a.end == b.start && (across || !b.begins_mapping) {

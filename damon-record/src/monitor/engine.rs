@@ -115,13 +115,7 @@ impl Engine {
             Err(position) => {
                 self.targets.insert(
                     position,
-                    Target {
-                        id,
-                        regions: Vec::new(),
-                        points: Vec::new(),
-                        rounds: 0,
-                        fixed: false,
-                    },
+                    Target { id, regions: Vec::new(), points: Vec::new(), rounds: 0, fixed: false },
                 );
                 Ok(())
             }
@@ -148,10 +142,9 @@ impl Engine {
     /// The regions of one target as they are now; none for an unknown target.
     pub fn regions(&self, id: TargetId) -> &[MonitoredRegion] {
         match self.position(id) {
-            Ok(position) => self
-                .targets
-                .get(position)
-                .map_or(&[], |target| target.regions.as_slice()),
+            Ok(position) => {
+                self.targets.get(position).map_or(&[], |target| target.regions.as_slice())
+            }
             Err(_) => &[],
         }
     }
@@ -216,10 +209,7 @@ impl Engine {
             target.points.clear();
             let rng = &mut self.rng;
             target.points.extend(
-                target
-                    .regions
-                    .iter()
-                    .map(|region| region.start + rng.below(region.size())),
+                target.regions.iter().map(|region| region.start + rng.below(region.size())),
             );
         }
     }
@@ -276,10 +266,7 @@ impl Engine {
             let step = attrs::rounds(self.attrs.update_us, self.attrs.sample_us);
             self.next_update = self.next_update.saturating_add(step);
         }
-        Due {
-            aggregation: self.passed >= self.next_aggregation,
-            update,
-        }
+        Due { aggregation: self.passed >= self.next_aggregation, update }
     }
 
     /// Ages and merges the regions, enforces the limits and lets the caller read the result; when that
@@ -385,9 +372,7 @@ impl Engine {
     }
 
     fn total_size(&self) -> u128 {
-        self.all_regions()
-            .map(|region| u128::from(region.size()))
-            .sum()
+        self.all_regions().map(|region| u128::from(region.size())).sum()
     }
 
     fn size_limit(&self) -> u64 {
@@ -425,19 +410,15 @@ impl Aggregated<'_> {
     /// Every target that was observed at least once in this aggregation, ascending by id.
     pub fn targets(&self) -> impl Iterator<Item = TargetResult<'_>> + '_ {
         let attrs = &self.engine.attrs;
-        self.engine
-            .targets
-            .iter()
-            .filter(|target| target.rounds > 0)
-            .map(|target| TargetResult {
-                id: target.id,
-                sampling: Sampling {
-                    sample_us: attrs.sample_us,
-                    aggr_us: attrs.aggr_us,
-                    max_nr_accesses: target.rounds,
-                },
-                regions: &target.regions,
-            })
+        self.engine.targets.iter().filter(|target| target.rounds > 0).map(|target| TargetResult {
+            id: target.id,
+            sampling: Sampling {
+                sample_us: attrs.sample_us,
+                aggr_us: attrs.aggr_us,
+                max_nr_accesses: target.rounds,
+            },
+            regions: &target.regions,
+        })
     }
 
     /// Regions of all targets.
@@ -470,12 +451,11 @@ impl TargetResult<'_> {
 
     /// An owned snapshot of the aggregation that lasted from `start_ns` to `end_ns`.
     pub fn snapshot(&self, start_ns: u64, end_ns: u64) -> Snapshot {
-        Snapshot::new(
-            self.id,
-            start_ns,
-            end_ns,
-            self.sampling,
-            self.regions().collect(),
-        )
+        Snapshot::new(self.id, start_ns, end_ns, self.sampling, self.regions().collect())
     }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -64,10 +64,7 @@ mod tests {
         };
         let mut regions = vec![counted(0, 5, 1), counted(8, 18, 2)];
         enforce(&mut regions, 5, &mut Vec::new());
-        assert_eq!(
-            regions,
-            [counted(0, 5, 1), counted(8, 13, 2), counted(13, 18, 2)]
-        );
+        assert_eq!(regions, [counted(0, 5, 1), counted(8, 13, 2), counted(13, 18, 2)]);
     }
 
     #[test]

@@ -10,11 +10,7 @@ pub fn age(regions: &mut [MonitoredRegion], threshold: u32) {
     for region in regions {
         let (now, before) = (region.nr_accesses, region.last_nr_accesses);
         let changed = now.abs_diff(before) > threshold || (now == 0) != (before == 0);
-        region.age = if changed {
-            0
-        } else {
-            region.age.saturating_add(1)
-        };
+        region.age = if changed { 0 } else { region.age.saturating_add(1) };
     }
 }
 
@@ -59,9 +55,7 @@ pub fn next_threshold(threshold: u32, ceiling: u32) -> Option<u32> {
 fn weighted_mean(a: u32, a_weight: u64, b: u32, b_weight: u64) -> u32 {
     let sum = u128::from(a) * u128::from(a_weight) + u128::from(b) * u128::from(b_weight);
     let weight = u128::from(a_weight) + u128::from(b_weight);
-    sum.checked_div(weight)
-        .and_then(|mean| u32::try_from(mean).ok())
-        .unwrap_or(a)
+    sum.checked_div(weight).and_then(|mean| u32::try_from(mean).ok()).unwrap_or(a)
 }
 
 #[cfg(test)]
@@ -69,10 +63,7 @@ mod tests {
     use super::*;
 
     fn region(start: u64, end: u64, nr_accesses: u32) -> MonitoredRegion {
-        MonitoredRegion {
-            nr_accesses,
-            ..MonitoredRegion::fresh(start, end)
-        }
+        MonitoredRegion { nr_accesses, ..MonitoredRegion::fresh(start, end) }
     }
 
     fn bounds(regions: &[MonitoredRegion]) -> Vec<(u64, u64)> {
@@ -81,16 +72,8 @@ mod tests {
 
     #[test]
     fn two_regions_become_one_with_the_truncated_mean() {
-        let mut left = MonitoredRegion {
-            last_nr_accesses: 3,
-            age: 9,
-            ..region(0, 100, 10)
-        };
-        let right = MonitoredRegion {
-            last_nr_accesses: 8,
-            age: 2,
-            ..region(100, 300, 20)
-        };
+        let mut left = MonitoredRegion { last_nr_accesses: 3, age: 9, ..region(0, 100, 10) };
+        let right = MonitoredRegion { last_nr_accesses: 8, age: 2, ..region(100, 300, 20) };
         absorb(&mut left, &right);
         assert_eq!((left.start, left.end), (0, 300));
         assert_eq!(left.nr_accesses, 16);
@@ -114,14 +97,7 @@ mod tests {
         merge(&mut regions, 9, 9_999);
         assert_eq!(
             bounds(&regions),
-            [
-                (0, 112),
-                (114, 130),
-                (130, 156),
-                (156, 170),
-                (170, 230),
-                (230, 10_170)
-            ]
+            [(0, 112), (114, 130), (130, 156), (156, 170), (170, 230), (230, 10_170)]
         );
     }
 
@@ -147,11 +123,8 @@ mod tests {
     #[test]
     fn age_grows_within_the_threshold_and_restarts_beyond() {
         let aged = |nr, last, threshold| {
-            let mut regions = [MonitoredRegion {
-                last_nr_accesses: last,
-                age: 5,
-                ..region(0, 1, nr)
-            }];
+            let mut regions =
+                [MonitoredRegion { last_nr_accesses: last, age: 5, ..region(0, 1, nr) }];
             age(&mut regions, threshold);
             regions[0].age
         };
@@ -166,10 +139,7 @@ mod tests {
 
     #[test]
     fn age_saturates() {
-        let mut regions = [MonitoredRegion {
-            age: u32::MAX,
-            ..region(0, 1, 0)
-        }];
+        let mut regions = [MonitoredRegion { age: u32::MAX, ..region(0, 1, 0) }];
         age(&mut regions, 0);
         assert_eq!(regions[0].age, u32::MAX);
     }
@@ -190,20 +160,11 @@ mod tests {
     #[test]
     fn extreme_sizes_and_counts_do_not_overflow() {
         let mut regions = vec![
-            MonitoredRegion {
-                age: u32::MAX,
-                ..region(0, u64::MAX - 1, u32::MAX)
-            },
-            MonitoredRegion {
-                age: u32::MAX,
-                ..region(u64::MAX - 1, u64::MAX, u32::MAX)
-            },
+            MonitoredRegion { age: u32::MAX, ..region(0, u64::MAX - 1, u32::MAX) },
+            MonitoredRegion { age: u32::MAX, ..region(u64::MAX - 1, u64::MAX, u32::MAX) },
         ];
         merge(&mut regions, 0, u64::MAX);
         assert_eq!(bounds(&regions), [(0, u64::MAX)]);
-        assert_eq!(
-            (regions[0].nr_accesses, regions[0].age),
-            (u32::MAX, u32::MAX)
-        );
+        assert_eq!((regions[0].nr_accesses, regions[0].age), (u32::MAX, u32::MAX));
     }
 }

@@ -48,10 +48,7 @@ pub fn mapped_ranges(mappings: &[Mapping]) -> impl Iterator<Item = AddressRange>
     mappings
         .iter()
         .filter(|mapping| mapping.name != "[vsyscall]")
-        .map(|mapping| AddressRange {
-            start: mapping.start,
-            end: mapping.end,
-        })
+        .map(|mapping| AddressRange { start: mapping.start, end: mapping.end })
 }
 
 /// The three blocks of a usual address space (heap; mapping area; stack): all of it but the two
@@ -70,10 +67,7 @@ pub fn three_ranges(
             whole = Some(range);
             continue;
         };
-        let gap = AddressRange {
-            start: span.end,
-            end: range.start,
-        };
+        let gap = AddressRange { start: span.end, end: range.start };
         if gap.size() > first.size() {
             (first, second) = (gap, first);
         } else if gap.size() > second.size() {
@@ -127,23 +121,13 @@ pub fn aligned(ranges: &[AddressRange], granule: u64) -> Result<Vec<AddressRange
     let mut result = Vec::with_capacity(ranges.len());
     for (index, range) in ranges.iter().enumerate() {
         if range.start >= range.end {
-            return Err(RangesError::Empty {
-                index,
-                start: range.start,
-                end: range.end,
-            });
+            return Err(RangesError::Empty { index, start: range.start, end: range.end });
         }
         let start = align_down(range.start, granule);
-        let end = align_up(range.end, granule).ok_or(RangesError::TooHigh {
-            index,
-            end: range.end,
-        })?;
+        let end =
+            align_up(range.end, granule).ok_or(RangesError::TooHigh { index, end: range.end })?;
         if start < previous_end {
-            return Err(RangesError::Overlap {
-                index,
-                start,
-                previous_end,
-            });
+            return Err(RangesError::Overlap { index, start, previous_end });
         }
         previous_end = end;
         result.push(AddressRange { start, end });
@@ -187,31 +171,19 @@ mod tests {
     use super::*;
 
     fn ranges(bounds: &[(u64, u64)]) -> Vec<AddressRange> {
-        bounds
-            .iter()
-            .map(|&(start, end)| AddressRange { start, end })
-            .collect()
+        bounds.iter().map(|&(start, end)| AddressRange { start, end }).collect()
     }
 
     fn fitted(regions: &[(u64, u64)], to: &[(u64, u64)]) -> Vec<(u64, u64)> {
-        let mut regions = regions
-            .iter()
-            .map(|&(start, end)| MonitoredRegion::fresh(start, end))
-            .collect();
+        let mut regions =
+            regions.iter().map(|&(start, end)| MonitoredRegion::fresh(start, end)).collect();
         fit(&mut regions, &aligned(&ranges(to), 1).unwrap());
         regions.iter().map(|r| (r.start, r.end)).collect()
     }
 
     #[test]
     fn the_two_largest_gaps_separate_the_three_ranges() {
-        let mapped = ranges(&[
-            (10, 20),
-            (20, 25),
-            (200, 210),
-            (210, 220),
-            (300, 305),
-            (307, 330),
-        ]);
+        let mapped = ranges(&[(10, 20), (20, 25), (200, 210), (210, 220), (300, 305), (307, 330)]);
         assert_eq!(
             three_ranges(mapped, 1).unwrap().to_vec(),
             ranges(&[(10, 25), (200, 220), (300, 330)])
@@ -270,23 +242,12 @@ mod tests {
             mapping(0x2000, 0x3000, "b"),
             mapping(0x8000, 0x9000, "c"),
         ];
-        assert_eq!(
-            default_ranges(&mappings, 4096),
-            ranges(&[(0x1000, 0x3000), (0x8000, 0x9000)])
-        );
+        assert_eq!(default_ranges(&mappings, 4096), ranges(&[(0x1000, 0x3000), (0x8000, 0x9000)]));
         assert_eq!(default_ranges(&[], 4096), []);
     }
 
-    const REGIONS: [(u64, u64); 8] = [
-        (10, 20),
-        (20, 30),
-        (50, 55),
-        (55, 57),
-        (57, 59),
-        (70, 80),
-        (80, 90),
-        (90, 100),
-    ];
+    const REGIONS: [(u64, u64); 8] =
+        [(10, 20), (20, 30), (50, 55), (55, 57), (57, 59), (70, 80), (80, 90), (90, 100)];
 
     #[test]
     fn ranges_that_changed_a_little_stretch_and_shrink_regions() {
@@ -306,36 +267,25 @@ mod tests {
             fitted(&REGIONS, &[(5, 27), (61, 63), (65, 104)]),
             [(5, 20), (20, 27), (61, 63), (65, 80), (80, 90), (90, 104)]
         );
-        assert_eq!(
-            fitted(&REGIONS, &[(5, 7), (30, 32), (65, 68)]),
-            [(5, 7), (30, 32), (65, 68)]
-        );
+        assert_eq!(fitted(&REGIONS, &[(5, 7), (30, 32), (65, 68)]), [(5, 7), (30, 32), (65, 68)]);
         assert_eq!(fitted(&[], &[(5, 7)]), [(5, 7)]);
         assert_eq!(fitted(&REGIONS, &[]), []);
     }
 
     #[test]
     fn holes_inside_a_range_are_filled() {
-        assert_eq!(
-            fitted(&[(4, 16), (24, 32)], &[(8, 28)]),
-            [(8, 16), (16, 24), (24, 28)]
-        );
+        assert_eq!(fitted(&[(4, 16), (24, 32)], &[(8, 28)]), [(8, 16), (16, 24), (24, 28)]);
     }
 
     #[test]
     fn a_region_in_two_ranges_stays_with_the_earlier() {
-        let mut regions = vec![MonitoredRegion {
-            nr_accesses: 9,
-            ..MonitoredRegion::fresh(0, 100)
-        }];
+        let mut regions =
+            vec![MonitoredRegion { nr_accesses: 9, ..MonitoredRegion::fresh(0, 100) }];
         fit(&mut regions, &ranges(&[(0, 40), (60, 100)]));
         assert_eq!(
             regions,
             [
-                MonitoredRegion {
-                    nr_accesses: 9,
-                    ..MonitoredRegion::fresh(0, 40)
-                },
+                MonitoredRegion { nr_accesses: 9, ..MonitoredRegion::fresh(0, 40) },
                 MonitoredRegion::fresh(60, 100)
             ]
         );
@@ -352,49 +302,21 @@ mod tests {
         };
         let mut regions = vec![counted(10, 20), counted(30, 40)];
         fit(&mut regions, &ranges(&[(5, 45)]));
-        assert_eq!(
-            regions,
-            [
-                counted(5, 20),
-                MonitoredRegion::fresh(20, 30),
-                counted(30, 45)
-            ]
-        );
+        assert_eq!(regions, [counted(5, 20), MonitoredRegion::fresh(20, 30), counted(30, 45)]);
     }
 
     #[test]
     fn impossible_ranges_are_named() {
         let refused = |bounds: &[_], granule| aligned(&ranges(bounds), granule).unwrap_err();
-        assert!(matches!(
-            refused(&[(0, 1), (5, 5)], 1),
-            RangesError::Empty { index: 1, .. }
-        ));
-        assert!(matches!(
-            refused(&[(7, 5)], 1),
-            RangesError::Empty { index: 0, .. }
-        ));
-        assert!(matches!(
-            refused(&[(0, 10), (9, 20)], 1),
-            RangesError::Overlap { index: 1, .. }
-        ));
-        assert!(matches!(
-            refused(&[(50, 60), (0, 10)], 1),
-            RangesError::Overlap { index: 1, .. }
-        ));
+        assert!(matches!(refused(&[(0, 1), (5, 5)], 1), RangesError::Empty { index: 1, .. }));
+        assert!(matches!(refused(&[(7, 5)], 1), RangesError::Empty { index: 0, .. }));
+        assert!(matches!(refused(&[(0, 10), (9, 20)], 1), RangesError::Overlap { index: 1, .. }));
+        assert!(matches!(refused(&[(50, 60), (0, 10)], 1), RangesError::Overlap { index: 1, .. }));
         assert!(
-            matches!(
-                refused(&[(0, 10), (12, 20)], 8),
-                RangesError::Overlap { index: 1, .. }
-            ),
+            matches!(refused(&[(0, 10), (12, 20)], 8), RangesError::Overlap { index: 1, .. }),
             "disjoint, but not after rounding"
         );
-        assert!(matches!(
-            refused(&[(0, u64::MAX)], 4096),
-            RangesError::TooHigh { index: 0, .. }
-        ));
-        assert_eq!(
-            aligned(&ranges(&[(1, 9), (17, 18)]), 8).unwrap(),
-            ranges(&[(0, 16), (16, 24)])
-        );
+        assert!(matches!(refused(&[(0, u64::MAX)], 4096), RangesError::TooHigh { index: 0, .. }));
+        assert_eq!(aligned(&ranges(&[(1, 9), (17, 18)]), 8).unwrap(), ranges(&[(0, 16), (16, 24)]));
     }
 }

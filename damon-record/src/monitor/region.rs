@@ -36,13 +36,7 @@ pub struct MonitoredRegion {
 impl MonitoredRegion {
     /// A region about which nothing is known yet.
     pub fn fresh(start: u64, end: u64) -> Self {
-        Self {
-            start,
-            end,
-            nr_accesses: 0,
-            last_nr_accesses: 0,
-            age: 0,
-        }
+        Self { start, end, nr_accesses: 0, last_nr_accesses: 0, age: 0 }
     }
 
     /// Bytes from start to end.
@@ -56,10 +50,7 @@ impl MonitoredRegion {
         if address <= self.start || address >= self.end {
             return None;
         }
-        let right = Self {
-            start: address,
-            ..*self
-        };
+        let right = Self { start: address, ..*self };
         self.end = address;
         Some(right)
     }
@@ -95,21 +86,13 @@ mod tests {
 
     #[test]
     fn both_parts_of_a_split_inherit_the_counters() {
-        let mut left = MonitoredRegion {
-            start: 0,
-            end: 100,
-            nr_accesses: 42,
-            last_nr_accesses: 15,
-            age: 10,
-        };
+        let mut left =
+            MonitoredRegion { start: 0, end: 100, nr_accesses: 42, last_nr_accesses: 15, age: 10 };
         let right = left.split_off(25).unwrap();
         assert_eq!((left.start, left.end), (0, 25));
         assert_eq!((right.start, right.end), (25, 100));
         for part in [left, right] {
-            assert_eq!(
-                (part.nr_accesses, part.last_nr_accesses, part.age),
-                (42, 15, 10)
-            );
+            assert_eq!((part.nr_accesses, part.last_nr_accesses, part.age), (42, 15, 10));
         }
     }
 

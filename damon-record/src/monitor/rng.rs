@@ -12,9 +12,7 @@ impl Rng {
     /// A generator whose whole sequence follows from `seed`.
     pub fn new(seed: u64) -> Self {
         let mut word = seed;
-        Self {
-            state: std::array::from_fn(|_| split_mix(&mut word)),
-        }
+        Self { state: std::array::from_fn(|_| split_mix(&mut word)) }
     }
 
     /// The next 64 uniform bits.
@@ -50,10 +48,7 @@ impl Rng {
 }
 
 /// High and low half of the 128-bit product.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the two halves are what is wanted"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
 fn widening_mul(a: u64, b: u64) -> (u64, u64) {
     let product = u128::from(a) * u128::from(b);
     ((product >> 64) as u64, product as u64)
@@ -90,9 +85,7 @@ mod tests {
 
     #[test]
     fn xoshiro_gives_the_published_sequence() {
-        let mut rng = Rng {
-            state: [1, 2, 3, 4],
-        };
+        let mut rng = Rng { state: [1, 2, 3, 4] };
         let drawn: Vec<u64> = (0..4).map(|_| rng.next_u64()).collect();
         assert_eq!(drawn, [11_520, 0, 1_509_978_240, 1_215_971_899_390_074_240]);
     }
@@ -104,10 +97,7 @@ mod tests {
         for _ in 0..90_000 {
             counts[usize::try_from(rng.between(1, 9) - 1).unwrap()] += 1;
         }
-        assert!(
-            counts.iter().all(|&n| (9_600..=10_400).contains(&n)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&n| (9_600..=10_400).contains(&n)), "{counts:?}");
     }
 
     #[test]

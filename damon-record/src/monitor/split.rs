@@ -88,17 +88,9 @@ mod tests {
     use super::*;
 
     fn splitted(regions: &[(u64, u64)], pieces: u32, granule: u64, seed: u64) -> Vec<(u64, u64)> {
-        let mut regions = regions
-            .iter()
-            .map(|&(start, end)| MonitoredRegion::fresh(start, end))
-            .collect();
-        split(
-            &mut regions,
-            pieces,
-            granule,
-            &mut Rng::new(seed),
-            &mut Vec::new(),
-        );
+        let mut regions =
+            regions.iter().map(|&(start, end)| MonitoredRegion::fresh(start, end)).collect();
+        split(&mut regions, pieces, granule, &mut Rng::new(seed), &mut Vec::new());
         regions.iter().map(|r| (r.start, r.end)).collect()
     }
 
@@ -117,11 +109,8 @@ mod tests {
 
     #[test]
     fn both_two_and_three_pieces_really_occur() {
-        let counts = |pieces| {
-            (0..50)
-                .map(|seed| splitted(&[(0, 1000)], pieces, 1, seed).len())
-                .max()
-        };
+        let counts =
+            |pieces| (0..50).map(|seed| splitted(&[(0, 1000)], pieces, 1, seed).len()).max();
         assert_eq!(counts(2), Some(2));
         assert_eq!(counts(3), Some(3));
     }
@@ -136,9 +125,8 @@ mod tests {
 
     #[test]
     fn cuts_fall_on_every_tenth() {
-        let mut cuts: Vec<u64> = (0..400)
-            .map(|seed| splitted(&[(0, 1000)], 2, 1, seed)[0].1)
-            .collect();
+        let mut cuts: Vec<u64> =
+            (0..400).map(|seed| splitted(&[(0, 1000)], 2, 1, seed)[0].1).collect();
         cuts.sort_unstable();
         cuts.dedup();
         assert_eq!(cuts, [100, 200, 300, 400, 500, 600, 700, 800, 900]);
@@ -151,11 +139,7 @@ mod tests {
         assert_eq!(pieces.next(10, 100), Some(3), "unchanged");
         assert_eq!(pieces.next(11, 100), Some(2), "changed");
         assert_eq!(pieces.next(51, 100), None, "more than half in use");
-        assert_eq!(
-            pieces.next(11, 100),
-            Some(3),
-            "a skipped split is forgotten"
-        );
+        assert_eq!(pieces.next(11, 100), Some(3), "a skipped split is forgotten");
         assert_eq!(pieces.next(33, 100), Some(2));
         assert_eq!(pieces.next(33, 100), Some(2), "a third in use");
         assert_eq!(pieces.next(50, 100), Some(2));
@@ -170,10 +154,7 @@ mod tests {
         };
         let tens: Vec<_> = (0..10).map(|i| (i * 10, i * 10 + 10)).collect();
         assert_eq!(even(0, 100, 10, 1), Some(tens));
-        assert_eq!(
-            even(5, 59, 5, 1),
-            Some(vec![(5, 15), (15, 25), (25, 35), (35, 45), (45, 59)])
-        );
+        assert_eq!(even(5, 59, 5, 1), Some(vec![(5, 15), (15, 25), (25, 35), (35, 45), (45, 59)]));
         assert_eq!(even(4, 14, 2, 2), Some(vec![(4, 8), (8, 14)]));
         assert_eq!(even(5, 6, 2, 1), None, "a piece would be empty");
         assert_eq!(even(5, 6, 0, 1), None);
@@ -184,10 +165,7 @@ mod tests {
     fn tenths_are_exact_at_both_ends() {
         for size in [0, 1, 9, 10, 19, 4096, u64::MAX - 1, u64::MAX] {
             for k in 1..=9 {
-                assert_eq!(
-                    u128::from(tenths(size, k)),
-                    u128::from(size) * u128::from(k) / 10
-                );
+                assert_eq!(u128::from(tenths(size, k)), u128::from(size) * u128::from(k) / 10);
             }
         }
     }

@@ -65,10 +65,7 @@ impl Config {
     pub fn with_regions(count: u32) -> Self {
         const MIB: u64 = 1 << 20;
         let count = count.max(6);
-        let block = |start, size| AddressRange {
-            start,
-            end: start + size,
-        };
+        let block = |start, size| AddressRange { start, end: start + size };
         Self {
             target: TargetId(0),
             attrs: Attrs {
@@ -110,10 +107,7 @@ pub fn snapshots(config: Config) -> Result<impl Iterator<Item = Snapshot>, Engin
         time_ns = start_ns.saturating_add(lasted_us.saturating_mul(1_000));
         let aggregated =
             run_aggregation(&mut engine, &mut |_, address| pattern.is_accessed(address));
-        let snapshot = aggregated
-            .targets()
-            .next()
-            .map(|target| target.snapshot(start_ns, time_ns));
+        let snapshot = aggregated.targets().next().map(|target| target.snapshot(start_ns, time_ns));
         drop(aggregated);
         pattern.advance();
         snapshot
@@ -166,11 +160,7 @@ impl Pattern {
         } else {
             let area =
                 u128::from(offset) * self.rates.len() as u128 / u128::from(self.total.max(1));
-            usize::try_from(area)
-                .ok()
-                .and_then(|area| self.rates.get(area))
-                .copied()
-                .unwrap_or(0)
+            usize::try_from(area).ok().and_then(|area| self.rates.get(area)).copied().unwrap_or(0)
         };
         self.rng.below(256) < u64::from(rate)
     }
@@ -203,10 +193,7 @@ mod tests {
                 .map(|snapshot| u32::try_from(snapshot.regions.len()).unwrap())
                 .collect();
             let mean = counts.iter().sum::<u32>() / 50;
-            assert!(
-                (count * 4 / 5..=count * 6 / 5).contains(&mean),
-                "{count}: {counts:?}"
-            );
+            assert!((count * 4 / 5..=count * 6 / 5).contains(&mean), "{count}: {counts:?}");
         }
     }
 
@@ -225,10 +212,7 @@ mod tests {
     #[test]
     fn a_seed_gives_one_recording() {
         let recording = |seed| -> Vec<Snapshot> {
-            let config = Config {
-                seed,
-                ..Config::with_regions(50)
-            };
+            let config = Config { seed, ..Config::with_regions(50) };
             snapshots(config).unwrap().take(30).collect()
         };
         assert_eq!(recording(3), recording(3));
@@ -243,10 +227,8 @@ mod tests {
         let (start, step, bytes) = (config.ranges[0].start, config.hot_step, config.hot_bytes);
         for (index, snapshot) in (0_u64..).zip(snapshots(config).unwrap().take(100)).skip(30) {
             let centre = start + index * step + bytes / 2;
-            if let Some(region) = snapshot
-                .regions
-                .iter()
-                .find(|region| (region.start..region.end).contains(&centre))
+            if let Some(region) =
+                snapshot.regions.iter().find(|region| (region.start..region.end).contains(&centre))
             {
                 assert!(region.nr_accesses >= 15, "snapshot {index}: {region:?}");
             }
@@ -264,10 +246,7 @@ mod tests {
         assert!(snapshots(config).is_err());
 
         let mut config = Config::with_regions(0);
-        config.ranges = vec![AddressRange {
-            start: 0,
-            end: u64::MAX,
-        }];
+        config.ranges = vec![AddressRange { start: 0, end: u64::MAX }];
         config.granule = 1;
         config.areas = 0;
         config.hot_step = u64::MAX;

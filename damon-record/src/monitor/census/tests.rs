@@ -6,11 +6,7 @@ fn range(start: u64, end: u64) -> AddressRange {
 }
 
 fn touched(start: u64, end: u64) -> TouchedRange {
-    TouchedRange {
-        start,
-        end,
-        bytes: end - start,
-    }
+    TouchedRange { start, end, bytes: end - start }
 }
 
 /// Start, end, `nr_accesses`, age.
@@ -19,11 +15,7 @@ type Row = (u64, u64, u32, u32);
 fn rows(census: &mut Census) -> (Vec<Row>, u32) {
     let result = census.aggregate().unwrap();
     let rows = result.regions.iter();
-    (
-        rows.map(|r| (r.start, r.end, r.nr_accesses, r.age))
-            .collect(),
-        result.max_nr_accesses,
-    )
+    (rows.map(|r| (r.start, r.end, r.nr_accesses, r.age)).collect(), result.max_nr_accesses)
 }
 
 fn pages(max_nr_regions: u32) -> Census {
@@ -34,9 +26,7 @@ fn pages(max_nr_regions: u32) -> Census {
 fn runs_count_in_how_many_looks_they_were_touched() {
     let mut census = pages(1000);
     let mapped = [range(0, 100)];
-    census
-        .look(&mapped, [touched(10, 20), touched(40, 60)])
-        .unwrap();
+    census.look(&mapped, [touched(10, 20), touched(40, 60)]).unwrap();
     census.look(&mapped, [touched(50, 60)]).unwrap();
     census.look(&mapped, []).unwrap();
     assert_eq!(
@@ -60,10 +50,7 @@ fn equal_neighbours_of_different_mappings_stay_apart() {
     let mut census = pages(1000);
     let mapped = [range(0, 10), range(10, 20), range(30, 40)];
     census.look(&mapped, [touched(0, 40)]).unwrap();
-    assert_eq!(
-        rows(&mut census).0,
-        [(0, 10, SCALE, 0), (10, 20, SCALE, 0), (30, 40, SCALE, 0)]
-    );
+    assert_eq!(rows(&mut census).0, [(0, 10, SCALE, 0), (10, 20, SCALE, 0), (30, 40, SCALE, 0)]);
 }
 
 #[test]
@@ -95,22 +82,11 @@ fn whole_mappings_carry_the_fraction_touched() {
     let mut census = Census::new(CensusGranularity::Mappings, 1);
     let mapped = [range(0, 1000), range(1000, 4000), range(5000, 6000)];
     let fraction = |start, end, bytes| TouchedRange { start, end, bytes };
-    census
-        .look(&mapped, [fraction(0, 1000, 250), fraction(1000, 4000, 1)])
-        .unwrap();
-    census
-        .look(&mapped, [fraction(0, 1000, 500), fraction(5000, 5100, 100)])
-        .unwrap();
+    census.look(&mapped, [fraction(0, 1000, 250), fraction(1000, 4000, 1)]).unwrap();
+    census.look(&mapped, [fraction(0, 1000, 500), fraction(5000, 5100, 100)]).unwrap();
     assert_eq!(
         rows(&mut census),
-        (
-            vec![
-                (0, 1000, 7_500, 0),
-                (1000, 4000, 3, 0),
-                (5000, 6000, 1_000, 0)
-            ],
-            2 * SCALE
-        )
+        (vec![(0, 1000, 7_500, 0), (1000, 4000, 3, 0), (5000, 6000, 1_000, 0)], 2 * SCALE)
     );
 }
 
@@ -124,13 +100,7 @@ fn age_counts_aggregations_of_an_unchanged_rate() {
         for _ in 0..=aggregation % 2 {
             census.look(&mapped, [touched(0, 30)]).unwrap();
         }
-        ages.push(
-            rows(&mut census)
-                .0
-                .iter()
-                .map(|row| row.3)
-                .collect::<Vec<_>>(),
-        );
+        ages.push(rows(&mut census).0.iter().map(|row| row.3).collect::<Vec<_>>());
     }
     assert_eq!(ages, [[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]]);
 
@@ -141,21 +111,12 @@ fn age_counts_aggregations_of_an_unchanged_rate() {
         "half of it has persisted: (30 * 5 + 30 * 0) / 60"
     );
     census.look(&mapped, []).unwrap();
-    assert_eq!(
-        rows(&mut census).0,
-        [(0, 100, 0, 2)],
-        "(60 * 0 + 40 * 6) / 100"
-    );
+    assert_eq!(rows(&mut census).0, [(0, 100, 0, 2)], "(60 * 0 + 40 * 6) / 100");
 }
 
 #[test]
 fn age_restarts_beyond_a_tenth_and_at_idle() {
-    let region = |nr_accesses, age| Region {
-        start: 0,
-        end: 1,
-        nr_accesses,
-        age,
-    };
+    let region = |nr_accesses, age| Region { start: 0, end: 1, nr_accesses, age };
     let aged = |now, before| next_age(&region(now, 0), 1000, &region(before, 7), 1000);
     assert_eq!(aged(500, 600), 8);
     assert_eq!(aged(500, 601), 0);
@@ -173,24 +134,12 @@ fn age_restarts_beyond_a_tenth_and_at_idle() {
 #[test]
 fn counts_follow_changed_mappings() {
     let mut census = pages(1000);
-    census
-        .look(&[range(10, 20), range(30, 50)], [touched(10, 50)])
-        .unwrap();
-    census
-        .look(
-            &[range(5, 15), range(35, 40), range(40, 60)],
-            [touched(50, 60)],
-        )
-        .unwrap();
+    census.look(&[range(10, 20), range(30, 50)], [touched(10, 50)]).unwrap();
+    census.look(&[range(5, 15), range(35, 40), range(40, 60)], [touched(50, 60)]).unwrap();
     assert_eq!(
         rows(&mut census),
         (
-            vec![
-                (5, 10, 0, 0),
-                (10, 15, SCALE, 0),
-                (35, 40, SCALE, 0),
-                (40, 60, SCALE, 0)
-            ],
+            vec![(5, 10, 0, 0), (10, 15, SCALE, 0), (35, 40, SCALE, 0), (40, 60, SCALE, 0)],
             2 * SCALE
         )
     );
@@ -216,12 +165,7 @@ fn bad_mappings_are_refused_and_change_nothing() {
 #[test]
 fn touched_ranges_in_disorder_count_once() {
     let mut census = pages(1000);
-    let look = [
-        touched(20, 40),
-        touched(10, 30),
-        touched(35, u64::MAX),
-        touched(0, 5),
-    ];
+    let look = [touched(20, 40), touched(10, 30), touched(35, u64::MAX), touched(0, 5)];
     census.look(&[range(0, 100)], look).unwrap();
     assert_eq!(rows(&mut census).0, [(0, 20, 0, 0), (20, 100, SCALE, 0)]);
 }
@@ -236,9 +180,7 @@ fn a_whole_address_space_of_scattered_pages_stays_small() {
         })
     };
     for phase in [0, 1] {
-        census
-            .look(&[range(0, u64::MAX)], scattered(phase))
-            .unwrap();
+        census.look(&[range(0, u64::MAX)], scattered(phase)).unwrap();
         assert!(census.runs.len() <= MAX_RUNS);
         assert!(census.scratch.capacity() <= 4 * MAX_RUNS);
     }
@@ -259,10 +201,7 @@ fn mappings() -> impl Strategy<Value = Vec<AddressRange>> {
     proptest::collection::btree_set(0_u64..200, 2..12).prop_map(|cuts| {
         let cuts: Vec<u64> = cuts.into_iter().collect();
         let mapped = cuts.windows(2).zip([1, 1, 0].into_iter().cycle());
-        mapped
-            .filter(|(_, mapped)| *mapped == 1)
-            .map(|(cut, _)| range(cut[0], cut[1]))
-            .collect()
+        mapped.filter(|(_, mapped)| *mapped == 1).map(|(cut, _)| range(cut[0], cut[1])).collect()
     })
 }
 
