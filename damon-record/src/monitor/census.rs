@@ -173,30 +173,28 @@ impl Census {
     fn add(&mut self, touched: impl IntoIterator<Item = TouchedRange>) {
         self.scratch.clear();
         let mut runs = self.runs.iter().copied();
+        // Moves only upwards: memory that was passed cannot be counted a second time.
         let mut current = runs.next();
-        let mut counted_to = 0;
         let mut crowded = 2 * MAX_RUNS;
         for touch in touched {
             if self.scratch.len() > crowded {
                 self.coalescer.reduce(&mut self.scratch, MAX_RUNS, false);
                 crowded = crowded.max(2 * self.scratch.len());
             }
-            let start = touch.start.max(counted_to);
-            if start >= touch.end {
+            if touch.start >= touch.end {
                 continue;
             }
-            counted_to = touch.end;
             let weight = share(touch.bytes, touch.end - touch.start);
             while let Some(mut run) = current {
                 if run.start >= touch.end {
                     break;
                 }
-                if run.end <= start {
+                if run.end <= touch.start {
                     push_or_extend(&mut self.scratch, run);
                     current = runs.next();
                     continue;
                 }
-                if let Some(before) = run.cut_front(start) {
+                if let Some(before) = run.cut_front(touch.start) {
                     push_or_extend(&mut self.scratch, before);
                 }
                 if let Some(inside) = run.cut_front(touch.end) {

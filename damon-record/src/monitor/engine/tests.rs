@@ -146,14 +146,32 @@ fn the_working_set_is_estimated_within_a_fifth() {
 
 #[test]
 fn regions_above_four_gib_are_sampled_to_their_end() {
-    let size = 30 << 32;
-    let mut engine = engine(attrs(3, 6), &[range(0, size)]);
-    let mut highest = 0;
-    results(&mut engine, 20, |address| {
-        highest = highest.max(address);
-        false
-    });
-    assert!(highest > size / 100 * 95, "{highest:#x}");
+    let size = 1 << 34;
+    let mut engine = engine(attrs(3, 6), &[range(0, 3 * size)]);
+    let mut furthest = 0;
+    for _ in 0..100 {
+        engine.begin_round();
+        let regions = engine.regions(A).iter();
+        let points = engine.points().flat_map(|(_, points)| points);
+        furthest = regions.zip(points).map(|(r, point)| point - r.start).fold(furthest, u64::max);
+        let _due = engine.end_round();
+    }
+    assert!((size / 100 * 95..size).contains(&furthest), "{furthest:#x}");
+}
+
+#[test]
+fn a_target_that_nobody_looked_at_does_not_grow_older() {
+    let mut engine = engine(attrs(3, 100), &[range(0, MIB)]);
+    engine.add_target(B).unwrap();
+    engine.set_ranges(B, &[range(0, MIB)]).unwrap();
+    for _ in 0..20 {
+        engine.begin_round();
+        record(&mut engine, A, false);
+        let _due = engine.end_round();
+    }
+    drop(engine.aggregate());
+    assert!(engine.regions(A).iter().all(|region| region.age == 1));
+    assert!(engine.regions(B).iter().all(|region| region.age == 0));
 }
 
 #[test]
