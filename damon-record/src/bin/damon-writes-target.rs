@@ -20,7 +20,7 @@ type Failure = Box<dyn std::error::Error>;
 
 #[derive(Default)]
 struct State {
-    memory: Option<Memory>,
+    memory: Option<Arc<Memory>>,
     counter: Arc<AtomicU64>,
     own: Vec<damon_record::sys::userfaultfd::Userfaultfd>,
 }
@@ -109,7 +109,7 @@ fn run(
                 _ => Memory::map(Kind::Anonymous, pages)?,
             };
             let address = memory.address();
-            state.memory = Some(memory);
+            state.memory = Some(Arc::new(memory));
             Ok(format!("{address:x}"))
         }
         "write" | "read" | "dontneed" | "unmap" | "replace" | "fill" | "claim" | "lock"
@@ -141,6 +141,17 @@ fn run(
             });
             ok()
         }
+        "hammer" => {
+            let memory = Arc::clone(state.memory.as_ref().ok_or("nothing mapped")?);
+            let counter = Arc::clone(&state.counter);
+            let (first, count) = (number(numbers, 0), number(numbers, 1));
+            std::thread::spawn(move || {
+                while (first..first + count).try_for_each(|page| memory.write(page)).is_ok() {
+                    counter.fetch_add(count as u64, Ordering::Relaxed);
+                }
+            });
+            ok()
+        }
         "counter" => Ok(state.counter.load(Ordering::Relaxed).to_string()),
         "threads" => {
             for _ in 0..number(numbers, 0) {
@@ -152,6 +163,10 @@ fn run(
             Some(child) => Ok(child.to_string()),
             None => child(state),
         },
+        "sequence" => {
+            answer("ok")?;
+            Ok(format!("error {:?}", target::stay_in_restartable_sequence()))
+        }
         "exec" => Err(Command::new("/proc/self/exe").exec().into()),
         "signals" => {
             target::count_signals(target::real_time_signal(), number(numbers, 0) == 1)?;
@@ -171,7 +186,7 @@ fn file(arguments: &[&str], pages: usize) -> Result<File, Failure> {
 }
 
 fn with_memory(
-    memory: &mut Memory,
+    memory: &mut Arc<Memory>,
     own: &mut Vec<damon_record::sys::userfaultfd::Userfaultfd>,
     command: &str,
     numbers: &[usize],
@@ -195,7 +210,7 @@ fn with_memory(
         "claim" => own.push(memory.claim(first, count)?),
         "lock" => memory.lock()?,
         _ => {
-            memory.move_and_grow()?;
+            Arc::get_mut(memory).ok_or("somebody uses it")?.move_and_grow()?;
             return Ok(format!("{:x}", memory.address()));
         }
     }

@@ -44,6 +44,9 @@ pub struct Memory {
 // SAFETY: a plain address range without thread affinity; all accesses are volatile bytes.
 unsafe impl Send for Memory {}
 
+// SAFETY: as above; threads that write to the same byte lose counts of each other, nothing more.
+unsafe impl Sync for Memory {}
+
 impl Memory {
     /// Maps `pages` pages.
     pub fn map(kind: Kind<'_>, pages: usize) -> Result<Self, Errno> {
@@ -331,4 +334,73 @@ pub fn real_time_signal() -> i32 {
 /// Reads at most `buffer.len()` bytes without a retry.
 pub fn read_once(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     nix::unistd::read(fd, buffer)
+}
+
+/// The kernel's view of this thread's restartable sequences (rseq(2)), as the C library registered it
+/// (glibc 2.35); `None` where it has not.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn restartable_sequences() -> Option<usize> {
+    // SAFETY: a lookup by a terminated name.
+    let offset = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_offset".as_ptr()) };
+    // SAFETY: as above.
+    let size = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_size".as_ptr()) };
+    let (offset, size) = (offset.cast::<isize>(), size.cast::<libc::c_uint>());
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: glibc documents the symbol as a constant unsigned int.
+    if unsafe { size.read() } == 0 {
+        return None;
+    }
+    let thread: usize;
+    // SAFETY: reads the thread pointer, which the x86-64 ABI keeps at the start of its own block.
+    unsafe {
+        std::arch::asm!("mov {}, fs:[0]", out(reg) thread, options(nostack, readonly));
+    }
+    // SAFETY: glibc documents the symbol as a constant ptrdiff_t.
+    Some(thread.wrapping_add_signed(unsafe { offset.read() }))
+}
+
+/// Stays inside one restartable sequence until the process is killed; whenever the kernel aborts it, it
+/// is entered again. Returns only where that is not possible.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+pub fn stay_in_restartable_sequence() -> Result<std::convert::Infallible, Errno> {
+    let area = restartable_sequences().ok_or(Errno::ENOSYS)?;
+    // struct rseq_cs: version and flags, start, length, abort address.
+    let mut descriptor = Box::new([0_u64; 4]);
+    // SAFETY: fills the descriptor, which lives for ever because this never ends, publishes it in the
+    // field `rseq_cs` of this thread's own area, and loops; the abort address carries the signature that
+    // glibc registers.
+    unsafe {
+        std::arch::asm!(
+            "lea {t}, [rip + 2f]",
+            "mov [{d} + 8], {t}",
+            "lea {u}, [rip + 3f]",
+            "sub {u}, {t}",
+            "mov [{d} + 16], {u}",
+            "lea {t}, [rip + 4f]",
+            "mov [{d} + 24], {t}",
+            "5:",
+            "mov [{area} + 8], {d}",
+            "2:",
+            "pause",
+            "jmp 2b",
+            "3:",
+            ".long 0x53053053",
+            "4:",
+            "jmp 5b",
+            t = out(reg) _,
+            u = out(reg) _,
+            d = in(reg) descriptor.as_mut_ptr(),
+            area = in(reg) area,
+            options(nostack),
+        );
+    }
+    Err(Errno::EINTR)
+}
+
+/// Not possible here.
+#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+pub fn stay_in_restartable_sequence() -> Result<std::convert::Infallible, Errno> {
+    Err(Errno::ENOSYS)
 }

@@ -6,6 +6,8 @@ mod common;
 #[cfg(test)]
 mod compat;
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod memory;

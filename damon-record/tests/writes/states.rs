@@ -279,6 +279,24 @@ fn a_vfork_parent_is_given_up_or_another_thread_taken() {
 }
 
 #[test]
+fn a_thread_in_a_restartable_sequence_is_left_alone() {
+    if skipped() {
+        return;
+    }
+    let mut alone = Target::start();
+    alone.ask("sequence");
+    let error = WritesWatch::attach(alone.pid(), &helper()).unwrap_err();
+    assert!(matches!(error, AttachError::NoStop { .. }), "{error}");
+    assert_eq!(status(alone.pid(), "TracerPid"), "0");
+    assert!(status(alone.pid(), "State").starts_with('R'));
+    let mut company = Target::start();
+    company.ask("threads 1");
+    company.ask("sequence");
+    drop(attach(company.pid()));
+    assert!(status(company.pid(), "State").starts_with('R'));
+}
+
+#[test]
 fn seccomp_filters_neither_refuse_nor_kill() {
     if skipped() {
         return;
