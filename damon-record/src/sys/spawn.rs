@@ -73,6 +73,7 @@ pub fn spawn_held(words: &[CString], inherited: &Inherited) -> io::Result<Held> 
     };
     let mut arguments: Vec<*const libc::c_char> = words.iter().map(|w| w.as_ptr()).collect();
     arguments.push(ptr::null());
+    let recorder = libc::c_ulong::from(std::process::id());
     let (go_read, go_write) = pipe2(OFlag::O_CLOEXEC)?;
     let (failure_read, failure_write) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: the child calls nothing but async-signal-safe functions (`in_child`), so it does not
@@ -88,6 +89,7 @@ pub fn spawn_held(words: &[CString], inherited: &Inherited) -> io::Result<Held> 
             inherited,
             [go_read.as_raw_fd(), go_write.as_raw_fd()],
             &failure_write,
+            recorder,
         ),
     }
 }
@@ -99,12 +101,16 @@ fn in_child(
     inherited: &Inherited,
     [go_read, go_write]: [RawFd; 2],
     failure: &OwnedFd,
+    recorder: libc::c_ulong,
 ) -> ! {
     // SAFETY: closes this process's copy, which nothing here uses again; without it the read below
     // would never see the end of the pipe.
     unsafe { libc::close(go_write) };
     // SAFETY: integers by value only.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGCONT, 0, 0, 0) };
+    // SAFETY: integers by value only. Where Yama lets only ancestors trace, this lets in the recorder and
+    // its children, such as the one that injects; elsewhere it fails, which does not matter.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, recorder, 0, 0, 0) };
     // SAFETY: the mask is valid for the call's duration; the old one is not asked for.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, inherited.mask.as_ref(), ptr::null_mut()) };
     // SAFETY: SIG_DFL runs no code of ours. Rust's runtime ignores SIGPIPE; commands expect it.

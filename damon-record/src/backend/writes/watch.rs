@@ -8,6 +8,7 @@ use crate::sys::pagemap_scan::{self, MAX_RANGES, PageRange, Then, Unregistered};
 use crate::sys::{pidfd, userfaultfd::Userfaultfd};
 use damon_format::Mapping;
 use nix::errno::Errno;
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -38,7 +39,6 @@ struct Area {
 /// A target whose writes are seen: the watch of the backend `writes`.
 ///
 /// Dropping it removes all protection; the kernel does the same when the recorder dies.
-#[derive(Debug)]
 pub struct WritesWatch {
     pid: i32,
     userfaultfd: Userfaultfd,
@@ -53,6 +53,16 @@ pub struct WritesWatch {
     /// Whether `look` has protected everything once.
     looking: bool,
     ranges: Vec<PageRange>,
+}
+
+impl fmt::Debug for WritesWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WritesWatch")
+            .field("pid", &self.pid)
+            .field("pause", &self.pause)
+            .field("coverage", &self.coverage())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of one page or range.
