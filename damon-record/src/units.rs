@@ -45,12 +45,21 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_micros(microseconds))
 }
 
-/// The shortest spelling that [`parse_duration`] reads back exactly.
+/// The spelling people use, which [`parse_duration`] reads back exactly: `8.2ms`, `1.25s`, `2m`.
 pub fn show_duration(duration: Duration) -> String {
     let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let (name, scale) =
-        UNITS.iter().rev().find(|(_, scale)| us >= *scale && us % scale == 0).unwrap_or(&("us", 1));
-    format!("{}{name}", us / scale)
+    let whole_minutes = |scale: u64| scale <= 1_000_000 || us % scale == 0;
+    let (name, scale) = UNITS
+        .iter()
+        .rev()
+        .find(|(_, scale)| us >= *scale && whole_minutes(*scale))
+        .unwrap_or(&("us", 1));
+    let digits = scale.ilog10() as usize;
+    let mut number = format!("{}.{:0digits$}", us / scale, us % scale);
+    if us % scale == 0 {
+        number = (us / scale).to_string();
+    }
+    format!("{}{name}", if number.contains('.') { number.trim_end_matches('0') } else { &number })
 }
 
 /// `1%`, `0.5%`, `2`: per cent of one core.
@@ -171,6 +180,21 @@ mod tests {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert!(parse_duration("5").unwrap_err().contains("unit"));
+    }
+
+    #[test]
+    fn durations_are_shown_as_people_write_them() {
+        for (us, text) in [
+            (5_000, "5ms"),
+            (8_200, "8.2ms"),
+            (1_900_000, "1.9s"),
+            (1_250_001, "1.250001s"),
+            (90_000_000, "90s"),
+            (120_000_000, "2m"),
+            (7, "7us"),
+        ] {
+            assert_eq!(show_duration(Duration::from_micros(us)), text);
+        }
     }
 
     proptest! {

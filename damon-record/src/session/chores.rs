@@ -22,11 +22,6 @@ use std::time::Duration;
 const STATUS_NS: u64 = 250_000_000;
 /// Between two judgements of the budget.
 const BUDGET_NS: u64 = 1_000_000_000;
-/// Between two searches for forked processes …
-const CHILDREN_NS: u64 = 50_000_000;
-/// … but at least this many times as long as a search takes.
-const CHILDREN_COST: u64 = 200;
-
 /// Moments at which something is due, nanoseconds of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Due {
@@ -84,11 +79,7 @@ impl Session<'_> {
             self.refresh_mappings(now)?;
             self.settle_troubles(events, command, console)?;
             if self.plan.children && now >= self.due.children {
-                self.find_children(events, console)?;
-                let done = monotonic_ns();
-                let cost = done.saturating_sub(now);
-                let pause = CHILDREN_NS.max(cost.saturating_mul(CHILDREN_COST));
-                self.due.children = done.saturating_add(pause);
+                self.due.children = self.find_children(events, console)?;
             }
         }
         if console.is_live() && is_due(&mut self.due.status, now, STATUS_NS) {

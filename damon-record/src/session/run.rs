@@ -249,7 +249,7 @@ impl<'a> Session<'a> {
             let text = format!(
                 "one look takes {}, {} % of the sampling interval of {}: accesses during a look may be \
                  counted in either of two samples or missed",
-                show_duration(Duration::from_micros(cost / 1000 + 1)),
+                show_duration(Duration::from_micros(cost.div_ceil(100_000) * 100)),
                 cost.saturating_mul(100) / sample.max(1),
                 show_duration(Duration::from_micros(self.attrs.sample_us)),
             );
