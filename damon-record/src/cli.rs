@@ -73,8 +73,8 @@ pub struct RecordArgs {
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 
-    /// Write the recording to FILE, "-" is standard output [default: recording.damon, whose
-    /// predecessor becomes recording.damon.old]
+    /// Write the recording to FILE, "-" is standard output (the command's own then goes to standard
+    /// error) [default: recording.damon, whose predecessor becomes recording.damon.old]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -227,6 +227,9 @@ impl RecordArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::choose::built;
+    use crate::plan::Intervals;
+    use crate::units::show_duration;
     use clap::CommandFactory as _;
 
     fn plan(line: &[&str]) -> Result<Plan, Failure> {
@@ -249,6 +252,23 @@ mod tests {
     #[test]
     fn defaults_are_the_librarys_defaults() {
         assert_eq!(plan(&["12"]).unwrap(), Plan::new(Subject::Pid(12)));
+    }
+
+    #[test]
+    fn the_intervals_of_the_help_are_the_backends() {
+        let command = Cli::command();
+        let help = |name: &str| {
+            let mut arguments = command.get_arguments();
+            let found = arguments.find(|a| a.get_id() == name).unwrap();
+            found.get_help().unwrap().to_string()
+        };
+        let expected = |of: fn(&Intervals) -> Duration| {
+            let [writes, referenced] = ["writes", "referenced"]
+                .map(|name| show_duration(of(&built(name).unwrap().intervals)));
+            format!("[default: {writes}; referenced: {referenced}]")
+        };
+        assert!(help("sample").ends_with(&expected(|i| i.sample)), "{}", help("sample"));
+        assert!(help("aggr").ends_with(&expected(|i| i.aggr)), "{}", help("aggr"));
     }
 
     #[test]

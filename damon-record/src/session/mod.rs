@@ -23,7 +23,7 @@ pub use status::{Figures, render as render_status};
 use crate::backend::choose::{BUILT, Choice, ChooseError, check_name, choose};
 use crate::exit::{ExitCode, Failure};
 use crate::host::{Host, clock_anchor};
-use crate::plan::{Intervals, Plan, Subject};
+use crate::plan::{Intervals, OutputPlan, Plan, Subject};
 use crate::proc::{ProcRoot, page_size};
 use crate::sys::signals::ignore_file_size_signal;
 use crate::sys::spawn::Inherited;
@@ -60,7 +60,11 @@ pub fn record(
     let mut command = match &mut plan.subject {
         Subject::Pid(_) => None,
         Subject::Command(words) => {
-            let inherited = Inherited { mask: events.inherited_mask(), file_size };
+            let inherited = Inherited {
+                mask: events.inherited_mask(),
+                file_size,
+                stdout_is_taken: plan.output == OutputPlan::Stdout,
+            };
             Some(Command::start(std::mem::take(words), &inherited)?)
         }
     };

@@ -192,7 +192,11 @@ impl<'a> Session<'a> {
             let tick = now.saturating_add(TICK_NS);
             match events.wait_until(deadline.min(tick).min(self.due.end_ns())) {
                 Wake::Deadline => self.chores(false, events, command.as_deref_mut(), console)?,
-                Wake::Signal(signal) => return Ok(Some(End::Signal(signal))),
+                Wake::Signal(signal) => {
+                    // The next one need not wait for the file to be finished: it is valid as it is.
+                    Events::let_signals_kill();
+                    return Ok(Some(End::Signal(signal)));
+                }
                 Wake::Exited(id) => {
                     self.exited(id, events, command.as_deref_mut())?;
                     if self.targets.is_empty() {

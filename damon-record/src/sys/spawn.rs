@@ -20,6 +20,8 @@ pub struct Inherited {
     pub mask: SigSet,
     /// Disposition of `SIGXFSZ`.
     pub file_size: SigAction,
+    /// Standard output belongs to the recorder: what the command prints there goes to standard error.
+    pub stdout_is_taken: bool,
 }
 
 /// A forked process that has not executed its program yet.
@@ -118,6 +120,10 @@ fn in_child(
     let restored: libc::sigaction = inherited.file_size.into();
     // SAFETY: a valid action for the call's duration, as it was before this process changed it.
     unsafe { libc::sigaction(libc::SIGXFSZ, &raw const restored, ptr::null_mut()) };
+    if inherited.stdout_is_taken {
+        // SAFETY: integers by value only; both descriptors are this process's own.
+        unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
+    }
     let mut byte = 0_u8;
     loop {
         // SAFETY: one byte into a variable that lives across the call.
@@ -149,6 +155,7 @@ mod tests {
         let inherited = Inherited {
             mask: SigSet::empty(),
             file_size: SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty()),
+            stdout_is_taken: false,
         };
         spawn_held(&words, &inherited).unwrap()
     }

@@ -177,6 +177,37 @@ impl damon_format::Visitor for Bounds<'_> {
 }
 
 #[test]
+fn what_the_command_prints_does_not_get_into_a_piped_recording() {
+    let place = Place::new();
+    let output = place.run(&["-q", "-o", "-", "--", "echo", "hello"]);
+    assert_eq!(output.stderr, b"hello\n");
+    let path = place.path("copy");
+    std::fs::write(&path, &output.stdout).unwrap();
+    assert_eq!(open(&path).completeness(), Completeness::Complete);
+}
+
+#[test]
+fn a_stopped_process_stays_stopped() {
+    let place = Place::new();
+    let target = Sleeper::new();
+    signal(&target.0, Signal::SIGSTOP);
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", target.pid())).unwrap();
+    crate::common::wait_until("the target is stopped", || stat().contains(") T "));
+    expect(&place.run(&["-d", "300ms", &target.pid()]), 0, "recorded");
+    assert!(stat().contains(") T "), "{}", stat());
+}
+
+#[test]
+fn a_killed_target_ends_the_recording_in_good_order() {
+    let place = Place::new();
+    let mut target = Sleeper::new();
+    let recorder = place.start(&[&target.pid()]);
+    target.0.kill().unwrap();
+    expect(&recorder.wait_with_output().unwrap(), 0, "recorded");
+    assert_eq!(open(&place.path("recording.damon")).completeness(), Completeness::Complete);
+}
+
+#[test]
 fn only_the_ranges_asked_for_are_monitored() {
     let place = Place::new();
     let target = Sleeper::new();
