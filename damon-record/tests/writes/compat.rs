@@ -84,7 +84,8 @@ fn a_32_bit_process_is_watched_and_goes_on() {
         let before = counter();
         wait_until("it goes on", || counter() > before);
         assert_eq!(looked(&mut watch, base, 2), [u64::from(COUNTER - BASE) / PAGE]);
+        drop(watch);
+        assert_unregistered(pid);
     }
-    assert_unregistered(pid);
     assert!(child.0.try_wait().unwrap().is_none());
 }

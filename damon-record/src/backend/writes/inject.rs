@@ -42,6 +42,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 const TOTAL_LIMIT: Duration = Duration::from_secs(5);
 /// Attempts at a thread that is inside a restartable sequence each time.
 const SEQUENCE_ATTEMPTS: u32 = 100;
+/// How long a refusal to be traced may last before it is believed.
+const REFUSAL_LIMIT: Duration = Duration::from_millis(50);
 const SEQUENCE_PAUSE: Duration = Duration::from_micros(300);
 /// The kernel's internal "start again unless a handler runs" (`include/linux/errno.h`).
 const ERESTARTNOHAND: i64 = 514;
@@ -164,15 +166,26 @@ fn attempt(
     }
 }
 
+/// Becomes the tracer. A refusal is believed only when it lasts: another injection may be under way, and
+/// a thread that is just exiting is refused too.
 fn seize(pid: i32, tid: i32) -> Result<(), Refusal> {
-    ptrace::seize(tid).map_err(|errno| match errno {
-        Errno::ESRCH => Refusal::Thread(Failure::Gone),
-        Errno::EPERM => match threads::tracer(pid, tid) {
-            0 => Refusal::Process(Failure::NotPermitted),
-            tracer => Refusal::Process(Failure::Traced { tracer }),
-        },
-        other => trace_failed(other),
-    })
+    let deadline = Instant::now() + REFUSAL_LIMIT;
+    loop {
+        match ptrace::seize(tid) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ESRCH) => return Err(Refusal::Thread(Failure::Gone)),
+            Err(Errno::EPERM) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(Errno::EPERM) => {
+                return Err(Refusal::Process(match threads::tracer(pid, tid) {
+                    0 => Failure::NotPermitted,
+                    tracer => Failure::Traced { tracer },
+                }));
+            }
+            Err(other) => return Err(trace_failed(other)),
+        }
+    }
 }
 
 /// Brings a seized thread to a stop with all signals that it was about to receive delivered.
