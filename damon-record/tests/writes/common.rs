@@ -76,7 +76,8 @@ impl Target {
     }
 
     pub(crate) fn send(&mut self, command: &str) {
-        writeln!(self.input, "{command}").unwrap();
+        // In one piece: the target may be in a bare read(2).
+        self.input.write_all(format!("{command}\n").as_bytes()).unwrap();
         self.input.flush().unwrap();
     }
 

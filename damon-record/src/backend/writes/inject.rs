@@ -40,8 +40,8 @@ const CS_32: u64 = 0x23;
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How long all attempts together may take before the target is first changed.
 const TOTAL_LIMIT: Duration = Duration::from_secs(5);
-/// Attempts at a thread that is inside a restartable sequence each time.
-const SEQUENCE_ATTEMPTS: u32 = 100;
+/// How long to try a thread that is inside a restartable sequence each time.
+const SEQUENCE_LIMIT: Duration = Duration::from_millis(200);
 /// How long a refusal to be traced may last before it is believed.
 const REFUSAL_LIMIT: Duration = Duration::from_millis(50);
 const SEQUENCE_PAUSE: Duration = Duration::from_micros(300);
@@ -112,15 +112,15 @@ fn with_thread(
         seize(pid, tid)?;
         return Err(Refusal::Thread(Failure::NoInstruction));
     };
-    for _attempt in 0..SEQUENCE_ATTEMPTS {
+    let sequence_deadline = deadline.min(Instant::now() + SEQUENCE_LIMIT);
+    loop {
         match attempt(pid, tid, process, instruction, deadline) {
-            Err(Refusal::Later) if Instant::now() < deadline => {
+            Err(Refusal::Later) if Instant::now() < sequence_deadline => {
                 std::thread::sleep(SEQUENCE_PAUSE);
             }
             outcome => return outcome,
         }
     }
-    Err(Refusal::Later)
 }
 
 /// Address of a `syscall` instruction in the target's `[vdso]`. That of 32-bit programs holds one too,

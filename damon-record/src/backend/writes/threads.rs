@@ -4,6 +4,8 @@ use std::fs;
 
 /// More threads than this are not looked at: any one will do.
 const MAX_CANDIDATES: usize = 128;
+/// With a running one among them, so many are choice enough.
+const ENOUGH: usize = 8;
 
 /// How much a stop disturbs a thread; the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +74,7 @@ pub(super) fn candidates(pid: i32) -> Vec<Candidate> {
         return Vec::new();
     };
     let mut found = Vec::new();
+    let mut running = false;
     for entry in entries.flatten() {
         let Some(tid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
@@ -80,7 +83,8 @@ pub(super) fn candidates(pid: i32) -> Vec<Candidate> {
             continue;
         };
         found.push(Candidate { tid, disturbance });
-        if disturbance == Disturbance::Running || found.len() >= MAX_CANDIDATES {
+        running |= disturbance == Disturbance::Running;
+        if found.len() >= if running { ENOUGH } else { MAX_CANDIDATES } {
             break;
         }
     }
