@@ -3,6 +3,7 @@
 use super::{ProcError, ProcRoot, classify, decimal, hexadecimal, reread, word};
 use damon_format::{Mapping, Permissions};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Above every user address of the architectures DAMON runs on; `[vsyscall]` lies there and belongs to
 /// no address space.
@@ -109,27 +110,39 @@ pub struct MapsFile {
     pid: u32,
     file: File,
     path: std::path::PathBuf,
-    text: Vec<u8>,
+    length: usize,
+    /// Hash of the text read last; the text itself may have megabytes.
+    hash: Option<u64>,
 }
 
 impl MapsFile {
     /// Opens the maps of `pid`.
     pub fn open(proc: &ProcRoot, pid: u32) -> Result<Self, ProcError> {
         let name = format!("{}maps", proc.memory_dir(pid));
-        Ok(Self { pid, file: proc.open(pid, &name)?, path: proc.of(pid, &name), text: Vec::new() })
+        Ok(Self {
+            pid,
+            file: proc.open(pid, &name)?,
+            path: proc.of(pid, &name),
+            length: 0,
+            hash: None,
+        })
     }
 
     /// Reads the mappings as they are now; returns false when the text is the same as at the previous
     /// reading (then `mappings` is untouched).
     pub fn read(&mut self, mappings: &mut Vec<Mapping>) -> Result<bool, ProcError> {
-        let mut text = Vec::with_capacity(self.text.len() + 512);
+        let mut text = Vec::with_capacity(self.length + 512);
         reread(&mut self.file, &mut text)
             .map_err(|source| classify(self.pid, self.path.clone(), source))?;
-        if text == self.text && !text.is_empty() {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = Some(hasher.finish());
+        if hash == self.hash && !text.is_empty() {
             return Ok(false);
         }
-        self.text = text;
-        parse_maps(&self.text, mappings);
+        self.hash = hash;
+        self.length = text.len();
+        parse_maps(&text, mappings);
         Ok(true)
     }
 }

@@ -56,6 +56,11 @@ impl Exact {
         self.targets.iter().map(|t| t.regions).sum()
     }
 
+    /// Whether nothing has been counted since the last aggregation.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.rounds == 0
+    }
+
     /// Counts what one look found.
     pub(super) fn record(&mut self, id: TargetId, touched: &[Touched]) {
         if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {

@@ -130,6 +130,13 @@ impl<'a> Session<'a> {
             self.check(console)?;
             self.chores(true, events, command.as_deref_mut(), console)?;
         };
+        // A recording shorter than one sampling interval has at least this look.
+        if let Mode::Exact(exact) = &self.mode
+            && exact.is_fresh()
+            && end != End::TargetsGone
+        {
+            self.check(console)?;
+        }
         self.aggregate()?;
         self.finish(end, console)
     }

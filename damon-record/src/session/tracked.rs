@@ -15,6 +15,10 @@ const FIRST_REFRESH_NS: u64 = 5_000_000;
 /// How long a target that seems to exit is left alone.
 const REST_NS: u64 = 50_000_000;
 
+/// Mappings are read again after at least this many times as long as reading them took: those of a
+/// process with ten thousands of mappings take milliseconds.
+const REFRESH_COST: u64 = 200;
+
 /// A process under observation.
 pub(super) struct Tracked {
     pub(super) id: TargetId,
@@ -95,7 +99,7 @@ impl Tracked {
             fresh: Vec::new(),
             refresh_step_ns: FIRST_REFRESH_NS,
         };
-        tracked.schedule(monotonic_ns(), u64::MAX);
+        tracked.schedule(monotonic_ns(), u64::MAX, 0);
         Ok(tracked)
     }
 
@@ -122,8 +126,11 @@ impl Tracked {
     /// Reads the mappings again.
     pub(super) fn refresh(&mut self, update_ns: u64) -> Result<Refresh, ProcError> {
         let now = monotonic_ns();
-        self.schedule(now, update_ns);
-        match self.maps.read(&mut self.fresh) {
+        let read = self.maps.read(&mut self.fresh);
+        let done = monotonic_ns();
+        let least = done.saturating_sub(now).saturating_mul(REFRESH_COST);
+        self.schedule(done, update_ns, least);
+        match read {
             Ok(false) => return Ok(Refresh::Same),
             Ok(true) if self.fresh.is_empty() => return Ok(Refresh::Ended),
             Ok(true) => {}
@@ -143,8 +150,8 @@ impl Tracked {
         }))
     }
 
-    fn schedule(&mut self, now: u64, update_ns: u64) {
-        let step = self.refresh_step_ns.min(update_ns);
+    fn schedule(&mut self, now: u64, update_ns: u64, least_ns: u64) {
+        let step = self.refresh_step_ns.min(update_ns).max(least_ns);
         self.refresh_at_ns = now.saturating_add(step);
         self.refresh_step_ns = self.refresh_step_ns.saturating_mul(2);
     }

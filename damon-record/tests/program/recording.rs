@@ -177,6 +177,16 @@ impl damon_format::Visitor for Bounds<'_> {
 }
 
 #[test]
+fn a_recording_shorter_than_a_sample_has_one_snapshot_of_an_exact_backend() {
+    let place = Place::new();
+    let target = Sleeper::new();
+    let words = ["-q", "--backend", "referenced", "--sample", "1h", "--aggr", "1h", "-d", "200ms"];
+    let output = place.command(&words).arg(target.pid()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(read(&place.path("recording.damon")).snapshots.len(), 1);
+}
+
+#[test]
 fn what_the_command_prints_does_not_get_into_a_piped_recording() {
     let place = Place::new();
     let output = place.run(&["-q", "-o", "-", "--", "echo", "hello"]);
