@@ -20,11 +20,10 @@ use crate::analysis::wss::{ResidentSample, WorkingSetSample};
 use super::address_axis;
 use super::cells;
 use super::colour::{ColourMap, FRAME, GREY_INK, GRID, INK};
-use super::furniture::{
-    Lines, Tick, byte_scale, headings, line_key, tick_labels, ticks, time_axis, to_png, to_svg,
-};
+use super::furniture::{Tick, headings, tick_labels, ticks, time_axis, to_png, to_svg};
 use super::layout::{Faces, Grid, Layout, Rect};
 use super::legend;
+use super::lines::{Lines, byte_scale, line_key};
 use super::names;
 use super::num::count;
 use super::pen::Pen;
@@ -199,7 +198,7 @@ fn draw_panel<B: DrawingBackend>(
         let text = faces.plain.fit("no samples in this time", plot.w);
         return pen.text(&text, faces.plain, GREY_INK, at, HPos::Center);
     }
-    line_key(pen, faces, layout.panel_heading, "working set")?;
+    line_key(pen, faces, layout.panel_heading, "working set", &lines)?;
     let top = byte_scale(pen, faces, plot, lines.greatest)?;
     let stroke = u32::try_from(hatch_scale(faces)).unwrap_or(1);
     lines.draw(pen, plot, top, stroke)?;

@@ -4,6 +4,7 @@
 //! | module | idea |
 //! |---|---|
 //! | `heatmap` | the time × address picture with the working set below it |
+//! | `wss` | the working set over time beside its distribution |
 //! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
 //! | `cells`, `series` | heat and lines to pixels |
 //! | `colour`, `text`, `svg`, `png`, `pen` | the tools |
@@ -16,6 +17,7 @@ pub mod heatmap;
 mod labels;
 mod layout;
 mod legend;
+mod lines;
 mod names;
 mod num;
 mod pen;
@@ -24,6 +26,7 @@ mod series;
 mod svg;
 mod text;
 mod units;
+pub mod wss;
 
 pub use colour::{Rgb, Scale};
 pub use layout::{Grid, MAX_SIDE, MIN_HEIGHT, MIN_WIDTH};

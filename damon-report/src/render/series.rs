@@ -75,6 +75,11 @@ impl Columns {
         }
     }
 
+    /// True when no column has a value.
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.iter().all(Option::is_none)
+    }
+
     /// The columns from left to right.
     pub(super) fn cells(&self) -> &[Option<Stretch>] {
         &self.cells

@@ -1,0 +1,197 @@
+//! The working set as lines over time, with their ribbon and key.
+
+use plotters_backend::DrawingBackend;
+use plotters_backend::text_anchor::HPos;
+
+use crate::analysis::wss::{ResidentSample, WorkingSetSample};
+
+use super::RenderError;
+use super::colour::{FRAME, GRID, INK, Rgb};
+use super::layout::{Faces, Rect};
+use super::num::{count, float, round_u64};
+use super::pen::Pen;
+use super::series::{Columns, TimeSpan, height_at};
+use super::units::{byte_axis, bytes};
+
+/// The touched working set.
+pub(super) const TOUCHED: Rgb = (0, 90, 160);
+/// The expected working set.
+pub(super) const EXPECTED: Rgb = (0, 140, 130);
+/// Between the two.
+pub(super) const RIBBON: Rgb = (196, 222, 240);
+/// Resident memory.
+pub(super) const RESIDENT: Rgb = (150, 75, 0);
+
+/// The working set over time as pixel columns.
+pub(super) struct Lines {
+    touched: Columns,
+    expected: Columns,
+    resident: Columns,
+    /// The greatest value shown, bytes.
+    pub(super) greatest: f64,
+    /// The greatest resident size, where the line would squeeze the working set and is left out.
+    pub(super) off_scale: Option<f64>,
+}
+
+/// So many times the working set, resident memory is told in words instead of drawn.
+const OFF_SCALE: f64 = 5.0;
+
+fn greatest(columns: &[&Columns]) -> f64 {
+    let stretches = columns.iter().flat_map(|c| c.cells().iter().flatten());
+    stretches.map(|s| s.greatest).fold(0.0, f64::max)
+}
+
+impl Lines {
+    pub(super) fn new(
+        span: TimeSpan,
+        width: i32,
+        samples: &[WorkingSetSample],
+        resident: &[ResidentSample],
+    ) -> Self {
+        let mut lines = Self {
+            touched: Columns::new(span, width),
+            expected: Columns::new(span, width),
+            resident: Columns::new(span, width),
+            greatest: 0.0,
+            off_scale: None,
+        };
+        for sample in samples {
+            let (from, to) = (sample.start_ns, sample.end_ns);
+            lines.touched.add(from, to, float(sample.touched));
+            lines.expected.add(from, to, sample.expected);
+        }
+        for sample in resident {
+            lines
+                .resident
+                .add(sample.time_ns, sample.time_ns, float(sample.rss));
+        }
+        let working_set = greatest(&[&lines.touched, &lines.expected]);
+        let resident = greatest(&[&lines.resident]);
+        lines.off_scale =
+            (working_set > 0.0 && resident > OFF_SCALE * working_set).then_some(resident);
+        lines.greatest = match lines.off_scale {
+            Some(_) => working_set,
+            None => working_set.max(resident),
+        };
+        lines
+    }
+
+    /// True when there is nothing to show.
+    pub(super) fn is_empty(&self) -> bool {
+        let columns = [&self.touched, &self.expected, &self.resident];
+        columns
+            .iter()
+            .all(|c| c.cells().iter().all(Option::is_none))
+    }
+
+    /// Draws ribbon and lines.
+    pub(super) fn draw<B: DrawingBackend>(
+        &self,
+        pen: &mut Pen<B>,
+        plot: Rect,
+        top: f64,
+        stroke: u32,
+    ) -> Result<(), RenderError> {
+        let pairs = self.touched.cells().iter().zip(self.expected.cells());
+        for (x, (upper, lower)) in (plot.x..).zip(pairs) {
+            if let (Some(upper), Some(lower)) = (upper, lower) {
+                let y0 = height_at(plot, top, upper.greatest);
+                let y1 = height_at(plot, top, lower.least);
+                pen.fill(Rect::new(x, y0, 1, y1 + 1 - y0), RIBBON)?;
+            }
+        }
+        for (columns, colour, bridge) in [
+            (&self.resident, RESIDENT, true),
+            (&self.expected, EXPECTED, false),
+            (&self.touched, TOUCHED, false),
+        ] {
+            if bridge && self.off_scale.is_some() {
+                continue;
+            }
+            for path in columns.paths(plot, top, bridge) {
+                pen.path(&path, colour, stroke)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A byte axis left of a plot, with faint lines across it; returns the value of the upper edge.
+pub(super) fn byte_scale<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    faces: &Faces,
+    plot: Rect,
+    greatest: f64,
+) -> Result<f64, RenderError> {
+    let room = count(plot.h / (faces.line() * 3 / 2).max(1)).clamp(1, 8);
+    let values = byte_axis(round_u64(greatest.ceil()), room);
+    let top = values.last().map_or(1.0, |v| float(*v));
+    for value in &values {
+        let y = height_at(plot, top, float(*value));
+        pen.across(plot.x, plot.right(), y, GRID)?;
+        pen.across(plot.x - 4, plot.x, y, FRAME)?;
+        let at = (plot.x - 7, y - faces.line() / 2);
+        pen.text(&bytes(*value), faces.plain, INK, at, HPos::Right)?;
+    }
+    Ok(top)
+}
+
+/// One entry of a key: a sample of the line and its name.
+pub(super) fn key_entry<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    faces: &Faces,
+    (x, y): (i32, i32),
+    colour: Rgb,
+    name: &str,
+) -> Result<i32, RenderError> {
+    let thick = (faces.line() / 6).max(3);
+    let length = 2 * faces.advance();
+    let middle = y + faces.line() / 2 - thick / 2 + 1;
+    pen.fill(Rect::new(x, middle, length, thick), colour)?;
+    let text_x = x + length + faces.advance() / 2 + 1;
+    pen.text(name, faces.plain, INK, (text_x, y), HPos::Left)?;
+    Ok(text_x + faces.plain.width(name) + 2 * faces.advance())
+}
+
+/// The key of the three lines, in words as long as the room allows.
+pub(super) fn line_key<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    faces: &Faces,
+    area: Rect,
+    heading: &str,
+    lines: &Lines,
+) -> Result<(), RenderError> {
+    let resident = |name: &str| match lines.off_scale {
+        Some(most) => format!("{name} off scale, max {}", bytes(round_u64(most))),
+        None => name.to_owned(),
+    };
+    let long = ["touched (upper)", "expected (lower)"];
+    let short = ["touched", "expected"];
+    let choices = [
+        (long, resident("resident (RSS)"), heading),
+        (short, resident("RSS"), heading),
+        (short, resident("RSS"), ""),
+        (short, "RSS".to_owned(), ""),
+    ];
+    let fits = |(names, resident, heading): &([&str; 2], String, &str)| {
+        let words: i32 = names.iter().map(|n| faces.plain.width(n)).sum();
+        let rest = faces.plain.width(resident) + faces.bold.width(heading);
+        let gaps = if heading.is_empty() { 12 } else { 15 };
+        words + rest + gaps * faces.advance() <= area.w
+    };
+    let Some((names, resident, heading)) = choices.into_iter().find(fits) else {
+        return Ok(());
+    };
+    let mut x = area.x;
+    if !heading.is_empty() {
+        pen.text(heading, faces.bold, INK, (x, area.y), HPos::Left)?;
+        x += faces.bold.width(heading) + 3 * faces.advance();
+    }
+    for (name, colour) in names.into_iter().zip([TOUCHED, EXPECTED]) {
+        x = key_entry(pen, faces, (x, area.y), colour, name)?;
+    }
+    if !lines.resident.is_empty() {
+        key_entry(pen, faces, (x, area.y), RESIDENT, &resident)?;
+    }
+    Ok(())
+}
