@@ -33,20 +33,13 @@ pub(super) fn labels(heatmap: &Heatmap, layout: &Layout) -> Vec<AxisLabel> {
     bands.sort_by_key(|(band, area)| (std::cmp::Reverse(area.h), band.start));
     let lowest = layout.map.bottom() + 4 - line;
     let free = |shown: &[AxisLabel], top: i32, distance: i32| {
-        shown
-            .iter()
-            .all(|label| (label.top - top).abs() >= distance)
+        shown.iter().all(|label| (label.top - top).abs() >= distance)
     };
     for (band, area) in bands.iter().filter(|(_, area)| area.h > 0) {
         let tick = area.bottom() - 1;
         let top = (area.bottom() + 4 - line).clamp(layout.map.y - line / 2, lowest);
         if free(&shown, top, line) {
-            shown.push(AxisLabel {
-                tick,
-                top,
-                text: address(band.start),
-                is_start: true,
-            });
+            shown.push(AxisLabel { tick, top, text: address(band.start), is_start: true });
         }
     }
     for (band, area) in bands {

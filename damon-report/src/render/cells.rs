@@ -31,9 +31,12 @@ pub(super) fn resample(
     height: usize,
     map: &ColourMap,
 ) -> Vec<Dot> {
+    // Rows that are promised but hold no cells cost nothing.
+    let present = band.cells.len().div_ceil(columns.max(1));
     let mut dots = Vec::with_capacity(width.saturating_mul(height));
     for line in 0..height {
         let rows = covered(height - 1 - line, height, band.rows);
+        let rows = rows.start..rows.end.min(present);
         for x in 0..width {
             let hottest = rows
                 .clone()
@@ -65,11 +68,7 @@ fn covered(index: usize, pixels: usize, cells: usize) -> std::ops::Range<usize> 
 pub(super) fn hatch(x: usize, y: usize, scale: usize) -> Rgb {
     let period = 6 * scale.max(1);
     let [pale, dark] = HATCH;
-    if (x + y) % period < scale.max(1) {
-        dark
-    } else {
-        pale
-    }
+    if (x + y) % period < scale.max(1) { dark } else { pale }
 }
 
 /// The RGB pixels of a rectangle filled by a band.
@@ -83,10 +82,7 @@ pub(super) fn paint(
     let (width, height) = (count(area.w), count(area.h));
     let (left, top) = (count(area.x), count(area.y));
     let mut rgb = Vec::with_capacity(width.saturating_mul(height).saturating_mul(3));
-    for (i, dot) in resample(band, columns, width, height, map)
-        .into_iter()
-        .enumerate()
-    {
+    for (i, dot) in resample(band, columns, width, height, map).into_iter().enumerate() {
         let (r, g, b) = match dot {
             Dot::Heat(level) => map.colour(level),
             Dot::NotMonitored => hatch(left + i % width, top + i / width, hatch_scale),
@@ -149,10 +145,7 @@ mod tests {
     #[test]
     fn missing_cells_are_not_monitored() {
         let map = ColourMap::new(Scale::Linear);
-        assert_eq!(
-            resample(&band(2, &[Some(1.0)]), 1, 1, 2, &map),
-            [Dot::NotMonitored, heat(1.0)]
-        );
+        assert_eq!(resample(&band(2, &[Some(1.0)]), 1, 1, 2, &map), [Dot::NotMonitored, heat(1.0)]);
         assert_eq!(resample(&band(0, &[]), 0, 1, 1, &map), [Dot::NotMonitored]);
     }
 }

@@ -107,10 +107,7 @@ impl ColourMap {
 
     /// The colour of a level.
     pub(super) fn colour(&self, level: Level) -> Rgb {
-        self.table
-            .get(usize::from(level.min(TOP)))
-            .copied()
-            .unwrap_or(PAGE)
+        self.table.get(usize::from(level.min(TOP))).copied().unwrap_or(PAGE)
     }
 }
 
@@ -151,9 +148,7 @@ impl Ramp {
         let wanted = share.clamp(0.0, 1.0) * total;
         let after = self.points.partition_point(|p| p.0 < wanted);
         let last = self.points.len().saturating_sub(1);
-        self.points
-            .get(after.min(last))
-            .map_or([1.0, 0.0, 0.0], |p| p.1)
+        self.points.get(after.min(last)).map_or([1.0, 0.0, 0.0], |p| p.1)
     }
 
     fn at(&self, share: f64) -> Rgb {
@@ -196,11 +191,7 @@ fn linear_srgb(lab: &Lab) -> [f64; 3] {
 /// The sRGB transfer function, to a byte.
 fn encode(linear: f64) -> u8 {
     let x = linear.clamp(0.0, 1.0);
-    let value = if x <= 0.003_130_8 {
-        12.92 * x
-    } else {
-        1.055 * root_2_4(x) - 0.055
-    };
+    let value = if x <= 0.003_130_8 { 12.92 * x } else { 1.055 * root_2_4(x) - 0.055 };
     byte(value * 255.0)
 }
 
@@ -230,10 +221,7 @@ mod tests {
         let mut previous = f64::INFINITY;
         for i in 0..=1000 {
             let [lightness, ..] = ramp.lab(f64::from(i) / 1000.0);
-            assert!(
-                lightness <= previous,
-                "at {i}: {lightness} after {previous}"
-            );
+            assert!(lightness <= previous, "at {i}: {lightness} after {previous}");
             previous = lightness;
         }
         assert!(previous < 0.3);
@@ -250,10 +238,7 @@ mod tests {
             .collect();
         let mean = steps.iter().sum::<f64>() / 100.0;
         for (i, step) in steps.iter().enumerate() {
-            assert!(
-                (step / mean - 1.0).abs() < 0.15,
-                "step {i}: {step}, mean {mean}"
-            );
+            assert!((step / mean - 1.0).abs() < 0.15, "step {i}: {step}, mean {mean}");
         }
     }
 

@@ -76,10 +76,7 @@ pub(super) fn ticks(span: TimeSpan, origin_ns: u64, area: Rect, faces: &Faces) -
         .filter_map(|tick| {
             let time = i128::from(origin_ns) + tick.offset_ns;
             let x = span.column(u64::try_from(time).ok()?, area.w)?;
-            Some(Tick {
-                x: area.x + x,
-                label: tick.label,
-            })
+            Some(Tick { x: area.x + x, label: tick.label })
         })
         .collect()
 }

@@ -54,10 +54,7 @@ pub struct Picture<'a> {
 
 impl Picture<'_> {
     pub(super) fn span(&self) -> TimeSpan {
-        TimeSpan {
-            start_ns: self.heatmap.start_ns,
-            end_ns: self.heatmap.end_ns,
-        }
+        TimeSpan { start_ns: self.heatmap.start_ns, end_ns: self.heatmap.end_ns }
     }
 
     fn address_ranges(&self) -> Vec<Range<u64>> {
@@ -84,10 +81,7 @@ impl Picture<'_> {
                 "write rate",
             ],
         };
-        words
-            .into_iter()
-            .find(|w| w.len() <= characters)
-            .unwrap_or("")
+        words.into_iter().find(|w| w.len() <= characters).unwrap_or("")
     }
 }
 
@@ -112,9 +106,7 @@ pub fn heatmap_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec
 /// The picture as SVG; cells are an embedded PNG, everything else are vectors and text.
 pub fn heatmap_svg(picture: &Picture<'_>, width: u32, height: u32) -> Result<String, RenderError> {
     let layout = picture.layout(width, height)?;
-    to_svg(width, height, picture.title, |pen| {
-        draw(pen, picture, &layout)
-    })
+    to_svg(width, height, picture.title, |pen| draw(pen, picture, &layout))
 }
 
 fn draw<B: DrawingBackend>(
@@ -132,10 +124,7 @@ fn draw<B: DrawingBackend>(
     names::draw(pen, picture.heatmap, layout)?;
     let ticks = ticks(picture.span(), picture.origin_ns, layout.map, faces);
     draw_panel(pen, picture, layout, &ticks)?;
-    let limits = (
-        layout.map.x - 4 * faces.advance(),
-        layout.map.right() + 3 * faces.advance(),
-    );
+    let limits = (layout.map.x - 4 * faces.advance(), layout.map.right() + 3 * faces.advance());
     let limits = (limits.0, limits.1.min(layout.canvas.right()));
     time_axis(pen, faces, layout.time_axis, &ticks, limits)?;
     axis_unit(pen, layout, &ticks, limits)?;
@@ -184,12 +173,7 @@ fn draw_panel<B: DrawingBackend>(
     if plot.is_empty() {
         return Ok(());
     }
-    let lines = Lines::new(
-        picture.span(),
-        plot.w,
-        picture.working_set,
-        picture.resident,
-    );
+    let lines = Lines::new(picture.span(), plot.w, picture.working_set, picture.resident);
     if lines.is_empty() {
         let at = (layout.panel_heading.x, layout.panel_heading.y);
         pen.text("working set", faces.bold, INK, at, HPos::Left)?;
@@ -216,9 +200,7 @@ fn axis_unit<B: DrawingBackend>(
     let faces = &layout.faces;
     let axis = layout.time_axis;
     let labels = tick_labels(ticks, faces, limits);
-    let used = labels
-        .last()
-        .map_or(axis.x, |(x, label)| x + faces.plain.width(label));
+    let used = labels.last().map_or(axis.x, |(x, label)| x + faces.plain.width(label));
     let start = used.max(axis.right()) + 2 * faces.advance();
     let text = "since the recording began";
     if !layout.names.is_empty() && start + faces.plain.width(text) <= layout.names.right() {
@@ -229,11 +211,7 @@ fn axis_unit<B: DrawingBackend>(
 
 /// The area right of the plots as one rectangle with a title for screen readers: texts are cleaned here.
 pub(super) fn label_text(name: &str) -> String {
-    if name.is_empty() {
-        "anon".to_owned()
-    } else {
-        clean(name)
-    }
+    if name.is_empty() { "anon".to_owned() } else { clean(name) }
 }
 
 /// The rectangle rows of an address range inside a band.

@@ -21,10 +21,7 @@ pub(super) fn place(wishes: &[Wish], height: i32, top: i32, bottom: i32) -> Vec<
 
     let mut runs: Vec<Run> = Vec::new();
     for (_, wish) in &chosen {
-        let mut run = Run {
-            count: 1,
-            wanted: i64::from(wish.centre - height / 2),
-        };
+        let mut run = Run { count: 1, wanted: i64::from(wish.centre - height / 2) };
         while let Some(above) = runs.last() {
             if above.top(height, top, bottom) + above.length(height) <= run.top(height, top, bottom)
             {

@@ -139,21 +139,12 @@ impl Layout {
         let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
         let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
 
-        let legend_height = if h >= 18 * line { 2 * line + 6 } else { line };
-        let legend = Rect::new(
-            margin,
-            h - margin / 2 - legend_height - 1,
-            inner,
-            legend_height,
-        );
+        let legend_height = if h >= 18 * line && w >= 80 * advance { 2 * line + 6 } else { line };
+        let legend = Rect::new(margin, h - margin / 2 - legend_height - 1, inner, legend_height);
         let axis_gap = if h >= 18 * line { line / 2 } else { 3 };
         let time_axis_top = legend.y - axis_gap - (line + 5);
 
-        let longest = spans
-            .iter()
-            .map(|s| address(s.start).len())
-            .max()
-            .unwrap_or(0);
+        let longest = spans.iter().map(|s| address(s.start).len()).max().unwrap_or(0);
         let left = margin + coord(longest.max(9)) * advance + 8;
         let right = if w >= 80 * advance {
             let room = (w * 21 / 100 / advance).clamp(16, 36);
@@ -165,23 +156,15 @@ impl Layout {
 
         let top = subtitle.bottom() + line / 2;
         let below = time_axis_top;
-        let panel_height = if h >= 22 * line {
-            ((below - top) * 19 / 100).max(3 * line)
-        } else {
-            0
-        };
+        let panel_height =
+            if h >= 22 * line { ((below - top) * 19 / 100).max(3 * line) } else { 0 };
         let panel = Rect::new(left, below - panel_height, plot_width, panel_height);
         let heading_height = if panel_height > 0 { line + line / 4 } else { 0 };
         let heading_gap = if panel_height > 0 { line / 2 } else { 0 };
         let panel_heading = Rect::new(left, panel.y - heading_height, plot_width, heading_height);
         let map = Rect::new(left, top, plot_width, panel_heading.y - heading_gap - top);
         let names = if right > margin {
-            Rect::new(
-                map.right() + 3 * advance,
-                map.y,
-                right - margin - 3 * advance,
-                map.h,
-            )
+            Rect::new(map.right() + 3 * advance, map.y, right - margin - 3 * advance, map.h)
         } else {
             Rect::new(map.right(), map.y, 0, 0)
         };
@@ -204,10 +187,7 @@ impl Layout {
 
     /// One cell per pixel.
     pub(super) fn grid(&self) -> Grid {
-        Grid {
-            columns: count(self.map.w),
-            rows: self.bands.iter().map(|b| count(b.h)).collect(),
-        }
+        Grid { columns: count(self.map.w), rows: self.bands.iter().map(|b| count(b.h)).collect() }
     }
 
     /// So many bands can be told apart.
@@ -218,7 +198,7 @@ impl Layout {
 
 /// Distributes the height over bands: proportional to their sizes above a minimum, with marks of equal
 /// height between them that are as high as the room allows (a line of text at best).
-fn stack(map: Rect, spans: &[Range<u64>], line: i32) -> (Vec<Rect>, i32) {
+pub(super) fn stack(map: Rect, spans: &[Range<u64>], line: i32) -> (Vec<Rect>, i32) {
     let n = coord(spans.len());
     if n == 0 || map.is_empty() {
         return (Vec::new(), 0);
@@ -230,10 +210,7 @@ fn stack(map: Rect, spans: &[Range<u64>], line: i32) -> (Vec<Rect>, i32) {
         .unwrap_or(0);
     let room = map.h - gaps.saturating_mul(gap);
     let minimum = (room / (2 * n)).min(line).max(i32::from(room >= n));
-    let sizes: Vec<u64> = spans
-        .iter()
-        .map(|s| s.end.saturating_sub(s.start))
-        .collect();
+    let sizes: Vec<u64> = spans.iter().map(|s| s.end.saturating_sub(s.start)).collect();
     let heights = share(room, minimum, &sizes);
     let mut bottom = map.bottom();
     let mut bands = Vec::with_capacity(spans.len());
@@ -254,11 +231,7 @@ fn share(room: i32, minimum: i32, sizes: &[u64]) -> Vec<i32> {
         let total: f64 = free_sizes(sizes, &fixed).sum();
         let mut changed = false;
         for (fix, size) in fixed.iter_mut().zip(sizes) {
-            let want = if total > 0.0 {
-                free * float(*size) / total
-            } else {
-                0.0
-            };
+            let want = if total > 0.0 { free * float(*size) / total } else { 0.0 };
             if !*fix && want < f64::from(minimum) {
                 *fix = true;
                 changed = true;
@@ -296,9 +269,5 @@ fn share(room: i32, minimum: i32, sizes: &[u64]) -> Vec<i32> {
 }
 
 fn free_sizes(sizes: &[u64], fixed: &[bool]) -> impl Iterator<Item = f64> {
-    sizes
-        .iter()
-        .zip(fixed)
-        .filter(|(_, fix)| !**fix)
-        .map(|(size, _)| float(*size))
+    sizes.iter().zip(fixed).filter(|(_, fix)| !**fix).map(|(size, _)| float(*size))
 }

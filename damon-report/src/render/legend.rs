@@ -54,11 +54,7 @@ pub(super) fn draw<B: DrawingBackend>(
         pen.text(meaning, faces.plain, INK, (x, area.y), HPos::Left)?;
         let y = area.y + line + 5;
         let x = x.max(free_from + advance);
-        let x = swatch(
-            pen,
-            layout,
-            Rect::new(x, y + line / 6, 2 * line, line * 2 / 3),
-        )?;
+        let x = swatch(pen, layout, Rect::new(x, y + line / 6, 2 * line, line * 2 / 3))?;
         let text = "not monitored";
         let x = put(pen, layout, (x, y), text)?;
         let torn = "white stripe: addresses left out";
@@ -81,12 +77,7 @@ pub(super) fn draw<B: DrawingBackend>(
     let x = put(pen, layout, (bar.right() + advance, area.y), "100 %")?;
     let needed = 2 * line + advance + faces.plain.width("not monitored");
     let room = area.right() - x - needed - 2 * advance;
-    let x = put(
-        pen,
-        layout,
-        (x, area.y),
-        picture.meaning(count(room / advance)),
-    )?;
+    let x = put(pen, layout, (x, area.y), picture.meaning(count(room / advance)))?;
     if x + needed <= area.right() {
         let x = swatch(pen, layout, Rect::new(x, bar_top, 2 * line, bar_height))?;
         put(pen, layout, (x, area.y), "not monitored")?;
@@ -149,8 +140,5 @@ fn swatch<B: DrawingBackend>(
 }
 
 fn outline<B: DrawingBackend>(pen: &mut Pen<B>, area: Rect) -> Result<(), RenderError> {
-    pen.frame(
-        Rect::new(area.x - 1, area.y - 1, area.w + 2, area.h + 2),
-        FRAME,
-    )
+    pen.frame(Rect::new(area.x - 1, area.y - 1, area.w + 2, area.h + 2), FRAME)
 }

@@ -61,9 +61,7 @@ impl Lines {
             lines.expected.add(from, to, sample.expected);
         }
         for sample in resident {
-            lines
-                .resident
-                .add(sample.time_ns, sample.time_ns, float(sample.rss));
+            lines.resident.add(sample.time_ns, sample.time_ns, float(sample.rss));
         }
         let working_set = greatest(&[&lines.touched, &lines.expected]);
         let resident = greatest(&[&lines.resident]);
@@ -79,9 +77,7 @@ impl Lines {
     /// True when there is nothing to show.
     pub(super) fn is_empty(&self) -> bool {
         let columns = [&self.touched, &self.expected, &self.resident];
-        columns
-            .iter()
-            .all(|c| c.cells().iter().all(Option::is_none))
+        columns.iter().all(|c| c.cells().iter().all(Option::is_none))
     }
 
     /// Draws ribbon and lines.
@@ -171,7 +167,7 @@ pub(super) fn line_key<B: DrawingBackend>(
         (long, resident("resident (RSS)"), heading),
         (short, resident("RSS"), heading),
         (short, resident("RSS"), ""),
-        (short, "RSS".to_owned(), ""),
+        (short, if lines.off_scale.is_some() { String::new() } else { "RSS".to_owned() }, ""),
     ];
     let fits = |(names, resident, heading): &([&str; 2], String, &str)| {
         let words: i32 = names.iter().map(|n| faces.plain.width(n)).sum();
@@ -190,7 +186,7 @@ pub(super) fn line_key<B: DrawingBackend>(
     for (name, colour) in names.into_iter().zip([TOUCHED, EXPECTED]) {
         x = key_entry(pen, faces, (x, area.y), colour, name)?;
     }
-    if !lines.resident.is_empty() {
+    if !lines.resident.is_empty() && !resident.is_empty() {
         key_entry(pen, faces, (x, area.y), RESIDENT, &resident)?;
     }
     Ok(())

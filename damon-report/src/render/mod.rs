@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `heatmap` | the time × address picture with the working set below it |
 //! | `wss` | the working set over time beside its distribution |
+//! | `terminal` | both as text |
 //! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
 //! | `cells`, `series` | heat and lines to pixels |
 //! | `colour`, `text`, `svg`, `png`, `pen` | the tools |
@@ -24,6 +25,7 @@ mod pen;
 mod png;
 mod series;
 mod svg;
+pub mod terminal;
 mod text;
 mod units;
 pub mod wss;

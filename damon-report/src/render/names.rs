@@ -29,64 +29,32 @@ pub(super) struct Entry {
 
 /// All mappings with the places of their names.
 pub(super) fn entries(heatmap: &Heatmap, layout: &Layout) -> Vec<Entry> {
-    let total: f64 = heatmap
-        .bands
-        .iter()
-        .flat_map(|b| &b.cells)
-        .map(|c| heat(c.heat))
-        .sum();
+    let total: f64 = heatmap.bands.iter().flat_map(|b| &b.cells).map(|c| heat(c.heat)).sum();
     let characters = usize::try_from(layout.names.w / layout.faces.advance()).unwrap_or(0);
     let mut wishes = Vec::new();
     let mut entries = Vec::new();
-    for (band, area) in heatmap
-        .bands
-        .iter()
-        .zip(&layout.bands)
-        .filter(|(_, a)| a.h > 0)
-    {
+    for (band, area) in heatmap.bands.iter().zip(&layout.bands).filter(|(_, a)| a.h > 0) {
         for mapping in &band.mappings {
-            let (top, bottom) = extent(
-                *area,
-                &(band.start..band.end),
-                &(mapping.start..mapping.end),
-            );
+            let (top, bottom) =
+                extent(*area, &(band.start..band.end), &(mapping.start..mapping.end));
             let top = top.min(area.bottom() - 1);
             let bottom = bottom.max(top + 1);
             let share = f64::from(bottom - top) / f64::from(layout.map.h.max(1));
-            let hot = if total > 0.0 {
-                rows_heat(heatmap, band, mapping) / total
-            } else {
-                0.0
-            };
-            wishes.push(Wish {
-                centre: i32::midpoint(top, bottom),
-                weight: share + hot,
-            });
-            entries.push(Entry {
-                top,
-                bottom,
-                name_top: None,
-                text: caption(mapping, characters),
-            });
+            let hot = if total > 0.0 { rows_heat(heatmap, band, mapping) / total } else { 0.0 };
+            wishes.push(Wish { centre: i32::midpoint(top, bottom), weight: share + hot });
+            entries.push(Entry { top, bottom, name_top: None, text: caption(mapping, characters) });
         }
     }
     let line = layout.faces.line();
     let limits = (layout.names.y - line / 4, layout.names.bottom() + line / 4);
-    for (entry, top) in entries
-        .iter_mut()
-        .zip(place(&wishes, line, limits.0, limits.1))
-    {
+    for (entry, top) in entries.iter_mut().zip(place(&wishes, line, limits.0, limits.1)) {
         entry.name_top = top;
     }
     entries
 }
 
 fn heat(value: f64) -> f64 {
-    if value.is_finite() {
-        value.max(0.0)
-    } else {
-        0.0
-    }
+    if value.is_finite() { value.max(0.0) } else { 0.0 }
 }
 
 /// Heat of the rows a mapping covers, to rank names.
@@ -152,20 +120,13 @@ pub(super) fn draw<B: DrawingBackend>(
         }
         let middle = name_top + line / 2;
         // The leader leaves the bracket level with the name where it can.
-        let from = middle.clamp(
-            entry.top + inset,
-            (entry.bottom - 1 - inset).max(entry.top + inset),
-        );
+        let from =
+            middle.clamp(entry.top + inset, (entry.bottom - 1 - inset).max(entry.top + inset));
         if from == middle {
             pen.across(bracket, end, middle, FRAME)?;
         } else {
             pen.path(
-                &[
-                    (bracket, from),
-                    (elbow, from),
-                    (end - 2, middle),
-                    (end, middle),
-                ],
+                &[(bracket, from), (elbow, from), (end - 2, middle), (end, middle)],
                 FRAME,
                 1,
             )?;

@@ -1,10 +1,7 @@
 //! Conversions between pixel, byte and floating-point numbers, each total: out of range saturates.
 
 /// An integer as `f64`; above 2^53 the nearest one, far finer than a pixel.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "results become pixels or three digits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "results become pixels or three digits")]
 pub(super) fn float(value: u64) -> f64 {
     value as f64
 }

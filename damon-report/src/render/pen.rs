@@ -59,9 +59,7 @@ impl<B: DrawingBackend> Pen<B> {
         }
         let colour = BackendColor { alpha, rgb };
         let corner = (area.right(), area.bottom());
-        self.backend
-            .draw_rect((area.x, area.y), corner, &colour, true)
-            .map_err(failed)
+        self.backend.draw_rect((area.x, area.y), corner, &colour, true).map_err(failed)
     }
 
     /// A horizontal line of one pixel, `x1` not included.
@@ -93,9 +91,7 @@ impl<B: DrawingBackend> Pen<B> {
         width: u32,
     ) -> Result<(), RenderError> {
         let colour = solid(colour);
-        self.backend
-            .draw_path(points.iter().copied(), &Stroke { colour, width })
-            .map_err(failed)
+        self.backend.draw_path(points.iter().copied(), &Stroke { colour, width }).map_err(failed)
     }
 
     /// Text; `at` is the top of the line and, depending on `to`, its left end, middle or right end.
@@ -111,17 +107,18 @@ impl<B: DrawingBackend> Pen<B> {
             return Ok(());
         }
         let anchor = Pos::new(to, VPos::Top);
-        let style = Lettering {
-            face,
-            colour,
-            anchor,
-        };
+        let style = Lettering { face, colour, anchor };
         self.backend.draw_text(text, &style, at).map_err(failed)
     }
 
-    /// RGB pixels.
+    /// RGB pixels; an image that would leave the canvas is left out, since the bitmap backend cannot cut it.
     pub(super) fn image(&mut self, area: Rect, rgb: &[u8]) -> Result<(), RenderError> {
-        if area.is_empty() {
+        let (width, height) = self.backend.get_size();
+        let inside = area.x >= 0
+            && area.y >= 0
+            && size(area.right()) <= width
+            && size(area.bottom()) <= height;
+        if area.is_empty() || !inside {
             return Ok(());
         }
         self.backend

@@ -63,11 +63,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
         let bits = part(0) << 16 | part(1) << 8 | part(2);
         text.push(digit(bits >> 18));
         text.push(digit(bits >> 12));
-        text.push(if chunk.len() > 1 {
-            digit(bits >> 6)
-        } else {
-            '='
-        });
+        text.push(if chunk.len() > 1 { digit(bits >> 6) } else { '=' });
         text.push(if chunk.len() > 2 { digit(bits) } else { '=' });
     }
     text

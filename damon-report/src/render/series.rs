@@ -45,10 +45,7 @@ pub(super) struct Columns {
 
 impl Columns {
     pub(super) fn new(span: TimeSpan, width: i32) -> Self {
-        Self {
-            span,
-            cells: vec![None; count(width)],
-        }
+        Self { span, cells: vec![None; count(width)] }
     }
 
     /// A value from `start_ns` to `end_ns`; a moment touches one column.
@@ -135,11 +132,7 @@ fn push(path: &mut Vec<(i32, i32)>, point: (i32, i32)) {
 /// The pixel row of a value in a plot whose upper edge is `top_value` and whose lower edge is zero.
 pub(super) fn height_at(plot: Rect, top_value: f64, value: f64) -> i32 {
     let usable = f64::from((plot.h - 1).max(0));
-    let share = if top_value > 0.0 {
-        (value / top_value).clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let share = if top_value > 0.0 { (value / top_value).clamp(0.0, 1.0) } else { 0.0 };
     plot.bottom() - 1 - round(share * usable)
 }
 
@@ -147,10 +140,7 @@ pub(super) fn height_at(plot: Rect, top_value: f64, value: f64) -> i32 {
 mod tests {
     use super::*;
 
-    const SPAN: TimeSpan = TimeSpan {
-        start_ns: 100,
-        end_ns: 200,
-    };
+    const SPAN: TimeSpan = TimeSpan { start_ns: 100, end_ns: 200 };
 
     #[test]
     fn a_peak_survives_any_reduction() {
@@ -159,15 +149,7 @@ mod tests {
             columns.add(t, t + 1, if t == 137 { 9.0 } else { 1.0 });
         }
         let left = columns.cells()[0].unwrap();
-        assert_eq!(
-            left,
-            Stretch {
-                first: 1.0,
-                least: 1.0,
-                greatest: 9.0,
-                last: 1.0
-            }
-        );
+        assert_eq!(left, Stretch { first: 1.0, least: 1.0, greatest: 9.0, last: 1.0 });
         assert!(columns.cells()[1].unwrap().greatest < 9.0);
     }
 
@@ -177,19 +159,11 @@ mod tests {
         columns.add(100, 130, 1.0);
         columns.add(160, 200, 2.0);
         let filled: Vec<bool> = columns.cells().iter().map(Option::is_some).collect();
-        let expected = [
-            true, true, true, false, false, false, true, true, true, true,
-        ];
+        let expected = [true, true, true, false, false, false, true, true, true, true];
         assert_eq!(filled, expected);
         let plot = Rect::new(0, 0, 10, 11);
-        assert_eq!(
-            columns.paths(plot, 2.0, false),
-            [vec![(0, 5), (2, 5)], vec![(6, 0), (9, 0)]]
-        );
-        assert_eq!(
-            columns.paths(plot, 2.0, true),
-            [vec![(0, 5), (2, 5), (6, 0), (9, 0)]]
-        );
+        assert_eq!(columns.paths(plot, 2.0, false), [vec![(0, 5), (2, 5)], vec![(6, 0), (9, 0)]]);
+        assert_eq!(columns.paths(plot, 2.0, true), [vec![(0, 5), (2, 5), (6, 0), (9, 0)]]);
     }
 
     #[test]

@@ -24,11 +24,7 @@ type Failure = DrawingErrorKind<RenderError>;
 impl Svg {
     pub(super) fn new(size: (u32, u32), title: &str) -> Self {
         let (width, height) = size;
-        let mut svg = Self {
-            size,
-            body: String::new(),
-            rects: None,
-        };
+        let mut svg = Self { size, body: String::new(), rects: None };
         svg.put(format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" \
@@ -55,10 +51,7 @@ impl Svg {
 
     fn flush(&mut self) {
         if let Some((colour, data)) = self.rects.take() {
-            self.put(format_args!(
-                "<path d=\"{data}\"{}/>\n",
-                paint("fill", colour)
-            ));
+            self.put(format_args!("<path d=\"{data}\"{}/>\n", paint("fill", colour)));
         }
     }
 }
@@ -67,10 +60,7 @@ impl Svg {
 fn paint(what: &str, colour: BackendColor) -> String {
     let (r, g, b) = colour.rgb;
     if colour.alpha < 1.0 {
-        format!(
-            " {what}=\"#{r:02x}{g:02x}{b:02x}\" {what}-opacity=\"{:.3}\"",
-            colour.alpha
-        )
+        format!(" {what}=\"#{r:02x}{g:02x}{b:02x}\" {what}-opacity=\"{:.3}\"", colour.alpha)
     } else {
         format!(" {what}=\"#{r:02x}{g:02x}{b:02x}\"")
     }
@@ -97,9 +87,7 @@ fn same(a: BackendColor, b: BackendColor) -> bool {
 }
 
 fn points(path: impl IntoIterator<Item = BackendCoord>, shift: &str) -> String {
-    let points = path
-        .into_iter()
-        .map(|(x, y)| format!("{x}{shift},{y}{shift}"));
+    let points = path.into_iter().map(|(x, y)| format!("{x}{shift},{y}{shift}"));
     points.collect::<Vec<_>>().join(" ")
 }
 
@@ -205,11 +193,7 @@ impl DrawingBackend for Svg {
             FontTransform::Rotate180 => format!(" transform=\"rotate(180 {} {})\"", pos.0, pos.1),
             FontTransform::Rotate270 => format!(" transform=\"rotate(270 {} {})\"", pos.0, pos.1),
         };
-        let weight = if face.is_bold() {
-            " font-weight=\"bold\""
-        } else {
-            ""
-        };
+        let weight = if face.is_bold() { " font-weight=\"bold\"" } else { "" };
         // Monospaced fonts advance by about 0.6 em.
         let size = f64::from(face.advance()) / 0.6;
         self.put(format_args!(
@@ -251,13 +235,9 @@ mod tests {
     #[test]
     fn foreign_text_cannot_break_the_document() {
         let mut svg = Svg::new((100, 50), "a<b & \"c\"\u{7}");
-        let style = Lettering {
-            face: Face::new(16, false),
-            colour: (0, 0, 0),
-            anchor: Pos::default(),
-        };
-        svg.draw_text("</text><script>\u{0}", &style, (0, 0))
-            .unwrap();
+        let style =
+            Lettering { face: Face::new(16, false), colour: (0, 0, 0), anchor: Pos::default() };
+        svg.draw_text("</text><script>\u{0}", &style, (0, 0)).unwrap();
         let text = svg.finish();
         assert!(text.contains("<title>a&lt;b &amp; &quot;c&quot;?</title>"));
         assert!(text.contains(">&lt;/text&gt;&lt;script&gt;?</text>"));
@@ -270,8 +250,7 @@ mod tests {
         let red = solid((255, 0, 0));
         svg.draw_rect((1, 2), (4, 5), &red, true).unwrap();
         svg.draw_rect((5, 6), (6, 7), &red, true).unwrap();
-        svg.draw_rect((7, 8), (10, 10), &solid((0, 0, 255)), true)
-            .unwrap();
+        svg.draw_rect((7, 8), (10, 10), &solid((0, 0, 255)), true).unwrap();
         let text = svg.finish();
         assert!(text.contains("<path d=\"M1 2h3v3h-3zM5 6h1v1h-1z\" fill=\"#ff0000\"/>"));
         assert!(text.contains("<path d=\"M7 8h3v2h-3z\" fill=\"#0000ff\"/>"));

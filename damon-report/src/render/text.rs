@@ -32,11 +32,7 @@ impl Face {
             24..=31 => RasterHeight::Size24,
             _ => RasterHeight::Size32,
         };
-        let weight = if bold {
-            FontWeight::Bold
-        } else {
-            FontWeight::Regular
-        };
+        let weight = if bold { FontWeight::Bold } else { FontWeight::Regular };
         Self { height, weight }
     }
 
@@ -112,11 +108,7 @@ impl BackendTextStyle for Lettering {
     }
 
     fn style(&self) -> FontStyle {
-        if self.face.is_bold() {
-            FontStyle::Bold
-        } else {
-            FontStyle::Normal
-        }
+        if self.face.is_bold() { FontStyle::Bold } else { FontStyle::Normal }
     }
 
     fn anchor(&self) -> Pos {
@@ -287,11 +279,7 @@ impl<B: DrawingBackend> DrawingBackend for Lettered<B> {
         };
         glyphs(face, style.color(), text, (left, top), |x, y, ink| {
             let (x, y) = turned(x, y);
-            if inside(x, y) {
-                self.inner.draw_pixel((x, y), ink)
-            } else {
-                Ok(())
-            }
+            if inside(x, y) { self.inner.draw_pixel((x, y), ink) } else { Ok(()) }
         })
     }
 }
@@ -324,11 +312,7 @@ mod tests {
                 })
                 .unwrap();
                 let off = (face.baseline() - lowest).abs();
-                assert!(
-                    off <= 1,
-                    "{pixels} {bold}: {} against {lowest}",
-                    face.baseline()
-                );
+                assert!(off <= 1, "{pixels} {bold}: {} against {lowest}", face.baseline());
             }
         }
     }
@@ -347,19 +331,14 @@ mod tests {
             backend.estimate_text_size("µ×Ag\u{4e16}", &style).unwrap(),
             (size(5 * style.face.advance()), 16)
         );
-        backend
-            .draw_text("µ×Ag\u{4e16}", &style, (100, 10))
-            .unwrap();
+        backend.draw_text("µ×Ag\u{4e16}", &style, (100, 10)).unwrap();
         backend.draw_text("outside", &style, (-3, 35)).unwrap();
         drop(backend);
         let mut inked = 0;
         for (i, pixel) in buffer.chunks_exact(3).enumerate() {
             if pixel != [255, 255, 255] {
                 let (x, y) = (i % 120, i / 120);
-                assert!(
-                    (100 - 5 * 8..100).contains(&x) && (10..26).contains(&y),
-                    "{x},{y}"
-                );
+                assert!((100 - 5 * 8..100).contains(&x) && (10..26).contains(&y), "{x},{y}");
                 inked += 1;
             }
         }

@@ -19,11 +19,8 @@ pub(super) fn bytes(size: u64) -> String {
         _ => 2,
     };
     let text = format!("{value:.digits$}");
-    let text = if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &text
-    };
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text} {name}")
 }
 
@@ -141,10 +138,7 @@ pub(super) fn time_ticks(
     }
     let mut ticks = Vec::new();
     while offset <= last {
-        ticks.push(TimeTick {
-            offset_ns: offset,
-            label: time_label(offset, step, span),
-        });
+        ticks.push(TimeTick { offset_ns: offset, label: time_label(offset, step, span) });
         offset += wide;
     }
     ticks
@@ -207,43 +201,16 @@ mod tests {
     #[test]
     fn time_ticks_are_round_and_inside() {
         let labels = |origin, start, end, n| -> Vec<String> {
-            time_ticks(origin, start, end, n)
-                .into_iter()
-                .map(|t| t.label)
-                .collect()
+            time_ticks(origin, start, end, n).into_iter().map(|t| t.label).collect()
         };
-        assert_eq!(
-            labels(0, 0, 10 * S, 5),
-            ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]
-        );
-        assert_eq!(
-            labels(S, S, S + 3 * MS, 3),
-            ["0 ms", "1 ms", "2 ms", "3 ms"]
-        );
-        assert_eq!(
-            labels(0, 0, 90 * MIN, 3),
-            ["0 min", "30 min", "60 min", "90 min"]
-        );
-        assert_eq!(
-            labels(0, 0, 2 * DAY, 4),
-            ["0 h", "12 h", "24 h", "36 h", "48 h"]
-        );
-        assert_eq!(
-            labels(0, 250 * MS, 900 * MS, 4),
-            ["0.4 s", "0.6 s", "0.8 s"]
-        );
+        assert_eq!(labels(0, 0, 10 * S, 5), ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]);
+        assert_eq!(labels(S, S, S + 3 * MS, 3), ["0 ms", "1 ms", "2 ms", "3 ms"]);
+        assert_eq!(labels(0, 0, 90 * MIN, 3), ["0 min", "30 min", "60 min", "90 min"]);
+        assert_eq!(labels(0, 0, 2 * DAY, 4), ["0 h", "12 h", "24 h", "36 h", "48 h"]);
+        assert_eq!(labels(0, 250 * MS, 900 * MS, 4), ["0.4 s", "0.6 s", "0.8 s"]);
         assert_eq!(labels(5 * S, 4 * S, 6 * S, 2), ["-1 s", "0 s", "1 s"]);
         assert!(labels(0, 7, 7, 4).is_empty());
-        for span in [
-            1,
-            999,
-            7 * US,
-            3 * MS,
-            55 * S,
-            4 * HOUR,
-            90 * DAY,
-            u64::MAX / 2,
-        ] {
+        for span in [1, 999, 7 * US, 3 * MS, 55 * S, 4 * HOUR, 90 * DAY, u64::MAX / 2] {
             let count = time_ticks(0, 0, span, 6).len();
             assert!((2..=7).contains(&count), "{count} ticks over {span}");
         }
@@ -254,10 +221,7 @@ mod tests {
         for top in [1, 5, 4096, 100 << 20, (1 << 30) + 1, u64::MAX] {
             let ticks = byte_axis(top, 4);
             assert!(ticks.len() <= 5, "{top}: {ticks:?}");
-            assert!(
-                ticks.last().is_some_and(|t| *t >= top / 4 * 3),
-                "{top}: {ticks:?}"
-            );
+            assert!(ticks.last().is_some_and(|t| *t >= top / 4 * 3), "{top}: {ticks:?}");
             assert!(ticks.is_sorted());
         }
         assert_eq!(byte_axis(90 << 20, 3), [0, 32 << 20, 64 << 20, 96 << 20]);

@@ -34,15 +34,8 @@ pub struct Picture<'a> {
 }
 
 /// Percentiles that get a row in the table, most telling first.
-pub(super) const ROWS: [(usize, &str); 7] = [
-    (100, "max"),
-    (99, "p99"),
-    (95, "p95"),
-    (75, "p75"),
-    (50, "p50"),
-    (25, "p25"),
-    (0, "min"),
-];
+pub(super) const ROWS: [(usize, &str); 7] =
+    [(100, "max"), (99, "p99"), (95, "p95"), (75, "p75"), (50, "p50"), (25, "p25"), (0, "min")];
 
 /// The picture as PNG: the same input gives the same bytes, no font is needed.
 pub fn wss_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
@@ -53,9 +46,7 @@ pub fn wss_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec<u8>
 /// The picture as SVG.
 pub fn wss_svg(picture: &Picture<'_>, width: u32, height: u32) -> Result<String, RenderError> {
     let layout = WssLayout::new(width, height)?;
-    to_svg(width, height, picture.title, |pen| {
-        draw(pen, picture, &layout)
-    })
+    to_svg(width, height, picture.title, |pen| draw(pen, picture, &layout))
 }
 
 /// Geometry of the picture.
@@ -91,18 +82,10 @@ impl WssLayout {
         let has_table = w >= 110 * advance && bottom - top >= 9 * line;
         let plots = w - left - margin - 3 * advance - if has_table { table_width } else { 0 };
         let has_distribution = plots >= 60 * advance;
-        let line_width = if has_distribution {
-            plots * 66 / 100
-        } else {
-            plots
-        };
+        let line_width = if has_distribution { plots * 66 / 100 } else { plots };
         let time = Rect::new(left, top, line_width, bottom - top);
         let x = time.right() + 6 * advance;
-        let rest = if has_distribution {
-            plots - line_width - 6 * advance
-        } else {
-            0
-        };
+        let rest = if has_distribution { plots - line_width - 6 * advance } else { 0 };
         let distribution = Rect::new(x, top, rest, time.h);
         let table = Rect::new(
             w - margin - table_width,
@@ -130,10 +113,7 @@ fn draw<B: DrawingBackend>(
     let faces = &layout.faces;
     let title = (picture.title, layout.title);
     headings(pen, faces, title, (picture.subtitle, layout.subtitle))?;
-    let span = TimeSpan {
-        start_ns: picture.start_ns,
-        end_ns: picture.end_ns,
-    };
+    let span = TimeSpan { start_ns: picture.start_ns, end_ns: picture.end_ns };
     let set = picture.working_set;
     let plot = layout.line;
     let mut lines = Lines::new(span, plot.w, &set.samples, &set.resident);
@@ -239,9 +219,8 @@ fn draw_table<B: DrawingBackend>(
     }
     let (line, advance) = (faces.line(), faces.advance());
     let columns = [area.x + 15 * advance, area.right()];
-    for (x, (head, colour)) in columns
-        .into_iter()
-        .zip([("touched", TOUCHED), ("expected", EXPECTED)])
+    for (x, (head, colour)) in
+        columns.into_iter().zip([("touched", TOUCHED), ("expected", EXPECTED)])
     {
         pen.text(head, faces.bold, colour, (x, area.y), HPos::Right)?;
     }
@@ -249,11 +228,7 @@ fn draw_table<B: DrawingBackend>(
         .iter()
         .map(|(percent, name)| {
             let share = float_of(*percent) / 100.0;
-            (
-                *name,
-                value_at(&set.touched, share),
-                value_at(&set.expected, share),
-            )
+            (*name, value_at(&set.touched, share), value_at(&set.expected, share))
         })
         .collect();
     rows.push(("mean", Some(set.touched.mean), Some(set.expected.mean)));
@@ -262,13 +237,7 @@ fn draw_table<B: DrawingBackend>(
         if y + line > area.bottom() {
             break;
         }
-        pen.text(
-            name,
-            faces.plain,
-            GREY_INK,
-            (area.x + advance, y),
-            HPos::Left,
-        )?;
+        pen.text(name, faces.plain, GREY_INK, (area.x + advance, y), HPos::Left)?;
         for (x, value) in columns.into_iter().zip([touched, expected]) {
             let text = value.map_or_else(|| "-".to_owned(), |v| bytes(round_u64(v)));
             pen.text(&text, faces.plain, INK, (x, y), HPos::Right)?;

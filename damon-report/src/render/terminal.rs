@@ -1,0 +1,473 @@
+//! The heatmap as text: half blocks in colour, digits without.
+//!
+//! With colour a character holds two address rows (`▀`: the upper in the foreground, the lower in the
+//! background), from dark (never accessed) to bright; without colour a digit is the access rate in tenths.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use crate::analysis::heat::{Band, Heatmap, NamedRange};
+
+use super::Scale;
+use super::cells::{Dot, resample};
+use super::colour::{ColourMap, Level, Rgb, TOP};
+use super::heatmap::{Picture, label_text};
+use super::layout::{Grid, Rect, address, stack};
+use super::num::{coord, count, float, round};
+use super::series::TimeSpan;
+use super::text::fit;
+use super::units::{bytes, time_ticks};
+
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colours {
+    /// Nothing but plain ASCII characters.
+    #[default]
+    None,
+    /// The 256 colours of xterm.
+    Palette,
+    /// 24-bit colours.
+    True,
+}
+
+/// The narrowest text.
+pub const MIN_COLUMNS: usize = 20;
+/// The fewest lines.
+pub const MIN_LINES: usize = 8;
+
+/// Characters right of the map for names.
+const NAME_WIDTH: usize = 24;
+
+/// Where things go, in characters and lines.
+struct TextLayout {
+    columns: usize,
+    /// Width of the addresses left of the map, with the space behind.
+    left: usize,
+    /// The map's width.
+    width: usize,
+    /// Room for names, with the space before.
+    right: usize,
+    /// Address rows per line: 2 with colour.
+    dots: usize,
+    /// Per band, lowest addresses first: first line below the top of the map, lines.
+    bands: Vec<Rect>,
+    /// Lines of the whole map.
+    lines: usize,
+    /// True when a line between two bands says what was left out.
+    gaps: bool,
+}
+
+impl TextLayout {
+    fn new(columns: usize, lines: usize, spans: &[Range<u64>], colours: Colours) -> Self {
+        let columns = columns.max(MIN_COLUMNS);
+        // Title, subtitle, time axis (2), legend.
+        let lines = lines.max(MIN_LINES) - 5;
+        let starts = spans.iter().map(|s| address(s.start).len() + 1);
+        let left = if columns >= 50 { starts.max().unwrap_or(0) } else { 0 };
+        let right = if columns >= 100 { NAME_WIDTH + 1 } else { 0 };
+        let map = Rect::new(0, 0, 1, coord(lines));
+        let (bands, gap) = stack(map, spans, 1);
+        Self {
+            columns,
+            left,
+            width: columns - left - right,
+            right,
+            dots: if colours == Colours::None { 1 } else { 2 },
+            bands,
+            lines,
+            gaps: gap > 0,
+        }
+    }
+
+    fn grid(&self) -> Grid {
+        let rows = self.bands.iter().map(|b| count(b.h) * self.dots);
+        Grid { columns: self.width, rows: rows.collect() }
+    }
+}
+
+/// How many cells a text of this size shows: ask first, let the analysis bin to it.
+pub fn heatmap_grid(columns: usize, lines: usize, bands: &[Range<u64>], colours: Colours) -> Grid {
+    TextLayout::new(columns, lines, bands, colours).grid()
+}
+
+/// So many bands can be told apart in a text of so many lines.
+pub fn max_bands(lines: usize) -> usize {
+    (lines.max(MIN_LINES) - 5).div_ceil(3).max(1)
+}
+
+/// The heatmap as at most `lines` lines, each at most `columns` wide (at least [`MIN_LINES`] and
+/// [`MIN_COLUMNS`]).
+pub fn heatmap(picture: &Picture<'_>, columns: usize, lines: usize, colours: Colours) -> String {
+    let heatmap = picture.heatmap;
+    let spans: Vec<Range<u64>> = heatmap.bands.iter().map(|b| b.start..b.end).collect();
+    let layout = TextLayout::new(columns, lines, &spans, colours);
+    let mut out = String::new();
+    line(&mut out, &fit(picture.title, layout.columns));
+    line(&mut out, &fit(picture.subtitle, layout.columns));
+    if heatmap.bands.is_empty() {
+        line(&mut out, &fit("no memory was monitored", layout.columns));
+        return out;
+    }
+    // A digit is read as a number: tenths of the rate itself, whatever the colours do.
+    let plain = colours == Colours::None;
+    let map = ColourMap::new(if plain { Scale::Linear } else { picture.scale });
+    let lines_of_map = map_lines(heatmap, &layout, colours, &map);
+    for text in lines_of_map {
+        line(&mut out, &text);
+    }
+    time_axis(&mut out, picture.span(), picture.origin_ns, layout.left, layout.width);
+    legend(&mut out, picture, layout.columns, colours, &map);
+    out
+}
+
+/// One line, without spaces at its end.
+fn line(out: &mut String, text: &str) {
+    out.push_str(text.trim_end_matches(' '));
+    out.push('\n');
+}
+
+fn map_lines(
+    heatmap: &Heatmap,
+    layout: &TextLayout,
+    colours: Colours,
+    map: &ColourMap,
+) -> Vec<String> {
+    let mut lines = vec![String::new(); layout.lines];
+    for (i, (band, area)) in heatmap.bands.iter().zip(&layout.bands).enumerate() {
+        let height = count(area.h);
+        let dots = resample(band, heatmap.columns, layout.width, height * layout.dots, map);
+        let mut rows = dots.chunks(layout.width.max(1));
+        let names = names(band, height);
+        for (k, name) in (0..height).zip(names) {
+            let top = rows.next().unwrap_or_default();
+            let below = if layout.dots == 2 { rows.next() } else { None };
+            let is_start = k + 1 == height;
+            let start = if is_start { address(band.start) } else { String::new() };
+            let mut text = margin(&start, layout.left);
+            paint(&mut text, top, below, colours, map);
+            if layout.right > 0 && !name.is_empty() {
+                text.push(' ');
+                text.push_str(&name);
+            }
+            if let Some(slot) = lines.get_mut(count(area.y) + k) {
+                *slot = text;
+            }
+        }
+        let above = heatmap.bands.get(i + 1);
+        if let (true, Some(above)) = (layout.gaps, above) {
+            let text = between(heatmap, band, above, layout.width);
+            if let Some(slot) = count(area.y).checked_sub(1).and_then(|y| lines.get_mut(y)) {
+                *slot = margin("", layout.left) + &text;
+            }
+        }
+    }
+    lines
+}
+
+fn margin(text: &str, width: usize) -> String {
+    if width == 0 {
+        return String::new();
+    }
+    let room = width - 1;
+    format!("{text:>room$} ")
+}
+
+/// What lies between two bands.
+fn between(heatmap: &Heatmap, below: &Band, above: &Band, width: usize) -> String {
+    let text = if below.target == above.target {
+        let size = bytes(above.start.saturating_sub(below.end));
+        format!(" {size} not shown ")
+    } else {
+        let name = |band: &Band| {
+            let target = heatmap.targets.iter().find(|t| t.target == band.target);
+            target.map_or_else(String::new, |t| format!("{} {}", label_text(&t.comm), t.pid))
+        };
+        format!(" above: {}, below: {} ", name(above), name(below))
+    };
+    let text = fit(&text, width);
+    let rest = width - text.chars().count();
+    format!("{}{text}{}", "~".repeat(rest / 2), "~".repeat(rest - rest / 2))
+}
+
+/// Per line of a band, from the top, the name of the largest mapping that is named there.
+fn names(band: &Band, height: usize) -> Vec<String> {
+    let mut names: Vec<(u64, String)> = vec![(0, String::new()); height];
+    let size = float(band.end.saturating_sub(band.start).max(1));
+    let mut mappings: Vec<&NamedRange> = band.mappings.iter().collect();
+    mappings.sort_by_key(|m| std::cmp::Reverse(m.end.saturating_sub(m.start)));
+    for mapping in mappings {
+        let middle = mapping.start / 2 + mapping.end / 2;
+        let offset = float(middle.clamp(band.start, band.end.max(band.start)) - band.start);
+        let from_below = count(round((offset / size * float_lines(height)).floor()));
+        let row = height.saturating_sub(1).saturating_sub(from_below);
+        let bytes_of_it = mapping.end.saturating_sub(mapping.start);
+        if let Some(slot) = names.get_mut(row).filter(|slot| slot.1.is_empty()) {
+            let size = bytes(bytes_of_it);
+            let room = NAME_WIDTH.saturating_sub(size.len() + 1);
+            *slot = (bytes_of_it, format!("{} {size}", fit(&label_text(&mapping.name), room)));
+        }
+    }
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+fn float_lines(lines: usize) -> f64 {
+    super::num::float_of(lines)
+}
+
+fn paint(text: &mut String, top: &[Dot], below: Option<&[Dot]>, colours: Colours, map: &ColourMap) {
+    if colours == Colours::None {
+        text.extend(top.iter().map(|dot| plain(*dot)));
+        return;
+    }
+    let mut current: Option<(Option<Rgb>, Option<Rgb>)> = None;
+    let below = below.unwrap_or(top);
+    for (upper, lower) in top.iter().zip(below) {
+        let pair = (shade(*upper, map), shade(*lower, map));
+        if current != Some(pair) {
+            text.push_str("\x1b[0m");
+            let (foreground, background) = match pair {
+                (None, lower) => (lower, None),
+                (upper, lower) => (upper, lower),
+            };
+            sgr(text, 38, foreground, colours);
+            sgr(text, 48, background, colours);
+            current = Some(pair);
+        }
+        text.push(match pair {
+            (None, None) => ' ',
+            (None, Some(_)) => '▄',
+            (Some(_), _) => '▀',
+        });
+    }
+    text.push_str("\x1b[0m");
+}
+
+/// A rate in tenths, as a digit; `.` is exactly zero.
+fn plain(dot: Dot) -> char {
+    match dot {
+        Dot::NotMonitored => ' ',
+        Dot::Heat(0) => '.',
+        Dot::Heat(level) => {
+            let tenth = u32::from(level - 1) * 10 / u32::from(TOP - 1);
+            char::from_digit(tenth.min(9), 10).unwrap_or('9')
+        }
+    }
+}
+
+/// Terminals are dark more often than not: zero is dark, hot is bright, not monitored is the terminal's own colour.
+fn shade(dot: Dot, map: &ColourMap) -> Option<Rgb> {
+    match dot {
+        Dot::NotMonitored => None,
+        Dot::Heat(level) => Some(night(level, map)),
+    }
+}
+
+fn night(level: Level, map: &ColourMap) -> Rgb {
+    map.colour(TOP - level.min(TOP))
+}
+
+/// Selects a colour: 38 is the foreground, 48 the background.
+fn sgr(text: &mut String, layer: u8, colour: Option<Rgb>, colours: Colours) {
+    let Some(colour) = colour else {
+        return;
+    };
+    let (r, g, b) = colour;
+    let code = match colours {
+        Colours::None => return,
+        Colours::Palette => format!("\x1b[{layer};5;{}m", palette(colour)),
+        Colours::True => format!("\x1b[{layer};2;{r};{g};{b}m"),
+    };
+    text.push_str(&code);
+}
+
+/// The nearest colour of the 6×6×6 cube of 256-colour terminals.
+fn palette(colour: Rgb) -> u8 {
+    const STEPS: [i32; 6] = [0, 95, 135, 175, 215, 255];
+    let nearest = |value: u8| {
+        let distance = |step: &i32| (step - i32::from(value)).abs();
+        let best = (0u8..).zip(&STEPS).min_by_key(|(_, step)| distance(step));
+        best.map_or(0, |(i, _)| i)
+    };
+    16 + 36 * nearest(colour.0) + 6 * nearest(colour.1) + nearest(colour.2)
+}
+
+/// Two lines: marks, and times below them.
+pub(super) fn time_axis(
+    out: &mut String,
+    span: TimeSpan,
+    origin_ns: u64,
+    left: usize,
+    width: usize,
+) {
+    let ticks = time_ticks(origin_ns, span.start_ns, span.end_ns, (width / 12).max(1));
+    let mut marks = vec!['-'; width];
+    let mut labels = vec![' '; left + width];
+    let mut free_from = 0;
+    for tick in ticks {
+        let time = i128::from(origin_ns) + tick.offset_ns;
+        let column = u64::try_from(time).ok().and_then(|t| span.column(t, coord(width)));
+        let Some(column) = column.map(count) else {
+            continue;
+        };
+        let length = tick.label.chars().count();
+        let at = (left + column).min((left + width).saturating_sub(length));
+        if at < free_from || at + length > left + width {
+            continue;
+        }
+        if let Some(mark) = marks.get_mut(column) {
+            *mark = '+';
+        }
+        for (slot, character) in labels.iter_mut().skip(at).zip(tick.label.chars()) {
+            *slot = if character == 'µ' { 'u' } else { character };
+        }
+        free_from = at + length + 1;
+    }
+    let marks: String = marks.into_iter().collect();
+    line(out, &(" ".repeat(left) + &marks));
+    line(out, &labels.into_iter().collect::<String>());
+}
+
+fn legend(
+    out: &mut String,
+    picture: &Picture<'_>,
+    columns: usize,
+    colours: Colours,
+    map: &ColourMap,
+) {
+    let scale = picture.scale.as_str();
+    if colours == Colours::None {
+        let meaning = picture.meaning(columns.saturating_sub(50));
+        let choices = [
+            format!(". never, 0 .. 9 tenths: {meaning}; blank: not monitored"),
+            format!(". never, 0 .. 9 tenths: {}, blank: not monitored", picture.meaning(30)),
+            format!(". never, 0 .. 9 tenths {}", picture.meaning(12)),
+            ". never 9 always".to_owned(),
+        ];
+        let fits = |text: &&String| text.chars().count() <= columns;
+        let text = choices.iter().find(fits).cloned();
+        return line(out, &text.unwrap_or_default());
+    }
+    let bar = (columns / 4).min(30);
+    let used = 2 + 5 + bar + 6;
+    let mut text = String::new();
+    sgr(&mut text, 48, Some(night(0, map)), colours);
+    text.push_str("  \x1b[0m 0 % ");
+    for i in 0..bar {
+        let level = super::colour::bar_level(i, bar);
+        sgr(&mut text, 48, Some(night(level, map)), colours);
+        text.push(' ');
+    }
+    text.push_str("\x1b[0m 100 %");
+    let more = [
+        format!("  {} ({scale} scale), blank: not monitored", picture.meaning(columns)),
+        format!("  {}, blank: not monitored", picture.meaning(50)),
+        format!("  {}", picture.meaning(30)),
+        format!("  {}", picture.meaning(12)),
+    ];
+    let room = columns.saturating_sub(used);
+    if let Some(more) = more.iter().find(|m| m.chars().count() <= room) {
+        text.push_str(more);
+    }
+    line(out, &text);
+}
+
+/// The working set as text: over time, one line each for touched, expected and resident memory.
+pub fn wss(picture: &super::wss::Picture<'_>, columns: usize, colours: Colours) -> String {
+    use super::series::Columns;
+    let columns = columns.max(MIN_COLUMNS);
+    let (left, right) = if columns >= 50 { (9, 12) } else { (2, 0) };
+    let width = columns - left - right;
+    let span = TimeSpan { start_ns: picture.start_ns, end_ns: picture.end_ns };
+    let mut series =
+        ["touched", "expected", "resident"].map(|name| (name, Columns::new(span, coord(width))));
+    let [touched, expected, resident] = &mut series;
+    for s in &picture.working_set.samples {
+        touched.1.add(s.start_ns, s.end_ns, float(s.touched));
+        expected.1.add(s.start_ns, s.end_ns, s.expected);
+    }
+    for s in &picture.working_set.resident {
+        resident.1.add(s.time_ns, s.time_ns, float(s.rss));
+    }
+    let mut out = String::new();
+    let most = |columns: &Columns| {
+        let values = columns.cells().iter().flatten().map(|s| s.greatest);
+        values.fold(0.0, f64::max)
+    };
+    let top = most(&touched.1).max(most(&expected.1));
+    for (name, columns) in series.iter().filter(|(_, c)| !c.is_empty()) {
+        // Resident memory has its own scale: it may be far above the working set.
+        let own = if *name == "resident" { most(columns) } else { top };
+        let mut text = name.chars().take(left - 1).collect::<String>();
+        text.push_str(&" ".repeat(left - text.len()));
+        let mut last = None;
+        for cell in columns.cells() {
+            let value = cell.map(|s| s.greatest);
+            let shown = if *name == "resident" { value.or(last) } else { value };
+            last = shown;
+            text.push(bar(shown, own, colours));
+        }
+        if right > 0 {
+            let size = bytes(super::num::round_u64(most(columns)));
+            let _written = write!(text, " {size:>11}");
+        }
+        line(&mut out, &text);
+    }
+    if out.is_empty() {
+        line(&mut out, &fit("no samples in this time", columns));
+        return out;
+    }
+    time_axis(&mut out, span, picture.origin_ns, left, width);
+    out
+}
+
+/// A column of a small chart: eighths of a block, or ASCII characters that rise.
+fn bar(value: Option<f64>, top: f64, colours: Colours) -> char {
+    let steps: &[char] = if colours == Colours::None {
+        &['_', '.', '-', '=', '+', '*', '#', '@']
+    } else {
+        &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+    };
+    let Some(value) = value else {
+        return ' ';
+    };
+    let share = if top > 0.0 { (value / top).clamp(0.0, 1.0) } else { 0.0 };
+    let last = steps.len() - 1;
+    let index = count(round(share * float_lines(last)));
+    steps.get(index.min(last)).copied().unwrap_or(' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_the_nearest_of_the_cube() {
+        assert_eq!(palette((255, 255, 255)), 231);
+        assert_eq!(palette((0, 0, 0)), 16);
+        assert_eq!(palette((250, 100, 10)), 16 + 36 * 5 + 6);
+    }
+
+    #[test]
+    fn digits_are_tenths_and_zero_is_a_dot() {
+        let map = ColourMap::new(Scale::Linear);
+        let digit = |rate: f64| plain(Dot::Heat(map.level(rate)));
+        assert_eq!([0.0, 0.001, 0.45, 0.999, 1.0].map(digit), ['.', '0', '4', '9', '9']);
+        assert_eq!(plain(Dot::NotMonitored), ' ');
+    }
+
+    #[test]
+    fn a_name_stands_at_the_middle_of_its_mapping() {
+        let range = |start, end, name: &str| NamedRange { start, end, name: name.to_owned() };
+        let band = Band {
+            target: damon_format::TargetId(0),
+            start: 0x1000,
+            end: 0x5000,
+            rows: 0,
+            cells: Vec::new(),
+            mappings: vec![range(0x1000, 0x2000, "low"), range(0x2000, 0x5000, "high")],
+        };
+        assert_eq!(names(&band, 4), ["", "high 12 KiB", "", "low 4 KiB"]);
+        assert_eq!(names(&band, 1), ["high 12 KiB"]);
+        assert!(names(&band, 0).is_empty());
+    }
+}
