@@ -13,3 +13,4 @@ pub mod session;
 pub mod sys;
 pub mod target;
 pub mod units;
+pub mod workload;

@@ -13,3 +13,4 @@ pub mod spawn;
 pub mod test_target;
 pub mod tty;
 pub mod userfaultfd;
+pub mod area;

@@ -1,0 +1,16 @@
+//! The workload generator: a program whose memory accesses are known, so that a monitor's findings
+//! can be compared with the truth.
+//!
+//! A [`spec::Spec`] (a small text file, see `docs/WORKLOADS.md`) names areas and phases;
+//! [`run`] performs the phases on an abstract machine and says what it really did; [`memory`] is
+//! the machine with real memory and the real clock; [`truth`] is the account of it, written as
+//! JSON lines and read back with queries for tests.
+
+pub mod builtin;
+pub mod memory;
+pub mod number;
+pub mod pattern;
+pub mod ranges;
+pub mod run;
+pub mod spec;
+pub mod truth;
