@@ -1,5 +1,6 @@
 //! The only unsafe code: system calls, wrapped safely.
 
+pub mod area;
 pub mod detached;
 pub mod fdpass;
 pub mod own_pages;
@@ -13,4 +14,3 @@ pub mod spawn;
 pub mod test_target;
 pub mod tty;
 pub mod userfaultfd;
-pub mod area;

@@ -101,10 +101,7 @@ impl Memory {
         let total = total.sum::<u64>() + spec.gap * (spec.areas.len() as u64 + 1);
         let mut areas = Vec::new();
         if !spec.areas.is_empty() {
-            let whole = |source| MemoryError::Map {
-                area: spec.areas[0].name.clone(),
-                source,
-            };
+            let whole = |source| MemoryError::Map { area: spec.areas[0].name.clone(), source };
             let bytes = to_usize(total).ok_or(whole(Errno::ENOMEM))?;
             let mut reservation = Reservation::new(bytes).map_err(whole)?;
             for area in &spec.areas {
@@ -119,13 +116,7 @@ impl Memory {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals = SignalFd::with_flags(&mask, flags).map_err(system("open a signalfd"))?;
         nix::sys::prctl::set_timerslack(1_000).map_err(system("set the timer slack"))?;
-        Ok(Self {
-            areas,
-            signals,
-            caught: None,
-            next_look: 0,
-            value: 0,
-        })
+        Ok(Self { areas, signals, caught: None, next_look: 0, value: 0 })
     }
 
     /// Where the areas are, in the order of `spec`.
@@ -163,10 +154,7 @@ impl Memory {
         match ppoll(&mut fds, timeout, None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(source) => {
-                return Err(MemoryError::System {
-                    what: "wait",
-                    source,
-                });
+                return Err(MemoryError::System { what: "wait", source });
             }
         }
         self.look();
@@ -230,35 +218,21 @@ fn place(
     page: usize,
     dir: &Path,
 ) -> Result<Area, MemoryError> {
-    let map_error = |source| MemoryError::Map {
-        area: area.name.clone(),
-        source,
-    };
+    let map_error = |source| MemoryError::Map { area: area.name.clone(), source };
     let number = |bytes| to_usize(bytes).ok_or(map_error(Errno::ENOMEM));
     if !area.size.is_multiple_of(page as u64) {
-        return Err(MemoryError::PageSize {
-            area: area.name.clone(),
-            page_size: page as u64,
-        });
+        return Err(MemoryError::PageSize { area: area.name.clone(), page_size: page as u64 });
     }
     let name = CString::new(area.name.as_str()).unwrap_or_default();
-    let (size, align, gap) = (
-        number(area.size)?,
-        number(area.align)?.max(page),
-        number(gap)?,
-    );
-    let mut map = |source| {
-        reservation
-            .place(size, align, gap, source)
-            .map_err(map_error)
-    };
+    let (size, align, gap) = (number(area.size)?, number(area.align)?.max(page), number(gap)?);
+    let mut map = |source| reservation.place(size, align, gap, source).map_err(map_error);
     let mapped = match area.kind {
         Kind::Anon => map(Source::Anonymous)?,
         Kind::Shared => {
-            let file =
-                File::from(memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC).map_err(map_error)?);
-            file.set_len(area.size)
-                .map_err(|error| map_error(errno(&error)))?;
+            let file = File::from(
+                memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC).map_err(map_error)?,
+            );
+            file.set_len(area.size).map_err(|error| map_error(errno(&error)))?;
             map(Source::Shared(file.as_fd()))?
         }
         Kind::File => map(Source::Shared(backing_file(area, dir)?.as_fd()))?,
@@ -277,17 +251,9 @@ fn place(
 
 /// A file without holes: a full disk is an error here, not a SIGBUS at some touch.
 fn backing_file(area: &AreaSpec, dir: &Path) -> Result<File, MemoryError> {
-    let path = dir.join(format!(
-        "damon-workload-{}-{}",
-        std::process::id(),
-        area.name
-    ));
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)
-        .and_then(|file| {
+    let path = dir.join(format!("damon-workload-{}-{}", std::process::id(), area.name));
+    let file =
+        File::options().read(true).write(true).create_new(true).open(&path).and_then(|file| {
             std::fs::remove_file(&path)?;
             let bytes = i64::try_from(area.size).map_err(io::Error::other)?;
             nix::fcntl::posix_fallocate(&file, 0, bytes)?;

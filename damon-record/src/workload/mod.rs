@@ -7,9 +7,12 @@
 //! JSON lines and read back with queries for tests.
 
 pub mod builtin;
+pub mod cli;
+pub mod driver;
 pub mod memory;
 pub mod number;
 pub mod pattern;
+pub mod problem;
 pub mod ranges;
 pub mod run;
 pub mod spec;

@@ -17,7 +17,7 @@ const DURATIONS: &[(&str, u64)] = &[
     ("us", 1_000),
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
-    ("min", 60_000_000_000),
+    ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
 
@@ -32,7 +32,7 @@ pub fn size(text: &str) -> Option<u64> {
     scaled(text, SIZES)
 }
 
-/// Nanoseconds from a number with `ns`, `us`, `ms`, `s`, `min` or `h`.
+/// Nanoseconds from a number with `ns`, `us`, `ms`, `s`, `m` or `h`.
 pub fn duration_ns(text: &str) -> Option<u64> {
     scaled(text, DURATIONS)
 }
@@ -49,9 +49,7 @@ pub fn percent_ppm(text: &str) -> Option<u64> {
 
 /// A number and one of `units`; `None` unless the result is a whole number of u64.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
     let &(_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
@@ -78,7 +76,7 @@ mod tests {
         assert_eq!(size("1.5MiB"), Some(1_572_864));
         assert_eq!(size("2G"), Some(1 << 31));
         assert_eq!(duration_ns("2.5ms"), Some(2_500_000));
-        assert_eq!(duration_ns("1min"), Some(60_000_000_000));
+        assert_eq!(duration_ns("1m"), Some(60_000_000_000));
         assert_eq!(rate("250K/s"), Some(250_000));
         assert_eq!(rate("7"), Some(7));
         assert_eq!(percent_ppm("37.5%"), Some(375_000));
@@ -87,8 +85,22 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "", "K", "4", "4k", "4 K", "-4K", "1..5M", "1.5.M", ".5M", "5.M", "4KB",
-            "0.0001K", "99999999999999999999K", "18446744073709551615G", "1e3K", "+4K",
+            "",
+            "K",
+            "4",
+            "4k",
+            "4 K",
+            "-4K",
+            "1..5M",
+            "1.5.M",
+            ".5M",
+            "5.M",
+            "4KB",
+            "0.0001K",
+            "99999999999999999999K",
+            "18446744073709551615G",
+            "1e3K",
+            "+4K",
         ] {
             assert_eq!(size(text), None, "{text:?}");
         }

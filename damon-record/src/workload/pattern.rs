@@ -18,6 +18,9 @@ pub enum Pattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sweep {
     start: u64,
+    end: u64,
+    pattern: Pattern,
+    seed: u64,
     step: u64,
     touches: u64,
     shuffle: Option<Shuffle>,
@@ -30,11 +33,39 @@ impl Sweep {
         let touches = end.saturating_sub(start).div_ceil(step);
         Self {
             start,
+            end,
+            pattern,
+            seed,
             step,
             touches,
             shuffle: (pattern == Pattern::Random && touches > 1)
                 .then(|| Shuffle::new(touches, seed)),
         }
+    }
+
+    /// First position.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// One past the range.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// From one position to the next.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The order.
+    pub fn pattern(&self) -> Pattern {
+        self.pattern
+    }
+
+    /// Decides the order if it is random.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Touches in one sweep.
@@ -121,15 +152,9 @@ mod tests {
 
     #[test]
     fn random_is_neither_sequential_nor_the_same_for_two_seeds() {
-        let order = |seed| {
-            Sweep::new(0, 4096, 1, Pattern::Random, seed)
-                .prefix(4096)
-                .collect::<Vec<_>>()
-        };
-        let neighbours = order(1)
-            .windows(2)
-            .filter(|pair| pair[0].abs_diff(pair[1]) <= 1)
-            .count();
+        let order =
+            |seed| Sweep::new(0, 4096, 1, Pattern::Random, seed).prefix(4096).collect::<Vec<_>>();
+        let neighbours = order(1).windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 1).count();
         assert!(neighbours < 100, "{neighbours} of 4095 steps go next door");
         assert_ne!(order(1), order(2));
         assert_eq!(order(1), order(1));

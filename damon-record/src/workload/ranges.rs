@@ -71,10 +71,6 @@ impl Ranges {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::single_range_in_vec_init,
-    reason = "a set of one range is meant"
-)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -85,10 +81,7 @@ mod tests {
 
     #[test]
     fn adjacent_and_overlapping_ranges_become_one() {
-        assert_eq!(
-            set(&[4..8, 0..4, 6..10, 20..20, 30..31]).as_slice(),
-            [0..10, 30..31]
-        );
+        assert_eq!(set(&[4..8, 0..4, 6..10, 20..20, 30..31]).as_slice(), [0..10, 30..31]);
     }
 
     fn any_set() -> impl Strategy<Value = Vec<Range<u64>>> {

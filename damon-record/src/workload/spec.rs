@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::number;
 use super::pattern::Pattern;
+use super::problem::{Problem, SpecError};
 
 /// Offsets and sizes are multiples of this many bytes, the smallest page of any Linux.
 pub const GRANULE: u64 = 4096;
@@ -115,73 +116,6 @@ pub enum Pace {
     Max(u64),
 }
 
-/// What is wrong with a workload file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {problem}")]
-pub struct SpecError {
-    /// Counted from 1.
-    pub line: usize,
-    /// What, and what would be right.
-    pub problem: Problem,
-}
-
-/// The ways in which a line can be wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says it")]
-pub enum Problem {
-    #[error("the file is longer than 1 MiB, which no workload needs")]
-    TooLong,
-    #[error("no phase in the file; add a line such as `phase busy 1s`")]
-    NoPhase,
-    #[error("`{0}` starts no line; a line starts with area, gap, phase, read, write or #")]
-    UnknownLine(String),
-    #[error("{what} is missing after `{after}`")]
-    Missing { what: &'static str, after: String },
-    #[error(
-        "`{0}` is no name; use 1 to 40 of the letters a-z and A-Z, digits, dash, dot and underscore"
-    )]
-    BadName(String),
-    #[error("`{0}` is no size; write a multiple of 4K with K, M or G, such as 16M")]
-    BadSize(String),
-    #[error("`{0}` is no alignment; write a power of two of at least 4K, such as 2M")]
-    BadAlign(String),
-    #[error("`{0}` is no duration; write a number with us, ms, s, min or h, such as 20ms")]
-    BadDuration(String),
-    #[error("a period of `{0}` cannot be kept; write one from 100us to 1h")]
-    BadPeriod(String),
-    #[error("`{0}` is no rate; write touches per second, such as 500/s, 250K/s or 1M/s")]
-    BadRate(String),
-    #[error("`{0}` is no weight; write a whole number from 1 to 1000")]
-    BadWeight(String),
-    #[error("`{0}` is no stride; write a multiple of 64 bytes, such as 64K or 256B")]
-    BadStride(String),
-    #[error("`{0}` is no range; write multiples of 4K such as 1M..4M, or 25%..50%")]
-    BadRange(String),
-    #[error("the range {range} is empty or ends beyond the {size} bytes of area `{area}`")]
-    RangeOutside {
-        range: String,
-        area: String,
-        size: u64,
-    },
-    #[error("a second area called `{0}`; names must differ")]
-    DuplicateArea(String),
-    #[error("an area after the first phase; move all areas above it")]
-    AreaAfterPhase,
-    #[error("no area called `{0}` above")]
-    UnknownArea(String),
-    #[error("an access outside a phase; put a line such as `phase busy 1s` above it")]
-    AccessOutsidePhase,
-    #[error("`{word}` is not understood here; possible: {possible}")]
-    UnknownWord {
-        word: String,
-        possible: &'static str,
-    },
-    #[error("`{0}` says again, or otherwise, what was said earlier in this line")]
-    Contradiction(String),
-    #[error("the areas are larger than 16 TiB together")]
-    TooLarge,
-}
-
 impl Spec {
     /// Reads a workload file.
     ///
@@ -192,12 +126,8 @@ impl Spec {
         if text.len() > MAX_TEXT_BYTES {
             return Err(at(1, Problem::TooLong));
         }
-        let mut spec = Self {
-            title: String::new(),
-            gap: DEFAULT_GAP,
-            areas: Vec::new(),
-            phases: Vec::new(),
-        };
+        let mut spec =
+            Self { title: String::new(), gap: DEFAULT_GAP, areas: Vec::new(), phases: Vec::new() };
         let mut last = 1;
         for (index, line) in text.lines().enumerate() {
             last = index + 1;
@@ -230,11 +160,7 @@ impl Spec {
                 let duration_ns = number::duration_ns(word)
                     .filter(|ns| (1..=MAX_PHASE_NS).contains(ns))
                     .ok_or_else(|| Problem::BadDuration(word.into()))?;
-                self.phases.push(PhaseSpec {
-                    name,
-                    duration_ns,
-                    accesses: Vec::new(),
-                });
+                self.phases.push(PhaseSpec { name, duration_ns, accesses: Vec::new() });
                 words.end("nothing more")
             }
             "read" | "write" => {
@@ -287,11 +213,7 @@ impl Spec {
             }
         }
         let huge = huge.unwrap_or(false);
-        let natural = if size >= HUGE_PAGE || huge {
-            HUGE_PAGE
-        } else {
-            GRANULE
-        };
+        let natural = if size >= HUGE_PAGE || huge { HUGE_PAGE } else { GRANULE };
         self.areas.push(AreaSpec {
             name,
             size,
@@ -399,7 +321,7 @@ fn parse_range(word: &str, area: &AreaSpec) -> Result<(u64, u64), Problem> {
         }
         if let Some(ppm) = number::percent_ppm(text) {
             let bytes = u128::from(area.size) * u128::from(ppm) / 1_000_000;
-            let bytes = u64::try_from(bytes).map_err(|_| bad())?;
+            let bytes = u64::try_from(bytes).unwrap_or(area.size);
             return Ok(bytes / GRANULE * GRANULE);
         }
         match text {
@@ -437,10 +359,7 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     fn new(text: &'a str) -> Self {
-        Self {
-            rest: text.split_whitespace(),
-            previous: "",
-        }
+        Self { rest: text.split_whitespace(), previous: "" }
     }
 
     fn next(&mut self) -> Option<&'a str> {
@@ -451,167 +370,23 @@ impl<'a> Words<'a> {
 
     fn need(&mut self, what: &'static str) -> Result<&'a str, Problem> {
         let after = self.previous;
-        self.next().ok_or_else(|| Problem::Missing {
-            what,
-            after: after.into(),
-        })
+        self.next().ok_or_else(|| Problem::Missing { what, after: after.into() })
     }
 
     fn need_name(&mut self) -> Result<String, Problem> {
         let word = self.need("a name")?;
         let good = word.len() <= MAX_NAME_BYTES
-            && word
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
-        if good {
-            Ok(word.into())
-        } else {
-            Err(Problem::BadName(word.into()))
-        }
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+        if good { Ok(word.into()) } else { Err(Problem::BadName(word.into())) }
     }
 
     fn end(&mut self, possible: &'static str) -> Result<(), Problem> {
         match self.next() {
             None => Ok(()),
-            Some(word) => Err(Problem::UnknownWord {
-                word: word.into(),
-                possible,
-            }),
+            Some(word) => Err(Problem::UnknownWord { word: word.into(), possible }),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: u64 = 1 << 20;
-
-    #[test]
-    fn a_file_with_everything() {
-        let spec = Spec::parse(
-            "# All at once\n\
-             gap 64K\n\
-             \n\
-             area heap 16M            # anonymous\n\
-             area big 4M thp lazy\n\
-             area table 1M shared align 1M nothp\n\
-             area log 8K file\n\
-             phase busy 1.5s\n\
-             write heap\n\
-             \tread table 25%..50% random every 20ms\n\
-             read heap 1M..2M stride 64K rate 10K/s\n\
-             write log max weight 3 sequential\n\
-             phase idle 20ms\n",
-        )
-        .unwrap();
-        assert_eq!(spec.title, "All at once");
-        assert_eq!(spec.gap, 65536);
-        let kinds: Vec<_> = spec.areas.iter().map(|a| (a.kind, a.align)).collect();
-        assert_eq!(
-            kinds,
-            [
-                (Kind::Anon, 2 * MIB),
-                (Kind::Anon, 2 * MIB),
-                (Kind::Shared, MIB),
-                (Kind::File, 4096)
-            ]
-        );
-        assert!(spec.areas[1].huge && spec.areas[1].lazy && !spec.areas[0].huge);
-        assert_eq!(spec.phases[1].accesses, []);
-        assert_eq!(spec.phases[1].duration_ns, 20_000_000);
-        let [first, second, third, fourth] = spec.phases[0].accesses.as_slice() else {
-            panic!("{:?}", spec.phases[0]);
-        };
-        assert_eq!(
-            (first.start, first.end, first.write, first.pace),
-            (0, 16 * MIB, true, Pace::Every(DEFAULT_PERIOD_NS))
-        );
-        assert_eq!(
-            (second.area, second.start, second.end, second.pattern),
-            (2, MIB / 4, MIB / 2, Pattern::Random)
-        );
-        assert!(!second.write);
-        assert_eq!(third.stride, Some(65536));
-        assert_eq!(third.pace, Pace::Rate(10_000));
-        assert_eq!(fourth.pace, Pace::Max(3));
-    }
-
-    #[test]
-    fn open_ranges_and_rounded_per_cents() {
-        let spec = Spec::parse(
-            "area a 100K\nphase p 1s\nread a ..33%\nread a 33%..\nread a 0..4K\nread a 8K..",
-        )
-        .unwrap();
-        let ranges: Vec<_> = spec.phases[0]
-            .accesses
-            .iter()
-            .map(|access| (access.start, access.end))
-            .collect();
-        assert_eq!(
-            ranges,
-            [(0, 32768), (32768, 102_400), (0, 4096), (8192, 102_400)]
-        );
-    }
-
-    #[test]
-    fn every_mistake_is_named_with_its_line() {
-        for (text, line, words) in [
-            ("", 1, "no phase"),
-            ("area a 4K\n# only\n", 2, "no phase"),
-            ("phase p 1s\nfoo", 2, "`foo` starts no line"),
-            ("area", 1, "a name is missing after `area`"),
-            ("area a", 1, "a size is missing after `a`"),
-            ("area a/b 4K", 1, "`a/b` is no name"),
-            ("area a 5000", 1, "`5000` is no size"),
-            ("area a 0K", 1, "`0K` is no size"),
-            ("area a 6000K\narea b 5K", 2, "`5K` is no size"),
-            ("area a 4K\narea a 4K", 2, "second area called `a`"),
-            ("area a 4K anon shared", 1, "`shared` says again"),
-            ("area a 4K thp nothp", 1, "`nothp` says again"),
-            ("area a 4K huge", 1, "`huge` is not understood"),
-            ("area a 4K align 3K", 1, "`3K` is no alignment"),
-            ("area a 4K align", 1, "a size is missing after `align`"),
-            ("area a 16000G\narea b 1000G", 2, "larger than 16 TiB"),
-            ("gap 3K", 1, "`3K` is no size"),
-            ("gap 4K 4K", 1, "`4K` is not understood"),
-            ("phase p", 1, "a duration is missing"),
-            ("phase p 0s", 1, "`0s` is no duration"),
-            ("phase p 5", 1, "`5` is no duration"),
-            ("phase p 1s\narea a 4K", 2, "move all areas above"),
-            ("area a 4K\nread a", 2, "outside a phase"),
-            ("phase p 1s\nread b", 2, "no area called `b`"),
-            ("area a 4K\nphase p 1s\nread a 4K..8K", 3, "ends beyond the 4096"),
-            ("area a 4K\nphase p 1s\nread a 1%..2%", 3, "is empty"),
-            ("area a 4K\nphase p 1s\nread a x..y", 3, "`x..y` is no range"),
-            ("area a 4K\nphase p 1s\nread a 0..150%", 3, "is no range"),
-            ("area a 4K\nphase p 1s\nread a every 1us", 3, "from 100us to 1h"),
-            ("area a 4K\nphase p 1s\nread a every fast", 3, "`fast` is no duration"),
-            ("area a 4K\nphase p 1s\nread a rate 0", 3, "`0` is no rate"),
-            ("area a 4K\nphase p 1s\nread a max rate 5", 3, "`rate` says again"),
-            ("area a 4K\nphase p 1s\nread a weight 2", 3, "only together with max"),
-            ("area a 4K\nphase p 1s\nread a max weight 0", 3, "`0` is no weight"),
-            ("area a 4K\nphase p 1s\nread a stride 100", 3, "`100` is no stride"),
-            ("area a 4K\nphase p 1s\nread a backwards", 3, "`backwards` is not"),
-        ] {
-            let error = Spec::parse(text).unwrap_err();
-            assert_eq!(error.line, line, "{text:?}: {error}");
-            let message = error.to_string();
-            assert!(message.contains(words), "{text:?}: {message}");
-        }
-        let long = "#".repeat(MAX_TEXT_BYTES + 1);
-        assert_eq!(Spec::parse(&long).unwrap_err().problem, Problem::TooLong);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_panics(words in proptest::collection::vec(
-            proptest::sample::select(vec![
-                "area ", "gap ", "phase ", "read ", "write ", "a ", "4K ", "100G ", "1s ", "\n",
-                "0.. ", "..4K ", "10%..20% ", "every ", "4ms ", "rate ", "max ", "weight ", "9 ",
-                "stride ", "align ", "..", "% ", "é ", "# ", "99999999999G ", "random ",
-            ]), 0..60)) {
-            let _either = Spec::parse(&words.concat());
-        }
-    }
-}
+mod tests;
