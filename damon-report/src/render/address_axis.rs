@@ -3,7 +3,7 @@
 use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
 
-use crate::analysis::heat::Heatmap;
+use crate::analysis::heat::{Band, Heatmap};
 
 use super::RenderError;
 use super::colour::{FRAME, GREY_INK, INK, PAGE};
@@ -85,7 +85,7 @@ pub(super) fn draw<B: DrawingBackend>(
     for (pair, areas) in heatmap.bands.windows(2).zip(layout.bands.windows(2)) {
         if let ([below, above], [lower, upper]) = (pair, areas) {
             let gap = Rect::new(map.x, upper.bottom(), map.w, lower.y - upper.bottom());
-            draw_gap(pen, layout, gap, above.start.saturating_sub(below.end))?;
+            draw_gap(pen, layout, gap, &between(heatmap, below, above))?;
         }
     }
     for label in labels(heatmap, layout) {
@@ -98,12 +98,24 @@ pub(super) fn draw<B: DrawingBackend>(
     Ok(())
 }
 
+/// What lies between two bands: addresses that were left out, or the border of two processes.
+pub(super) fn between(heatmap: &Heatmap, below: &Band, above: &Band) -> String {
+    if below.target == above.target {
+        return format!("{} not shown", bytes(above.start.saturating_sub(below.end)));
+    }
+    let name = |band: &Band| {
+        let target = heatmap.targets.iter().find(|t| t.target == band.target);
+        target.map_or_else(String::new, |t| format!("{} (pid {})", t.comm, t.pid))
+    };
+    format!("above: {}, below: {}", name(above), name(below))
+}
+
 /// A mark across the map where addresses were left out, with their size if a line of text fits.
 fn draw_gap<B: DrawingBackend>(
     pen: &mut Pen<B>,
     layout: &Layout,
     gap: Rect,
-    size: u64,
+    text: &str,
 ) -> Result<(), RenderError> {
     if gap.h < 2 {
         return Ok(());
@@ -114,7 +126,7 @@ fn draw_gap<B: DrawingBackend>(
         let depth = faces.line() / 5;
         torn_edge(pen, gap, gap.y, depth)?;
         torn_edge(pen, gap, gap.bottom() - 1 - depth, depth)?;
-        let text = format!("{} not shown", bytes(size));
+        let text = faces.plain.fit(text, gap.w - 2 * faces.advance());
         let width = faces.plain.width(&text);
         let centre = gap.x + gap.w / 2;
         let top = gap.y + (gap.h - faces.line()) / 2;

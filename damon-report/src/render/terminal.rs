@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::analysis::heat::{Band, Heatmap, NamedRange};
 
 use super::Scale;
+use super::address_axis;
 use super::cells::{Dot, resample};
 use super::colour::{ColourMap, Level, Rgb, TOP};
 use super::heatmap::{Picture, label_text};
@@ -174,16 +175,7 @@ fn margin(text: &str, width: usize) -> String {
 
 /// What lies between two bands.
 fn between(heatmap: &Heatmap, below: &Band, above: &Band, width: usize) -> String {
-    let text = if below.target == above.target {
-        let size = bytes(above.start.saturating_sub(below.end));
-        format!(" {size} not shown ")
-    } else {
-        let name = |band: &Band| {
-            let target = heatmap.targets.iter().find(|t| t.target == band.target);
-            target.map_or_else(String::new, |t| format!("{} {}", label_text(&t.comm), t.pid))
-        };
-        format!(" above: {}, below: {} ", name(above), name(below))
-    };
+    let text = format!(" {} ", address_axis::between(heatmap, below, above));
     let text = fit(&text, width);
     let rest = width - text.chars().count();
     format!("{}{text}{}", "~".repeat(rest / 2), "~".repeat(rest - rest / 2))
