@@ -30,6 +30,7 @@ pub fn serve_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<E
 
 fn serve() -> Result<(), Errno> {
     detached::detach_from_starter()?;
+    detached::hurry();
     let stdin = std::io::stdin();
     let mut buffer = [0; REQUEST_LEN];
     let (len, process) = fdpass::receive(stdin.as_fd(), &mut buffer)?;

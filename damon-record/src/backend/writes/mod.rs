@@ -18,6 +18,8 @@
 //! - Ranges that the target itself gave to a userfaultfd, and read-only mappings, are not watched.
 
 mod attach;
+#[cfg(target_arch = "x86_64")]
+mod borrowed;
 mod helper;
 #[cfg(target_arch = "x86_64")]
 mod inject;
