@@ -1,0 +1,148 @@
+//! Nothing that can be written into a trace, and no damage to one, makes the analysis panic.
+
+mod common;
+
+use damon_format::{
+    Mapping, MappingsChanged, MemorySample, Permissions, Record, Region, Sampling, Snapshot,
+    TargetId,
+};
+use damon_report::analysis::axis;
+use damon_report::analysis::info::Info;
+use damon_report::analysis::load::Trace;
+use damon_report::analysis::select::Query;
+use damon_report::analysis::source::Source;
+use damon_report::analysis::view::View;
+use damon_report::analysis::wss::WorkingSetOptions;
+use proptest::prelude::*;
+
+/// Everything the commands compute; the total heat, if there was anything to work with.
+fn analyse(bytes: Vec<u8>, query: &Query) -> Option<f64> {
+    let trace = Trace::from_source("test".into(), Source::memory(bytes)).ok()?;
+    let view = View::new(&trace, query).ok()?;
+    let info = Info::new(&trace, &view.overview);
+    assert!(serde_json::to_string(&info).is_ok());
+    let spans = axis::shown(&view.overview, &view.time());
+    let bands = axis::bands(spans, 9);
+    let rows = axis::share_rows(&bands, 20, 1);
+    let frame = view.frame(13, bands, rows);
+    let options = WorkingSetOptions::for_backend(&trace.info().backend, 1);
+    let (map, set) = view.heat(&trace, &frame, options);
+    for sample in &set.samples {
+        assert!(sample.expected_low <= sample.expected && sample.expected <= sample.expected_high);
+    }
+    let cells = map.bands.iter().flat_map(|b| &b.cells);
+    let heat = cells.map(|c| c.heat).sum::<f64>();
+    assert!(heat.is_finite() && heat >= 0.0);
+    Some(heat)
+}
+
+#[test]
+fn no_single_damaged_byte_and_no_cut_does_harm() {
+    let mut writer = common::writer(&common::info());
+    for snapshot in common::snapshots(0, 20) {
+        writer.snapshot(&snapshot).unwrap();
+    }
+    let whole = writer.finish().unwrap();
+    let intact = analyse(whole.clone(), &Query::default()).unwrap();
+    for at in 0..whole.len() {
+        let cut = analyse(whole[..at].to_vec(), &Query::default());
+        assert!(cut.is_none_or(|heat| heat <= intact * (1.0 + 1e-12)));
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        analyse(flipped, &Query::default());
+    }
+}
+
+/// Numbers near the ends of their range as often as others.
+fn extreme() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        Just(0),
+        Just(1),
+        Just(u64::MAX),
+        Just(u64::MAX - 1),
+        Just(1 << 63),
+        0..10_000_u64,
+        any::<u64>(),
+    ]
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    let region = (extreme(), extreme(), prop_oneof![0..30_u32, any::<u32>()]);
+    let parts = (0..3_u32, extreme(), extreme(), extreme(), extreme(), any::<u32>());
+    (parts, prop::collection::vec(region, 0..6)).prop_map(|(parts, regions)| {
+        let (target, a, b, sample_us, aggr_us, max) = parts;
+        let mut edges: Vec<u64> = regions.iter().flat_map(|r| [r.0, r.1]).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let regions = edges
+            .chunks_exact(2)
+            .zip(&regions)
+            .map(|(edge, region)| Region {
+                start: edge[0],
+                end: edge[1],
+                nr_accesses: region.2,
+                age: region.2,
+            })
+            .collect();
+        let sampling = Sampling { sample_us, aggr_us, max_nr_accesses: max.max(1) };
+        Snapshot::new(TargetId(target), a.min(b), a.max(b), sampling, regions)
+    })
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    (0..3_u32, extreme(), extreme(), extreme(), any::<bool>()).prop_map(
+        |(target, time_ns, start, end, memory)| {
+            let target = TargetId(target);
+            if memory {
+                return Record::Memory(MemorySample {
+                    target,
+                    time_ns,
+                    rss: start,
+                    swap: end,
+                    virtual_size: end,
+                    minor_faults: 0,
+                    major_faults: 0,
+                });
+            }
+            Record::MappingsChanged(MappingsChanged {
+                target,
+                time_ns,
+                removed: vec![end],
+                added: vec![Mapping {
+                    start,
+                    end,
+                    permissions: Permissions::default(),
+                    offset: 0,
+                    inode: 0,
+                    name: String::new(),
+                }],
+            })
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_value_overflows(
+        snapshots in prop::collection::vec(snapshot(), 0..8),
+        records in prop::collection::vec(record(), 0..8),
+        selected in any::<bool>(),
+    ) {
+        let mut writer = common::writer(&common::info());
+        let mut kept = 0;
+        for record in &records {
+            prop_assert!(writer.record(record).is_ok());
+        }
+        for snapshot in &snapshots {
+            // What the format refuses cannot be in a trace.
+            kept += u32::from(writer.snapshot(snapshot).is_ok());
+        }
+        let query = Query {
+            time: selected.then(|| "10%..90%".parse().unwrap()),
+            address: selected.then(|| "1..7fffffffffffffff".parse().unwrap()),
+            target: None,
+        };
+        let heat = analyse(writer.finish().unwrap(), &query);
+        prop_assert!(heat.is_some() || selected, "{kept} snapshots");
+    }
+}
