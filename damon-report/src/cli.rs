@@ -74,6 +74,17 @@ pub enum Format {
     Csv,
 }
 
+/// Whether text has colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On terminals, unless the environment variable `NO_COLOR` is set
+    Auto,
+    /// Even into files and pipes
+    Always,
+    /// Plain ASCII
+    Never,
+}
+
 /// How something that is no table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PlainFormat {
@@ -110,13 +121,16 @@ pub struct HeatmapArgs {
     /// How to write it: a map for the terminal, or all cells
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
-    /// Time columns (of the terminal: all characters of a line) [default: what fits; 100 for cells]
+    /// Characters in a line, or columns of cells [default: what fits; 100 for cells]
     #[arg(long, value_name = "N", value_parser = cells)]
     pub columns: Option<usize>,
-    /// Address rows [default: what fits; 50 for cells]
+    /// Lines, or rows of cells [default: what fits; 50 for cells]
     #[arg(long, value_name = "N", value_parser = cells)]
     pub rows: Option<usize>,
-    /// Show monitored addresses that were never mapped, too
+    /// Colours of the text
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: Colour,
+    /// Draw monitored addresses that were never mapped, too (cells always include them)
     #[arg(long)]
     pub unmapped: bool,
     /// Which part.
@@ -144,6 +158,9 @@ pub struct WssArgs {
     /// Characters in a line [default: what fits]
     #[arg(long, value_name = "N", value_parser = cells)]
     pub columns: Option<usize>,
+    /// Colours of the text
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: Colour,
     /// Which part.
     #[command(flatten)]
     pub part: Part,

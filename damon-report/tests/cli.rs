@@ -117,9 +117,12 @@ fn json(text: &str) -> serde_json::Value {
 fn text_outputs_are_as_agreed() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 8] = [
         ("info.txt", &["info"]),
+        ("heatmap.txt", &["heatmap"]),
+        ("heatmap-20.txt", &["heatmap", "--columns", "20", "--rows", "8"]),
         ("wss.txt", &["wss"]),
+        ("wss-20.txt", &["wss", "--columns", "20"]),
         ("wss.csv", &["wss", "--format", "csv", "--time", "..1s"]),
         ("raw.txt", &["raw", "--time", "4.9s..5.1s"]),
         ("verify.txt", &["verify"]),
@@ -137,7 +140,7 @@ fn text_outputs_are_as_agreed() {
 fn every_text_says_what_the_numbers_rest_on() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
-    for command in ["info", "wss", "raw"] {
+    for command in ["info", "heatmap", "wss", "raw"] {
         let ran = run(&[command, &file]);
         assert!(ran.out.contains("writes only, page, sampled"), "{command}: {}", ran.out);
     }
@@ -216,9 +219,12 @@ fn raw_is_complete_in_every_format() {
 fn pictures_are_the_same_each_time() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
-    for (a, b, magic) in [("a.png", "b.png", &b"\x89PNG"[..]), ("a.svg", "b.svg", b"<")] {
+    let kinds = [("a.png", "b.png", &b"\x89PNG"[..]), ("a.svg", "b.svg", b"<")];
+    for (command, (a, b, magic)) in
+        ["heatmap", "wss"].into_iter().flat_map(|c| kinds.map(|kind| (c, kind)))
+    {
         for (name, threads) in [(a, "1"), (b, "5")] {
-            let ran = program(&["heatmap", &file, "-o", &bench.name(name)])
+            let ran = program(&[command, &file, "-o", &bench.name(name)])
                 .env("RAYON_NUM_THREADS", threads)
                 .output()
                 .unwrap();
@@ -227,6 +233,19 @@ fn pictures_are_the_same_each_time() {
         let (a, b) = (fs::read(bench.path(a)).unwrap(), fs::read(bench.path(b)).unwrap());
         assert!(a.starts_with(magic) && a == b);
     }
+}
+
+#[test]
+fn colours_are_for_terminals_unless_asked_for() {
+    let bench = Bench::new();
+    let file = bench.name("work.damon");
+    for command in ["heatmap", "wss"] {
+        let piped = run(&[command, &file]);
+        assert!(piped.out.is_ascii(), "{}", piped.out);
+        let asked = run(&[command, &file, "--color", "always"]);
+        assert!(!asked.out.is_ascii());
+    }
+    assert!(run(&["heatmap", &file, "--color", "always"]).out.contains("\x1b["));
 }
 
 #[test]

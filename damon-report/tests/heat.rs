@@ -8,7 +8,10 @@
 
 mod common;
 
-use damon_format::{Sampling, Snapshot, SnapshotView, TargetId};
+use damon_format::{
+    Mapping, MappingsChanged, Permissions, Record, Region, Sampling, Snapshot, SnapshotView,
+    TargetId,
+};
 use damon_report::analysis::axis::{self, BandSpan};
 use damon_report::analysis::heat::{Edges, Frame, HeatSum, Heatmap};
 use damon_report::analysis::load::Trace;
@@ -39,7 +42,7 @@ fn arbitrary_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
                 for (gap, size, nr_accesses) in parts {
                     let start = at + if gap < 3000 { 0 } else { gap };
                     at = start + size;
-                    regions.push(damon_format::Region { start, end: at, nr_accesses, age: 0 });
+                    regions.push(Region { start, end: at, nr_accesses, age: 0 });
                 }
                 let sampling = Sampling::from_intervals(5_000, 100_000);
                 Snapshot::new(TargetId(target), start_ns, *end, sampling, regions)
@@ -113,7 +116,7 @@ proptest! {
     ) {
         let trace = open(write(&list));
         let view = View::new(&trace, &Query::default()).unwrap();
-        let bands = axis::bands(axis::shown(&view.overview, &view.time()), most);
+        let bands = axis::bands(view.shown(&trace), most);
         let shares = axis::share_rows(&bands, rows, 1);
         let frame = view.frame(columns, bands, shares);
         let options = WorkingSetOptions { threshold: 1, exact: false };
@@ -178,7 +181,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build().unwrap().install(|| {
             let view = View::new(&trace, &Query::default()).unwrap();
-            let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
+            let bands = axis::bands(view.shown(&trace), 10);
             let frame = view.frame(77, bands, vec![13, 7]);
             let (map, set) =
                 view.heat(&trace, &frame, WorkingSetOptions { threshold: 1, exact: false });
@@ -192,7 +195,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
 fn bands_carry_the_names_of_their_mappings() {
     let trace = open(common::ten_seconds());
     let view = View::new(&trace, &Query::default()).unwrap();
-    let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
+    let bands = axis::bands(view.shown(&trace), 10);
     let frame = view.frame(10, bands, vec![10, 10]);
     let (map, _) = view.heat(&trace, &frame, WorkingSetOptions { threshold: 1, exact: false });
     let names: Vec<_> = map.bands.iter().flat_map(|b| &b.mappings).map(|m| &m.name).collect();
@@ -212,7 +215,7 @@ fn a_selection_shows_only_its_part() {
         target: Some("work".into()),
     };
     let view = View::new(&trace, &query).unwrap();
-    let bands = axis::bands(axis::shown(&view.overview, &view.time()), 10);
+    let bands = axis::bands(view.shown(&trace), 10);
     assert_eq!(bands.len(), 1);
     let frame = view.frame(4, bands, vec![4]);
     assert_eq!(frame.time.end - frame.time.start, 2 * common::SECOND);
@@ -221,4 +224,38 @@ fn a_selection_shows_only_its_part() {
     assert!(close(total(&map).1, (4 * common::MIB * 2 * common::SECOND) as f64));
     assert!(set.samples.iter().all(|s| s.monitored == 4 * common::MIB));
     assert_eq!(set.samples.len(), 20);
+}
+
+#[test]
+fn holes_between_mappings_are_shown_only_if_they_are_hot() {
+    let mapping = |start, end| Mapping {
+        start,
+        end,
+        permissions: Permissions::default(),
+        offset: 0,
+        inode: 0,
+        name: String::new(),
+    };
+    let region = |start, end, nr_accesses| Region { start, end, nr_accesses, age: 0 };
+    let shown = |in_hole: u32| {
+        let mut writer = common::writer(&common::info());
+        let record = Record::MappingsChanged(MappingsChanged {
+            target: TargetId(0),
+            time_ns: 0,
+            removed: Vec::new(),
+            added: vec![mapping(0x1000, 0x2000), mapping(0x9000, 0xa000)],
+        });
+        writer.record(&record).unwrap();
+        let regions = vec![
+            region(0x1000, 0x2000, 20),
+            region(0x2000, 0x9000, in_hole),
+            region(0x9000, 0xa000, 0),
+        ];
+        let sampling = Sampling::from_intervals(5_000, 100_000);
+        writer.snapshot(&Snapshot::new(TargetId(0), 0, 100_000_000, sampling, regions)).unwrap();
+        let trace = open(writer.finish().unwrap());
+        let view = View::new(&trace, &Query::default()).unwrap();
+        axis::bands(view.shown(&trace), 9).len()
+    };
+    assert_eq!((shown(0), shown(1), shown(15)), (2, 2, 1));
 }

@@ -21,7 +21,7 @@ fn analyse(bytes: Vec<u8>, query: &Query) -> Option<f64> {
     let view = View::new(&trace, query).ok()?;
     let info = Info::new(&trace, &view.overview);
     assert!(serde_json::to_string(&info).is_ok());
-    let spans = axis::shown(&view.overview, &view.time());
+    let spans = view.shown(&trace);
     let bands = axis::bands(spans, 9);
     let rows = axis::share_rows(&bands, 20, 1);
     let frame = view.frame(13, bands, rows);

@@ -20,25 +20,24 @@ pub struct BandSpan {
     pub range: Range<u64>,
 }
 
-/// What the axis shows of each target: all that was monitored and could be accessed. DAMON's three regions
-/// of a process span large holes between its mappings; those are left out if no region that reaches into
-/// them ever had an access, so that no heat is left out.
-pub fn shown(overview: &Overview, time: &Range<u64>) -> Vec<BandSpan> {
-    let mut spans: Vec<BandSpan> = Vec::new();
+/// What was monitored, by whether it was mapped at some time. DAMON's three regions of a process span
+/// large holes between its mappings. Targets whose mappings were not recorded count as mapped.
+pub fn split_holes(overview: &Overview, time: &Range<u64>) -> (Vec<BandSpan>, Vec<BandSpan>) {
+    let (mut mapped, mut holes) = (Vec::new(), Vec::new());
     for extent in &overview.targets {
         let target = extent.target;
-        let mut add = |set: &SpanSet| {
-            spans.extend(set.ranges().map(|range| BandSpan { target, range }));
+        let add = |to: &mut Vec<BandSpan>, set: &SpanSet| {
+            to.extend(set.ranges().map(|range| BandSpan { target, range }));
         };
         match mappings::mapped(&overview.records, target, time) {
-            Some(mut possible) => {
-                possible.extend(&extent.accessed);
-                add(&extent.spans.intersection(&possible));
+            Some(known) => {
+                add(&mut mapped, &extent.spans.intersection(&known));
+                add(&mut holes, &extent.spans.difference(&known));
             }
-            None => add(&extent.spans),
+            None => add(&mut mapped, &extent.spans),
         }
     }
-    if spans.is_empty() { monitored(overview) } else { spans }
+    (mapped, holes)
 }
 
 /// All that was monitored, mapped or not.
@@ -54,8 +53,17 @@ pub fn monitored(overview: &Overview) -> Vec<BandSpan> {
 /// monitored; together they are no more than a tenth of the spans' bytes, unless there would be more
 /// than `most` bands: then the smallest gaps of all are kept inside as well.
 pub fn bands(spans: Vec<BandSpan>, most: usize) -> Vec<BandSpan> {
-    let monitored =
-        spans.iter().fold(0_u64, |sum, s| sum.saturating_add(s.range.end - s.range.start));
+    join(spans, most, u64::MAX)
+}
+
+/// Bytes of all spans.
+pub fn bytes(spans: &[BandSpan]) -> u64 {
+    spans.iter().fold(0, |sum, s| sum.saturating_add(s.range.end - s.range.start))
+}
+
+/// Like [`bands`], but keeps no more than `waste` bytes of gaps for the sake of `most`.
+pub fn join(spans: Vec<BandSpan>, most: usize, waste: u64) -> Vec<BandSpan> {
+    let monitored = bytes(&spans);
     let mut gaps: Vec<(u64, usize)> = spans
         .windows(2)
         .enumerate()
@@ -70,7 +78,8 @@ pub fn bands(spans: Vec<BandSpan>, most: usize) -> Vec<BandSpan> {
     let mut drawn = 0_u64;
     for (gap, index) in gaps {
         drawn = drawn.saturating_add(gap);
-        if drawn > monitored / DRAWN_GAPS && count <= most.max(1) {
+        let free = drawn <= monitored / DRAWN_GAPS;
+        if !free && (count <= most.max(1) || drawn > waste) {
             break;
         }
         if let Some(join) = joined.get_mut(index) {
@@ -180,14 +189,16 @@ mod tests {
     }
 
     #[test]
-    fn holes_between_mappings_are_left_out_unless_a_region_with_accesses_reaches_into_them() {
+    fn holes_are_what_was_never_mapped() {
         let mut extent = TargetExtent::empty(TargetId(0));
         extent.spans = set(&[(0, 1000)]);
-        extent.accessed = set(&[(90, 150)]);
         let mut overview = Overview { targets: vec![extent], ..Overview::default() };
-        assert_eq!(list(&shown(&overview, &(0..9))), [(0, 0, 1000)]);
+        let (shown, holes) = split_holes(&overview, &(0..9));
+        assert_eq!((list(&shown), list(&holes)), (vec![(0, 0, 1000)], vec![]));
         overview.records = vec![mapped(0, 100), mapped(900, 1100)];
-        assert_eq!(list(&shown(&overview, &(0..9))), [(0, 0, 150), (0, 900, 1000)]);
+        let (shown, holes) = split_holes(&overview, &(0..9));
+        assert_eq!(list(&shown), [(0, 0, 100), (0, 900, 1000)]);
+        assert_eq!(list(&holes), [(0, 100, 900)]);
         assert_eq!(list(&monitored(&overview)), [(0, 0, 1000)]);
     }
 }

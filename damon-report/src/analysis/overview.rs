@@ -15,8 +15,6 @@ pub struct TargetExtent {
     pub target: TargetId,
     /// All addresses that were monitored at some time.
     pub spans: SpanSet,
-    /// All addresses of regions that had at least one access.
-    pub accessed: SpanSet,
     /// Begin of the first snapshot.
     pub start_ns: u64,
     /// End of the last snapshot.
@@ -44,7 +42,6 @@ impl TargetExtent {
         Self {
             target,
             spans: SpanSet::default(),
-            accessed: SpanSet::default(),
             start_ns: u64::MAX,
             end_ns: 0,
             snapshots: 0,
@@ -60,7 +57,6 @@ impl TargetExtent {
 
     fn add(&mut self, other: &Self) {
         self.spans.extend(&other.spans);
-        self.accessed.extend(&other.accessed);
         self.start_ns = self.start_ns.min(other.start_ns);
         self.end_ns = self.end_ns.max(other.end_ns);
         self.snapshots += other.snapshots;
@@ -221,7 +217,6 @@ impl Visitor for OverviewVisitor<'_> {
             }
             state.last.clone_from(current);
         }
-        note_accessed(snapshot, self.selection, &mut state.extent.accessed);
         let taken = snapshot.end_ns.saturating_sub(snapshot.start_ns);
         let extent = &mut state.extent;
         extent.start_ns = extent.start_ns.min(snapshot.start_ns);
@@ -239,34 +234,5 @@ impl Visitor for OverviewVisitor<'_> {
 
     fn record(&mut self, record: Record) {
         self.records.push(record);
-    }
-}
-
-/// Adds runs of regions with accesses to the set.
-fn note_accessed(snapshot: &SnapshotView<'_>, selection: &Selection, accessed: &mut SpanSet) {
-    let mut run: Option<Range<u64>> = None;
-    let mut note = |run: Range<u64>| {
-        if let Some(range) = selection.clip(run.start, run.end)
-            && !accessed.covers(&range)
-        {
-            accessed.insert(range);
-        }
-    };
-    let bounds = snapshot.starts.iter().zip(snapshot.ends);
-    for ((&start, &end), &accesses) in bounds.zip(snapshot.nr_accesses) {
-        if accesses == 0 {
-            continue;
-        }
-        match &mut run {
-            Some(last) if last.end == start => last.end = end,
-            _ => {
-                if let Some(done) = run.replace(start..end) {
-                    note(done);
-                }
-            }
-        }
-    }
-    if let Some(done) = run {
-        note(done);
     }
 }

@@ -2,17 +2,20 @@
 
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
+use super::screen::Screen;
+use super::words::bytes;
 use super::{Streams, open};
 use crate::analysis::axis::{self, BandSpan};
 use crate::analysis::heat::{Frame, Heatmap};
 use crate::analysis::load::Trace;
-use crate::analysis::num::edge;
-use crate::analysis::view::View;
-use crate::analysis::wss::WorkingSetOptions;
+use crate::analysis::num::{edge, float};
+use crate::analysis::view::{Axis, View};
+use crate::analysis::wss::{WorkingSet, WorkingSetOptions};
 use crate::cli::{Format, HeatmapArgs};
 use crate::exit::Failure;
-use crate::render::Scale;
 use crate::render::heatmap::{Picture, grid, heatmap_png, heatmap_svg, max_bands};
+use crate::render::{Grid, Scale, terminal as text};
+use damon_format::AccessKind;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -28,21 +31,100 @@ pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), 
     match (&args.output, kind) {
         (Some(path), Some(kind)) => picture(args, &trace, &view, (path, kind), terminal),
         _ => match args.format {
-            Format::Text => Err(Failure::Usage(
-                "say where to draw with -o FILE.png, or ask for cells with --format json"
-                    .to_owned(),
-            )),
+            Format::Text => text(args, &trace, &view, terminal),
             Format::Json | Format::Csv => cells(args, &trace, &view, terminal),
         },
     }
 }
 
-fn spans(args: &HeatmapArgs, view: &View) -> Vec<BandSpan> {
-    if args.unmapped {
-        axis::monitored(&view.overview)
-    } else {
-        axis::shown(&view.overview, &view.time())
+/// The address axis; says what does not fit.
+fn fitting(
+    args: &HeatmapArgs,
+    trace: &Trace,
+    view: &View,
+    most: usize,
+    terminal: &mut Streams<'_>,
+) -> Vec<BandSpan> {
+    let spans = if args.unmapped { axis::monitored(&view.overview) } else { view.shown(trace) };
+    let Axis { bands, left_out } = view.axis(trace, spans, most);
+    if left_out.ranges > 0 {
+        let (s, verb) = if left_out.ranges == 1 { ("", "has") } else { ("s", "have") };
+        terminal.say(&format!(
+            "note: {} address range{s} ({} in all, {:.1} % of the heat) {verb} no room; a larger picture \
+             or --address shows them",
+            left_out.ranges,
+            bytes(float(left_out.bytes)),
+            left_out.heat_share * 100.0
+        ));
     }
+    bands
+}
+
+/// What all drawings show, whatever they are made of.
+struct Drawing {
+    heatmap: Heatmap,
+    working_set: WorkingSet,
+    title: String,
+    subtitle: String,
+    access: AccessKind,
+    origin_ns: u64,
+}
+
+impl Drawing {
+    fn new(trace: &Trace, view: &View, bands: Vec<BandSpan>, grid: Grid) -> Self {
+        let frame = view.frame(grid.columns, bands, grid.rows);
+        let backend = &trace.info().backend;
+        let options = WorkingSetOptions::for_backend(backend, 1);
+        let (mut heatmap, working_set) = view.heat(trace, &frame, options);
+        name_targets(&mut heatmap);
+        Self {
+            heatmap,
+            working_set,
+            title: title(view),
+            subtitle: subtitle(trace, view),
+            access: backend.access,
+            origin_ns: view.origin_ns,
+        }
+    }
+
+    fn picture(&self) -> Picture<'_> {
+        Picture {
+            heatmap: &self.heatmap,
+            working_set: &self.working_set.samples,
+            resident: &self.working_set.resident,
+            title: &self.title,
+            subtitle: &self.subtitle,
+            access: self.access,
+            origin_ns: self.origin_ns,
+            scale: Scale::default(),
+        }
+    }
+}
+
+/// With several targets in one picture, a mapping's name says whose it is; the pid where the command does not
+/// tell targets apart.
+fn name_targets(heatmap: &mut Heatmap) {
+    if heatmap.targets.len() < 2 {
+        return;
+    }
+    for band in &mut heatmap.bands {
+        let Some(target) = heatmap.targets.iter().find(|t| t.target == band.target) else {
+            continue;
+        };
+        let namesakes = heatmap.targets.iter().filter(|t| t.comm == target.comm).count();
+        let owner = if namesakes > 1 {
+            format!("{} {}", target.comm, target.pid)
+        } else {
+            target.comm.clone()
+        };
+        for mapping in &mut band.mappings {
+            mapping.name = format!("{owner}: {}", mapping.name);
+        }
+    }
+}
+
+fn ranges(bands: &[BandSpan]) -> Vec<Range<u64>> {
+    bands.iter().map(|b| b.range.clone()).collect()
 }
 
 fn picture(
@@ -53,26 +135,28 @@ fn picture(
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let (width, height) = args.size;
-    let bands = axis::bands(spans(args, view), max_bands(width, height)?);
-    let ranges: Vec<Range<u64>> = bands.iter().map(|b| b.range.clone()).collect();
-    let grid = grid(width, height, &ranges)?;
-    let frame = view.frame(grid.columns, bands, grid.rows);
-    let options = WorkingSetOptions::for_backend(&trace.info().backend, 1);
-    let (heatmap, working_set) = view.heat(trace, &frame, options);
-    let picture = Picture {
-        heatmap: &heatmap,
-        working_set: &working_set.samples,
-        resident: &working_set.resident,
-        title: &title(view),
-        subtitle: &subtitle(trace, view),
-        access: trace.info().backend.access,
-        origin_ns: view.origin_ns,
-        scale: Scale::default(),
-    };
+    let bands = fitting(args, trace, view, max_bands(width, height)?, terminal);
+    let grid = grid(width, height, &ranges(&bands))?;
+    let drawing = Drawing::new(trace, view, bands, grid);
+    let picture = drawing.picture();
     match kind {
         Kind::Png => write(path, &heatmap_png(&picture, width, height)?, terminal),
         Kind::Svg => write(path, heatmap_svg(&picture, width, height)?.as_bytes(), terminal),
     }
+}
+
+fn text(
+    args: &HeatmapArgs,
+    trace: &Trace,
+    view: &View,
+    terminal: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    let Screen { columns, lines, colours } = Screen::detect(args.columns, args.rows, args.color);
+    let bands = fitting(args, trace, view, text::max_bands(lines), terminal);
+    let grid = text::heatmap_grid(columns, lines, &ranges(&bands), colours);
+    let drawing = Drawing::new(trace, view, bands, grid);
+    let map = text::heatmap(&drawing.picture(), columns, lines, colours);
+    Ok(terminal.out.write_all(map.as_bytes())?)
 }
 
 #[derive(Serialize)]
@@ -91,7 +175,7 @@ fn cells(
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let rows = args.rows.unwrap_or(ROWS);
-    let bands = axis::bands(spans(args, view), rows);
+    let bands = axis::bands(axis::monitored(&view.overview), rows);
     let shares = axis::share_rows(&bands, rows, 1);
     let frame = view.frame(args.columns.unwrap_or(COLUMNS), bands, shares);
     let options = WorkingSetOptions::for_backend(&trace.info().backend, 1);
@@ -128,4 +212,39 @@ fn csv(out: &mut dyn Write, frame: &Frame, heatmap: &Heatmap) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::heat::{Band, NamedRange, TargetName};
+    use damon_format::TargetId;
+
+    #[test]
+    fn several_targets_are_told_apart_by_name_and_if_need_be_by_pid() {
+        let target =
+            |id, pid, comm: &str| TargetName { target: TargetId(id), pid, comm: comm.to_owned() };
+        let band = |id| Band {
+            target: TargetId(id),
+            start: 0,
+            end: 1,
+            rows: 0,
+            cells: Vec::new(),
+            mappings: vec![NamedRange { start: 0, end: 1, name: "[heap]".to_owned() }],
+        };
+        let names = |count: usize| -> Vec<String> {
+            let targets = [target(0, 7, "sort"), target(1, 8, "cat"), target(2, 9, "cat")];
+            let mut heatmap = Heatmap {
+                targets: targets.into_iter().take(count).collect(),
+                start_ns: 0,
+                end_ns: 1,
+                columns: 0,
+                bands: (0..3).map(band).take(count).collect(),
+            };
+            name_targets(&mut heatmap);
+            heatmap.bands.iter().flat_map(|b| &b.mappings).map(|m| m.name.clone()).collect()
+        };
+        assert_eq!(names(1), ["[heap]"]);
+        assert_eq!(names(3), ["sort: [heap]", "cat 8: [heap]", "cat 9: [heap]"]);
+    }
 }

@@ -6,6 +6,7 @@ mod output;
 mod picture;
 mod raw;
 mod repair;
+mod screen;
 mod verify;
 mod words;
 mod wss;

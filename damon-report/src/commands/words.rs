@@ -16,6 +16,15 @@ pub(super) fn bytes(size: f64) -> String {
     if unit == 0 { format!("{size:.0} {name}") } else { format!("{size:.2} {name}") }
 }
 
+/// Five characters at most: `640B`, `4.00M`, `1023M`.
+pub(super) fn short_bytes(size: f64) -> String {
+    let long = bytes(size);
+    let (number, unit) = long.split_once(' ').unwrap_or((&long, ""));
+    let number: String = number.chars().take(4).collect();
+    let unit: String = unit.chars().take(1).collect();
+    format!("{}{unit}", number.trim_end_matches('.'))
+}
+
 /// A duration: `850 ns`, `4.5 ms`, `12.4 s`, `3 min 5 s`, `2 h 10 min`.
 pub(super) fn duration(ns: f64) -> String {
     let trimmed = |value: f64, unit: &str| {
@@ -100,6 +109,10 @@ mod tests {
         assert_eq!(bytes(1000.0), "1000 B");
         assert_eq!(bytes(1536.0), "1.50 KiB");
         assert_eq!(bytes(12.0 * 1024.0 * 1024.0), "12.00 MiB");
+        assert_eq!(short_bytes(640.0), "640B");
+        assert_eq!(short_bytes(1536.0), "1.50K");
+        assert_eq!(short_bytes(123.4 * 1024.0), "123K");
+        assert_eq!(short_bytes(1023.9 * 1024.0), "1023K");
     }
 
     #[test]

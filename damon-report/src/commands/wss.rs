@@ -1,7 +1,9 @@
 //! `wss`: how large the working set was.
 
 use super::output::{Document, Head, json};
-use super::words::{access, bytes, duration};
+use super::picture::{Kind, subtitle, title, write};
+use super::screen::Screen;
+use super::words::{bytes, clean, short_bytes};
 use super::{Streams, open};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
@@ -9,21 +11,36 @@ use crate::analysis::view::View;
 use crate::analysis::wss::{WorkingSet, WorkingSetOptions};
 use crate::cli::{Format, WssArgs};
 use crate::exit::Failure;
+use crate::render::terminal;
+use crate::render::wss::{Picture, wss_png, wss_svg};
 use serde::Serialize;
 use std::io::{self, Write};
 
 /// Percentiles that the text shows; JSON has all.
 const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
 
-pub(super) fn run(args: &WssArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let (trace, view) = open(&args.file, &args.part, terminal)?;
+pub(super) fn run(args: &WssArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let (trace, view) = open(&args.file, &args.part, streams)?;
     let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
     let set = view.working_set(&trace, options);
+    if let (Some(path), Some(kind)) = (&args.output, kind) {
+        let (width, height) = args.size;
+        let (title, subtitle) = (title(&view), subtitle(&trace, &view));
+        let picture = picture_of(&view, &set, &title, &subtitle);
+        return match kind {
+            Kind::Png => write(path, &wss_png(&picture, width, height)?, streams),
+            Kind::Svg => write(path, wss_svg(&picture, width, height)?.as_bytes(), streams),
+        };
+    }
     match args.format {
-        Format::Text => Ok(text(terminal.out, &trace, &view, &set, options)?),
-        Format::Csv => Ok(csv(terminal.out, &set)?),
+        Format::Text => {
+            let screen = Screen::detect(args.columns, None, args.color);
+            Ok(text(streams.out, &trace, &view, &set, options, screen)?)
+        }
+        Format::Csv => Ok(csv(streams.out, &set)?),
         Format::Json => json(
-            terminal,
+            streams,
             &Document {
                 head: Head::new("wss", &trace),
                 body: Body {
@@ -46,21 +63,37 @@ struct Body<'a> {
     working_set: &'a WorkingSet,
 }
 
+fn picture_of<'a>(
+    view: &View,
+    set: &'a WorkingSet,
+    title: &'a str,
+    subtitle: &'a str,
+) -> Picture<'a> {
+    let time = view.time();
+    Picture {
+        working_set: set,
+        title,
+        subtitle,
+        start_ns: time.start,
+        end_ns: time.end,
+        origin_ns: view.origin_ns,
+    }
+}
+
+/// Below this many characters a line, sizes are written short.
+const WIDE: usize = 32;
+
 fn text(
     out: &mut dyn Write,
     trace: &Trace,
     view: &View,
     set: &WorkingSet,
     options: WorkingSetOptions,
+    screen: Screen,
 ) -> io::Result<()> {
-    let time = view.time();
-    writeln!(out, "access: {}", access(&trace.info().backend))?;
-    writeln!(
-        out,
-        "time: {}, {} moments",
-        duration(float(time.end.saturating_sub(time.start))),
-        set.samples.len()
-    )?;
+    let (title, subtitle) = (title(view), subtitle(trace, view));
+    writeln!(out, "{}", clean(&title))?;
+    writeln!(out, "{subtitle}")?;
     writeln!(
         out,
         "touched: upper estimate, all of a region seen accessed {}",
@@ -68,17 +101,13 @@ fn text(
     )?;
     writeln!(out, "expected: lower estimate, size x access rate")?;
     writeln!(out)?;
-    writeln!(out, "{:>5} {:>12} {:>12}", "time", "touched", "expected")?;
-    let mut line = |name: &str, touched: f64, expected: f64| {
-        writeln!(out, "{name:>5} {:>12} {:>12}", bytes(touched), bytes(expected))
-    };
-    for percent in SHOWN {
-        if let (Some(touched), Some(expected)) = (set.touched.at(percent), set.expected.at(percent))
-        {
-            line(&format!("{percent} %"), touched, expected)?;
-        }
-    }
-    line("mean", set.touched.mean, set.expected.mean)?;
+    table(out, set, screen.columns)?;
+    writeln!(out)?;
+    write!(
+        out,
+        "{}",
+        terminal::wss(&picture_of(view, set, &title, &subtitle), screen.columns, screen.colours)
+    )?;
     writeln!(out)?;
     if options.exact {
         writeln!(out, "sampling error: none, every page was looked at")?;
@@ -100,6 +129,25 @@ fn text(
         writeln!(out, "resident: {}", span(least, most))?;
     }
     Ok(())
+}
+
+fn table(out: &mut dyn Write, set: &WorkingSet, columns: usize) -> io::Result<()> {
+    let wide = columns >= WIDE;
+    let (width, size): (usize, fn(f64) -> String) =
+        if wide { (12, bytes) } else { (7, short_bytes) };
+    let name = if wide { "of time" } else { "" };
+    let expected = if wide { "expected" } else { "expect" };
+    let mut line = |name: &str, touched: &str, expected: &str| {
+        writeln!(out, "{name:>5} {touched:>width$} {expected:>width$}")
+    };
+    line(name, "touched", expected)?;
+    for percent in SHOWN {
+        let at = (set.touched.at(percent), set.expected.at(percent));
+        if let (Some(touched), Some(expected)) = at {
+            line(&format!("{percent} %"), &size(touched), &size(expected))?;
+        }
+    }
+    line("mean", &size(set.touched.mean), &size(set.expected.mean))
 }
 
 fn times(threshold: u32) -> String {
