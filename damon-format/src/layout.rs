@@ -23,6 +23,8 @@ pub const MAX_FRAME_STORED: u32 = (1 << 24) - 1;
 pub const MAX_FRAME_RAW: usize = 1 << 24;
 /// Largest sum of regions (times one plus probe columns) that a decoder keeps at once.
 pub const MAX_REGIONS: usize = 1 << 18;
+/// Most probe columns of a snapshot.
+pub const MAX_PROBES: usize = 1 << 8;
 /// Largest zstd window, as a power of two.
 pub const MAX_WINDOW_LOG: u32 = 20;
 /// Largest decoded metadata record.

@@ -99,23 +99,33 @@ pub fn recover<R: Read, W: Write>(
     Ok((RecoveryReport { frames, snapshots, rows: total.rows, records, damage }, sink))
 }
 
-/// Adds a block with one [`Lost`] record for each damage.
+/// Damages that are noted one by one; a file of nothing but damage must not fill the new trace.
+const NOTED: usize = 1000;
+
+/// Adds a block with one [`Lost`] record for each damage, and one for all beyond [`NOTED`].
 fn note_losses<W: Write>(
     store: &mut Store<W>,
     damage: &[Damage],
     time_ns: u64,
 ) -> Result<(), WriteError> {
     let mut sections = Vec::new();
-    for one in damage {
-        let what = format!("found while recovering the trace: {one}");
-        let lost = Record::Lost(Lost { target: None, time_ns, count: 1, what });
+    let mut records = 0;
+    let mut note = |count: usize, what: String| {
+        let lost = Lost { target: None, time_ns, count: count as u64, what };
         let mut body = Vec::new();
-        wire::put_record(&lost, &mut body).map_err(WriteError::Record)?;
+        wire::put_record(&Record::Lost(lost), &mut body).map_err(WriteError::Record)?;
         put_record(&body, &mut sections);
+        records += 1;
+        Ok::<(), WriteError>(())
+    };
+    for one in damage.iter().take(NOTED) {
+        note(1, format!("found while recovering the trace: {one}"))?;
+    }
+    if let Some(more) = damage.len().checked_sub(NOTED).filter(|&more| more > 0) {
+        note(more, "found while recovering the trace: more damage, not listed".into())?;
     }
     let mut stored = Vec::new();
     Compressor::new(3, 17)?.frame(&sections, &mut stored)?;
-    let records = u32::try_from(damage.len()).unwrap_or(u32::MAX);
     let span = Some((time_ns, time_ns));
     store.begin_block(BlockKind::DATA, time_ns);
     store.frame(&stored, &Counts { records, span, ..Counts::default() })

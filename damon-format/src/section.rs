@@ -3,7 +3,7 @@
 //! Each section is one varint, the length of its body times two plus one if it holds snapshots, and its
 //! body. A body that does not hold snapshots begins with its kind (varint).
 
-use crate::columns::{SectionHead, TargetDecoder};
+use crate::columns::{Scratch, SectionHead, TargetDecoder};
 use crate::layout::MAX_REGIONS;
 use crate::varint::{Bytes, Malformed, put};
 use crate::{DamageKind, Record, Visitor, wire};
@@ -33,13 +33,14 @@ pub(crate) fn put_record(body: &[u8], out: &mut Vec<u8>) {
 pub(crate) struct Sections {
     base_ns: u64,
     targets: BTreeMap<u32, TargetDecoder>,
+    scratch: Scratch,
     kept: usize,
 }
 
 impl Sections {
     /// `base_ns` is the start time in the block's header.
     pub(crate) fn new(base_ns: u64) -> Self {
-        Self { base_ns, targets: BTreeMap::new(), kept: 0 }
+        Self { base_ns, targets: BTreeMap::new(), scratch: Scratch::default(), kept: 0 }
     }
 
     /// Decodes one frame's sections.
@@ -86,7 +87,7 @@ impl Sections {
         let before = target.kept();
         // Twice: the snapshot being decoded and the one it is predicted from.
         let budget = MAX_REGIONS.saturating_sub(self.kept - before);
-        target.section(&head, body, budget, visitor)?;
+        target.section(&head, body, budget, &mut self.scratch, visitor)?;
         self.kept = self.kept - before + target.kept();
         Ok(())
     }

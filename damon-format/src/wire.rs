@@ -27,8 +27,15 @@ fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, String> {
         .map_err(|e| e.to_string())
 }
 
-fn encode<T: Encode>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+/// Encoded values of this size decode to less than [`MAX_RECORD`], whatever they hold.
+const SURELY_READABLE: usize = MAX_RECORD / 64;
+
+fn encode<T: Encode + Decode<()>>(value: &T, out: &mut Vec<u8>) -> Result<(), String> {
     let bytes = bincode::encode_to_vec(value, config()).map_err(|e| e.to_string())?;
+    if bytes.len() > SURELY_READABLE {
+        // The limit counts what a reader allocates, which is more than what is stored.
+        decode::<T>(&bytes)?;
+    }
     out.extend_from_slice(&bytes);
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::layout::{BlockKind, MAX_FRAME_RAW, MAX_RECORD, MAX_REGIONS};
 use crate::section::{put_record, put_snapshots};
 use crate::store::Store;
 use crate::stream_codec::Compressor;
-use crate::{Record, RecordingInfo, Snapshot, WriteError, wire};
+use crate::{MappingsChanged, Record, RecordingInfo, Snapshot, WriteError, wire};
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -117,8 +117,24 @@ impl<W: Write> TraceWriter<W> {
     }
 
     /// Adds a piece of metadata. Inside a frame records come before snapshots, whatever the order of the
-    /// calls; their times tell.
+    /// calls; their times tell. Very many mappings become several [`MappingsChanged`] of the same time,
+    /// since a record may not exceed [`MAX_RECORD`].
     pub fn record(&mut self, record: &Record) -> Result<(), WriteError> {
+        match record {
+            Record::MappingsChanged(all) if all.added.len() > MAPPINGS_AT_ONCE => {
+                let mut removed = all.removed.clone();
+                for added in all.added.chunks(MAPPINGS_AT_ONCE) {
+                    let removed = std::mem::take(&mut removed);
+                    let part = MappingsChanged { removed, added: added.to_vec(), ..*all };
+                    self.one_record(&Record::MappingsChanged(part))?;
+                }
+                Ok(())
+            }
+            _ => self.one_record(record),
+        }
+    }
+
+    fn one_record(&mut self, record: &Record) -> Result<(), WriteError> {
         self.section.clear();
         wire::put_record(record, &mut self.section).map_err(WriteError::Record)?;
         if self.section.len() > MAX_RECORD {
@@ -194,11 +210,13 @@ impl<W: Write> TraceWriter<W> {
             .sum();
         let rows = snapshot.regions.len();
         let columns = snapshot.probes.len() + 1;
-        let too_many_targets = self.targets.len() >= MAX_TARGETS;
+        let too_many_targets =
+            self.targets.len() >= MAX_TARGETS && !self.targets.contains_key(&snapshot.target.0);
         if others.saturating_add(rows.saturating_mul(columns)) > MAX_REGIONS || too_many_targets {
             self.flush()?;
             self.end_block()?;
-        } else if self.pending_len() + rows * (ROW_MAX + 5 * columns) + 256 > MAX_FRAME_RAW {
+        } else if self.pending_len() + rows * (ROW_MAX + PROBE_MAX * columns) + 256 > MAX_FRAME_RAW
+        {
             self.flush()?;
         }
         Ok(())
@@ -238,7 +256,12 @@ impl<W: Write> TraceWriter<W> {
     }
 }
 
-/// Most bytes a row can take before compression, probe columns aside: operation, extras, counters.
-const ROW_MAX: usize = 1 + 20 + 5 + 5;
+/// Most bytes a row can take before compression, probe columns aside: 9 bits of operation, distance and
+/// size of at most 117 bits each, differences of the counter and the age of at most 67 bits each.
+const ROW_MAX: usize = (9 + 2 * 117 + 2 * 67_usize).div_ceil(8);
+/// Most bytes a probe's counter can take: 63 bits.
+const PROBE_MAX: usize = 8;
+/// Mappings in one record.
+const MAPPINGS_AT_ONCE: usize = 4096;
 /// Targets per block; each costs a decoder a little even when it has no regions.
 const MAX_TARGETS: usize = MAX_REGIONS >> 5;

@@ -3,7 +3,7 @@
 use super::code::{Boundary, Change, MAX_SNAPSHOTS, cut, flags, order};
 use super::{Columns, predict};
 use crate::bits::BitReader;
-use crate::layout::MAX_REGIONS;
+use crate::layout::MAX_PROBES;
 use crate::varint::{Bytes, Malformed, undelta, unzigzag};
 use crate::{Sampling, SnapshotView, TargetId, Visitor};
 
@@ -11,16 +11,21 @@ use crate::{Sampling, SnapshotView, TargetId, Visitor};
 #[derive(Debug)]
 pub(crate) struct TargetDecoder {
     previous: Columns,
+    last_end_ns: u64,
+    last_duration: u64,
+    last_count: u64,
+    scale: Option<Scale>,
+}
+
+/// Buffers of the section being decoded; shared by all targets, because each may grow to the limits.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
     current: Columns,
     /// Regions whose age needs the threshold of the whole snapshot.
     unsettled: Vec<Unsettled>,
     probes: Vec<Vec<u32>>,
     /// Start, end and number of regions of the section's snapshots.
     heads: Vec<(u64, u64, usize)>,
-    last_end_ns: u64,
-    last_duration: u64,
-    last_count: u64,
-    scale: Option<Scale>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,10 +67,6 @@ impl TargetDecoder {
     pub(crate) fn new(base_ns: u64) -> Self {
         Self {
             previous: Columns::default(),
-            current: Columns::default(),
-            unsettled: Vec::new(),
-            probes: Vec::new(),
-            heads: Vec::new(),
             last_end_ns: base_ns,
             last_duration: 0,
             last_count: 0,
@@ -85,6 +86,7 @@ impl TargetDecoder {
         head: &SectionHead,
         bytes: &mut Bytes<'_>,
         budget: usize,
+        scratch: &mut Scratch,
         visitor: &mut impl Visitor,
     ) -> Result<(), Malformed> {
         if head.has(flags::SCALE) {
@@ -97,7 +99,7 @@ impl TargetDecoder {
             return Err(Malformed);
         }
         let mut bits = BitReader::new(bytes.as_slice());
-        let mut heads = std::mem::take(&mut self.heads);
+        let mut heads = std::mem::take(&mut scratch.heads);
         heads.clear();
         for _ in 0..snapshots {
             heads.push(self.head(head, &mut bits)?);
@@ -106,21 +108,23 @@ impl TargetDecoder {
             if count.saturating_mul(scale.probes + 1) > budget {
                 return Err(Malformed);
             }
-            self.regions(count, &scale, has_ages, &mut bits)?;
+            scratch.regions(&self.previous, count, &scale, has_ages, &mut bits)?;
             visitor.snapshot(&SnapshotView {
                 target: head.target,
                 start_ns,
                 end_ns,
                 sampling: scale.sampling,
-                starts: &self.current.starts,
-                ends: &self.current.ends,
-                nr_accesses: &self.current.nr_accesses,
-                ages: has_ages.then_some(self.current.ages.as_slice()),
-                probes: &self.probes,
+                starts: &scratch.current.starts,
+                ends: &scratch.current.ends,
+                nr_accesses: &scratch.current.nr_accesses,
+                ages: has_ages.then_some(scratch.current.ages.as_slice()),
+                probes: &scratch.probes,
             });
-            std::mem::swap(&mut self.previous, &mut self.current);
+            std::mem::swap(&mut self.previous, &mut scratch.current);
         }
-        self.heads = heads;
+        scratch.heads = heads;
+        // A target that was wide for a moment must not keep the room.
+        self.previous.shrink();
         if bits.is_finished() { Ok(()) } else { Err(Malformed) }
     }
 
@@ -143,9 +147,12 @@ impl TargetDecoder {
         let count = usize::try_from(self.last_count).map_err(|_out_of_range| Malformed)?;
         Ok((start_ns, self.last_end_ns, count))
     }
+}
 
+impl Scratch {
     fn regions(
         &mut self,
+        previous: &Columns,
         count: usize,
         scale: &Scale,
         has_ages: bool,
@@ -153,9 +160,9 @@ impl TargetDecoder {
     ) -> Result<(), Malformed> {
         self.current.clear();
         self.unsettled.clear();
-        self.boundaries_and_accesses(count, scale.granule_shift, bits)?;
+        self.boundaries_and_accesses(previous, count, scale.granule_shift, bits)?;
         if has_ages {
-            self.settle_ages(bits)?;
+            self.settle_ages(previous, bits)?;
         } else {
             self.current.ages.fill(0);
         }
@@ -172,11 +179,11 @@ impl TargetDecoder {
 
     fn boundaries_and_accesses(
         &mut self,
+        previous: &Columns,
         count: usize,
         shift: u32,
         bits: &mut BitReader<'_>,
     ) -> Result<(), Malformed> {
-        let previous = &self.previous;
         let current = &mut self.current;
         let (mut position, mut first) = (0_u64, 0_usize);
         while current.len() < count {
@@ -224,7 +231,11 @@ impl TargetDecoder {
         Ok(())
     }
 
-    fn settle_ages(&mut self, bits: &mut BitReader<'_>) -> Result<(), Malformed> {
+    fn settle_ages(
+        &mut self,
+        previous: &Columns,
+        bits: &mut BitReader<'_>,
+    ) -> Result<(), Malformed> {
         if self.unsettled.is_empty() {
             return Ok(());
         }
@@ -232,7 +243,7 @@ impl TargetDecoder {
         for &Unsettled { row, parent, differs } in &self.unsettled {
             let bounds = self.current.bounds(row).ok_or(Malformed)?;
             let nr = self.current.nr(row);
-            let mut age = predict::age(&self.previous, parent, bounds, nr, threshold);
+            let mut age = predict::age(previous, parent, bounds, nr, threshold);
             if differs {
                 age = differ(age, bits.number(order::AGE)?)?;
             }
@@ -308,7 +319,7 @@ impl Scale {
         let max_nr_accesses = bytes.varint_u32()?;
         let granule_shift = bytes.varint_u32()?;
         let probes = usize::try_from(bytes.varint()?).map_err(|_out_of_range| Malformed)?;
-        if max_nr_accesses == 0 || granule_shift > 40 || probes >= MAX_REGIONS {
+        if max_nr_accesses == 0 || granule_shift > 40 || probes > MAX_PROBES {
             return Err(Malformed);
         }
         let sampling = Sampling { sample_us, aggr_us, max_nr_accesses };

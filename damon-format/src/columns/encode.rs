@@ -4,8 +4,9 @@ use super::Columns;
 use super::code::{Boundary, Change, MAX_SNAPSHOTS, cut, flags, order};
 use super::predict;
 use crate::bits::BitWriter;
+use crate::layout::{MAX_PROBES, MAX_REGIONS};
 use crate::varint::{delta, put, zigzag};
-use crate::{Region, Sampling, Snapshot, WriteError, layout::MAX_REGIONS};
+use crate::{Region, Sampling, Snapshot, WriteError};
 
 /// Collects snapshots of one target until they are emitted as a section.
 #[derive(Debug)]
@@ -91,6 +92,9 @@ impl TargetEncoder {
         self.boundaries_and_accesses(&snapshot.regions);
         if snapshot.has_ages {
             self.ages(&snapshot.regions);
+        } else {
+            // As the decoder sees them, should the target's next snapshot have ages.
+            self.current.ages.fill(0);
         }
         for row in &self.rows {
             let (nr_accesses, age) = (row.nr_accesses != 0, row.age != 0);
@@ -253,6 +257,9 @@ pub(crate) fn check(snapshot: &Snapshot) -> Result<(), WriteError> {
     }
     if snapshot.sampling.max_nr_accesses == 0 {
         return fail("max_nr_accesses is 0");
+    }
+    if snapshot.probes.len() > MAX_PROBES {
+        return fail("it has more probe columns than the format allows (256)");
     }
     let columns = snapshot.probes.len().saturating_add(1);
     if columns.saturating_mul(snapshot.regions.len()) > MAX_REGIONS {

@@ -10,7 +10,7 @@ mod decode;
 mod encode;
 mod predict;
 
-pub(crate) use decode::{SectionHead, TargetDecoder};
+pub(crate) use decode::{Scratch, SectionHead, TargetDecoder};
 pub(crate) use encode::{TargetEncoder, check};
 
 /// The regions of one snapshot, one vector per field, all of the same length.
@@ -28,6 +28,17 @@ impl Columns {
         self.ends.clear();
         self.nr_accesses.clear();
         self.ages.clear();
+    }
+
+    /// Keeps room for at most twice the regions there are.
+    fn shrink(&mut self) {
+        let room = 2 * self.len() + 16;
+        if self.starts.capacity() > room {
+            self.starts.shrink_to_fit();
+            self.ends.shrink_to_fit();
+            self.nr_accesses.shrink_to_fit();
+            self.ages.shrink_to_fit();
+        }
     }
 
     fn len(&self) -> usize {

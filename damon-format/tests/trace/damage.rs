@@ -1,7 +1,7 @@
 //! Damaged, cut and hostile files: nothing panics, nothing is silently different, nothing complete is lost.
 
 use crate::common::{Content, Item, content_of, info, read_stream, small, write};
-use damon_format::layout::{BlockHeader, FileHeader, FrameHeader};
+use damon_format::layout::{BlockHeader, BlockKind, FileHeader, FrameHeader};
 use damon_format::{
     Completeness, DamageKind, IndexedReader, Record, TraceWriter, WriterOptions, recover, verify,
 };
@@ -214,4 +214,29 @@ fn a_full_disk_at_any_byte_leaves_a_valid_trace() {
         let (content, _, _) = read_stream(&stored.borrow());
         assert_eq!(content, prefix_content(&ends, room), "{room} bytes of room");
     }
+}
+
+#[test]
+fn a_file_of_nothing_but_damage_is_recovered_to_a_whole_trace() {
+    let trace = small_trace();
+    let mut bytes = trace[..frame_ends(&trace)[0]].to_vec();
+    // Every other block is missing, and those that are there have no frame.
+    for sequence in (2..400_000).step_by(2) {
+        let header = BlockHeader { kind: BlockKind::DATA, optional: false, sequence, start_ns: 0 };
+        bytes.extend(header.encode());
+    }
+    let (report, repaired) = recover(bytes.as_slice(), Vec::new()).unwrap();
+    assert_eq!(report.damage.len(), 199_999);
+    let check = verify(&repaired).unwrap();
+    assert_eq!((check.completeness, check.damage), (Completeness::Complete, vec![]));
+    let (content, _, _) = read_stream(&repaired);
+    let lost: u64 = content
+        .records
+        .iter()
+        .map(|record| match record {
+            Record::Lost(lost) => lost.count,
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(lost, 199_999);
 }

@@ -100,6 +100,14 @@ fn hostile_files() -> Vec<(&'static str, Vec<u8>)> {
     let one = |text: &str| trace_of(&snapshots(0, 0, 1, &bits(text)));
     let bomb = vec![0; 1 << 28];
     let many_targets: Vec<u8> = (0..64).flat_map(|target| wide(target, MAX_REGIONS / 2)).collect();
+    // Each target is wide once and empty ever after.
+    let fading_targets: Vec<Vec<u8>> = (0..16)
+        .map(|target| {
+            let (heads, rows) = (head(0, 200, 100_000), granules(1).repeat(100_000));
+            let second = golomb(0, 6) + &golomb(0, 6) + &golomb((100_000 << 1) - 1, 2);
+            snapshots(target, 0, 2, &bits(&(heads + &second + &rows)))
+        })
+        .collect();
     let idle_targets: Vec<u8> = (0..100_000).flat_map(|target| wide(target, 0)).collect();
     let mut promised = trace_of(&[]);
     promised.extend([0xa0, 0xff, 0xff, 0xff, 1, 2, 3, 4]);
@@ -126,6 +134,12 @@ fn hostile_files() -> Vec<(&'static str, Vec<u8>)> {
         ("more regions than allowed", trace_of(&wide(0, MAX_REGIONS + 1))),
         ("as many regions as allowed", trace_of(&wide(0, MAX_REGIONS))),
         ("too many regions over all targets", trace_of(&many_targets)),
+        ("targets that were wide once", trace_of(&fading_targets.concat())),
+        ("targets with very many probes", {
+            let targets: Vec<Vec<u8>> =
+                (0..200).map(|t| snapshots(t, (1 << 18) - 1, 1, &bits(&head(0, 200, 0)))).collect();
+            trace_of(&targets.concat())
+        }),
         ("too many targets", trace_of(&idle_targets)),
         ("a huge number of probes", trace_of(&snapshots(0, 1 << 40, 1, &[0xff; 8]))),
         ("probes times regions", {
@@ -231,10 +245,14 @@ fn hostile_files_stay_below_the_memory_ceiling() {
 fn each_lie_is_reported_as_damage() {
     for (name, trace) in hostile_files() {
         let report = verify(&trace).unwrap();
-        let honest = name == "as many regions as allowed";
-        assert_eq!(report.damage.is_empty(), honest, "{name}: {:?}", report.damage);
-        if honest {
-            assert_eq!(report.rows, MAX_REGIONS as u64);
+        let honest = match name {
+            "as many regions as allowed" => Some(MAX_REGIONS as u64),
+            "targets that were wide once" => Some(16 * 100_000),
+            _ => None,
+        };
+        assert_eq!(report.damage.is_empty(), honest.is_some(), "{name}: {:?}", report.damage);
+        if let Some(rows) = honest {
+            assert_eq!(report.rows, rows, "{name}");
         }
     }
 }

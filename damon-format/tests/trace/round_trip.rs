@@ -2,8 +2,8 @@
 
 use crate::common::{Content, Item, content_of, read_indexed, read_stream, regions, small, write};
 use damon_format::{
-    Completeness, IndexedReader, Note, Record, Region, Sampling, Snapshot, TargetId, TraceWriter,
-    WriterOptions, verify,
+    Completeness, IndexedReader, Mapping, MappingsChanged, Note, Permissions, Record, Region,
+    Sampling, Snapshot, TargetId, TraceWriter, WriterOptions, verify,
 };
 use proptest::prelude::*;
 
@@ -186,4 +186,62 @@ fn invalid_snapshots_are_refused_and_change_nothing() {
     }
     let bytes = writer.finish().unwrap();
     assert_eq!(read_indexed(bytes).snapshots, vec![good]);
+}
+
+#[test]
+fn ages_of_a_snapshot_without_ages_do_not_leak_into_predictions() {
+    let sampling = Sampling::from_intervals(5_000, 100_000);
+    let region = |age| vec![Region { start: 0, end: 4096, nr_accesses: 3, age }];
+    let blind =
+        Snapshot { has_ages: false, ..Snapshot::new(TargetId(0), 10, 20, sampling, region(77)) };
+    let seeing = Snapshot::new(TargetId(0), 20, 30, sampling, region(5));
+    let items = [Item::Snapshot(blind), Item::Snapshot(seeing)];
+    let content = read_indexed(write(&items, WriterOptions::default()));
+    assert_eq!(content.snapshots[0].regions, region(0));
+    assert_eq!(content.snapshots[1].regions, region(5));
+}
+
+#[test]
+fn more_mappings_than_a_record_holds_become_several_records() {
+    let mapping = |number: u64| Mapping {
+        start: number << 12,
+        end: (number + 1) << 12,
+        permissions: Permissions::default(),
+        offset: 0,
+        inode: 0,
+        name: String::new(),
+    };
+    let added: Vec<Mapping> = (0..100_000).map(mapping).collect();
+    let removed: Vec<u64> = (0..50_000).collect();
+    let all = MappingsChanged {
+        target: TargetId(0),
+        time_ns: 9,
+        removed: removed.clone(),
+        added: added.clone(),
+    };
+    let items = [Item::Record(Record::MappingsChanged(all))];
+    let content = read_indexed(write(&items, WriterOptions::default()));
+    let mut read =
+        MappingsChanged { target: TargetId(0), time_ns: 9, removed: Vec::new(), added: Vec::new() };
+    for record in content.records {
+        let Record::MappingsChanged(part) = record else { panic!("another record") };
+        assert!(read.added.is_empty() || part.removed.is_empty(), "removed after adding");
+        read.removed.extend(part.removed);
+        read.added.extend(part.added);
+    }
+    assert_eq!((read.removed, read.added), (removed, added));
+}
+
+#[test]
+fn a_record_that_no_reader_would_accept_is_refused_and_changes_nothing() {
+    let mut writer =
+        TraceWriter::create(Vec::new(), &crate::common::info(), WriterOptions::default()).unwrap();
+    let note = |text: String| Record::Note(Note { time_ns: 1, text });
+    writer.record(&note("before".into())).unwrap();
+    assert!(writer.record(&note("x".repeat(1 << 22))).is_err());
+    let removed = vec![0; 1 << 20];
+    let lies = MappingsChanged { target: TargetId(0), time_ns: 1, removed, added: Vec::new() };
+    assert!(writer.record(&Record::MappingsChanged(lies)).is_err());
+    let content = read_indexed(writer.finish().unwrap());
+    assert_eq!(content.records, [note("before".into())]);
 }
