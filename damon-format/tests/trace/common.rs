@@ -1,11 +1,13 @@
 //! Traces for the integration tests.
 
+use damon_format::layout::{BlockHeader, BlockKind, FileHeader, Footer, FrameHeader};
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Granularity, IndexedReader, ReadAt, Record,
     RecordingInfo, Region, Sampling, Snapshot, SnapshotView, StreamReader, TargetId, TraceWriter,
     Visitor, WriterOptions,
 };
 use proptest::prelude::*;
+use zstd::stream::raw::{InBuffer, Operation as _, OutBuffer};
 
 /// A description with every field set.
 pub fn info() -> RecordingInfo {
@@ -148,4 +150,50 @@ pub fn regions() -> impl Strategy<Value = Vec<Region>> {
             })
             .collect()
     })
+}
+
+/// A block by the layout alone; its checksums have been tested by others.
+pub struct StoredBlock {
+    pub header: BlockHeader,
+    pub frames: Vec<Vec<u8>>,
+}
+
+impl StoredBlock {
+    /// What each frame of a data block holds, decompressed.
+    pub fn raw(&self) -> Vec<Vec<u8>> {
+        if self.header.kind != BlockKind::DATA {
+            return Vec::new();
+        }
+        let mut decoder = zstd::stream::raw::Decoder::new().unwrap();
+        self.frames
+            .iter()
+            .map(|frame| {
+                let mut raw = Vec::with_capacity(1 << 20);
+                let mut input = InBuffer::around(frame.as_slice());
+                let mut output = OutBuffer::around(&mut raw);
+                decoder.run(&mut input, &mut output).unwrap();
+                assert_eq!(input.pos(), frame.len());
+                raw
+            })
+            .collect()
+    }
+}
+
+/// The blocks of a whole trace.
+pub fn blocks_of(trace: &[u8]) -> Vec<StoredBlock> {
+    let mut blocks: Vec<StoredBlock> = Vec::new();
+    let mut at = FileHeader::LEN;
+    while at < trace.len() - Footer::LEN {
+        if let Some(header) = BlockHeader::decode(&trace[at..]) {
+            blocks.push(StoredBlock { header, frames: Vec::new() });
+            at += BlockHeader::LEN;
+            continue;
+        }
+        let frame = FrameHeader::decode(&trace[at..]).unwrap();
+        at += frame.stored_len();
+        let payload = trace[at..at + frame.length as usize].to_vec();
+        at += payload.len();
+        blocks.last_mut().unwrap().frames.push(payload);
+    }
+    blocks
 }

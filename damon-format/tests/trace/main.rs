@@ -4,5 +4,7 @@
 
 mod common;
 mod damage;
+mod fuzz_bodies;
+mod fuzz_replay;
 mod hostile;
 mod round_trip;
