@@ -6,5 +6,6 @@ mod common;
 mod damage;
 mod fuzz_bodies;
 mod fuzz_replay;
+mod golden;
 mod hostile;
 mod round_trip;
