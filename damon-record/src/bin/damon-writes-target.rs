@@ -99,6 +99,7 @@ fn run(
             let pages = number(numbers, 0);
             let memory = match arguments.first().copied() {
                 Some("huge") => Memory::map(Kind::Huge, pages)?,
+                Some("reserved") => Memory::map(Kind::Reserved, pages)?,
                 Some("shared") => Memory::map(Kind::Shared, pages)?,
                 Some("private-file") => {
                     Memory::map(Kind::PrivateFile(&file(arguments, pages)?), pages)?

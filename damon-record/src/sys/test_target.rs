@@ -26,6 +26,8 @@ pub enum Kind<'a> {
     Anonymous,
     /// The same of transparent huge pages, aligned to 2 MiB.
     Huge,
+    /// Private anonymous memory of reserved huge pages (`vm.nr_hugepages`).
+    Reserved,
     /// Shared anonymous memory.
     Shared,
     /// A private mapping of a file.
@@ -60,6 +62,11 @@ impl Memory {
             Kind::Anonymous | Kind::Huge => {
                 // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
                 unsafe { mmap_anonymous(None, length, protection, private) }
+            }
+            Kind::Reserved => {
+                let flags = private | MapFlags::MAP_HUGETLB;
+                // SAFETY: as above.
+                unsafe { mmap_anonymous(None, length, protection, flags) }
             }
             Kind::Shared => {
                 // SAFETY: as above.

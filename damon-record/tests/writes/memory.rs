@@ -104,6 +104,36 @@ fn a_huge_page_is_split_by_its_first_write_and_reported_to_the_page() {
 }
 
 #[test]
+fn reserved_huge_pages_count_as_a_whole() {
+    if skipped() {
+        return;
+    }
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap();
+    if !info.lines().any(|line| line == "Hugepagesize:       2048 kB")
+        || info.lines().any(|line| line.starts_with("HugePages_Free:") && line.ends_with(" 0"))
+    {
+        println!("SKIP: no free huge page of 2 MiB; `sysctl vm.nr_hugepages=4` gives some");
+        return;
+    }
+    let mut target = Target::start();
+    let base = target.map("map reserved 512");
+    target.ask("write 0 512");
+    let mut watch = target.attach();
+    let page = [base + 100 * PAGE];
+    let mut accessed = [true];
+    watch.prepare(&page).unwrap();
+    watch.check(&page, &mut accessed).unwrap();
+    assert_eq!(accessed, [false]);
+    target.ask("write 300 1");
+    watch.check(&page, &mut accessed).unwrap();
+    assert_eq!(accessed, [true], "another part of the same page");
+    looked(&mut watch, base, 512);
+    assert_eq!(looked(&mut watch, base, 512), NOTHING);
+    target.ask("write 5 1");
+    assert_eq!(looked(&mut watch, base, 512).len(), 512);
+}
+
+#[test]
 fn sampling_sees_the_sampled_page_only() {
     if skipped() {
         return;

@@ -1,7 +1,7 @@
 //! The backend `writes`: which pages a process writes to, exact to the page, without root for one's own
 //! processes (Linux 6.7 or later, x86-64).
 //!
-//! The target executes one userfaultfd(2) for us (see [`mod@helper`]); from then on everything happens
+//! The target executes one userfaultfd(2) for us (see [`serve_if_asked`]); from then on everything happens
 //! from outside. Pages are write-protected asynchronously: the first write to each costs the target one
 //! short fault that the kernel resolves by itself, and leaves a mark that `PAGEMAP_SCAN` finds.
 //! When the watch is dropped, or the recorder dies in whatever way, the kernel removes every trace.
