@@ -249,6 +249,38 @@ fn colours_are_for_terminals_unless_asked_for() {
 }
 
 #[test]
+fn recordings_without_regions_or_without_duration_are_drawn_all_the_same() {
+    let bench = Bench::new();
+    let mut nothing_mapped = common::snapshots(0, 3);
+    for snapshot in &mut nothing_mapped {
+        snapshot.regions.clear();
+    }
+    let mut no_time = common::snapshots(0, 1);
+    no_time[0].end_ns = no_time[0].start_ns;
+    for (name, snapshots) in [("nothing-mapped", nothing_mapped), ("no-time", no_time)] {
+        let mut writer = common::writer(&common::info());
+        for snapshot in &snapshots {
+            writer.snapshot(snapshot).unwrap();
+        }
+        let file = bench.put(name, &writer.finish().unwrap());
+        for command in ["heatmap", "wss"] {
+            for extra in [&[][..], &["--format", "json"], &["--format", "csv"]] {
+                let ran = run(&[&[command, &file], extra].concat());
+                assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{name} {command} {extra:?}");
+                assert!(!ran.out.is_empty());
+            }
+            for end in ["png", "svg"] {
+                let ran = run(&[command, &file, "-o", &bench.name(&format!("x.{end}"))]);
+                assert_eq!(ran.status, 0, "{name} {command} {end}: {}", ran.err);
+            }
+        }
+        for command in ["info", "raw", "verify"] {
+            assert_eq!(run(&[command, &file]).status, 0, "{name} {command}");
+        }
+    }
+}
+
+#[test]
 fn standard_input_gives_what_the_file_gives() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
