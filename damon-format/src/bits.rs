@@ -142,9 +142,20 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
+    /// The number of one bits before a zero bit, which is taken too; at most `limit` (below 32), behind
+    /// which no zero bit is expected.
     #[inline]
-    pub(crate) fn bit(&mut self) -> Result<bool, Malformed> {
-        Ok(self.take(1)? != 0)
+    pub(crate) fn ones(&mut self, limit: u32) -> Result<u32, Malformed> {
+        if self.have < 32 {
+            self.refill();
+        }
+        let ones = (!self.window).trailing_zeros().min(limit);
+        let taken = (ones + 1).min(limit);
+        if taken > self.have {
+            return Err(Malformed);
+        }
+        self.skip(taken);
+        Ok(ones)
     }
 
     /// Takes a run of zero bits, at most `limit`; the bit that ends it stays.
@@ -188,7 +199,7 @@ impl<'a> BitReader<'a> {
     #[cold]
     fn long_number(&mut self, order: u32) -> Result<u64, Malformed> {
         let zeros = u32::try_from(self.zeros(65)).map_err(|_out_of_range| Malformed)?;
-        if zeros > 64 || !self.bit()? {
+        if zeros > 64 || self.take(1)? == 0 {
             return Err(Malformed);
         }
         let bits = zeros + order;
@@ -231,7 +242,9 @@ mod tests {
 
     #[test]
     fn the_end_is_noticed() {
-        assert!(BitReader::new(&[]).bit().is_err());
+        assert!(BitReader::new(&[]).take(1).is_err());
+        assert!(BitReader::new(&[]).ones(3).is_err());
+        assert!(BitReader::new(&[0xff]).ones(9).is_err());
         assert!(BitReader::new(&[0, 0]).number(0).is_err());
         assert!(BitReader::new(&[0; 40]).number(3).is_err());
         assert!(!BitReader::new(&[0, 0]).is_finished());
@@ -246,6 +259,7 @@ mod tests {
         Bits(u64, u32),
         Number(u64, u32),
         Zeros(usize),
+        Ones(u32),
     }
 
     proptest! {
@@ -254,6 +268,7 @@ mod tests {
             (any::<u64>(), 0_u32..=32).prop_map(|(v, n)| Code::Bits(v & ((1 << n) - 1), n)),
             (any::<u64>(), 0_u32..64, 0_u32..20).prop_map(|(v, s, k)| Code::Number(v >> s, k)),
             (1_usize..300).prop_map(Code::Zeros),
+            (0_u32..=4).prop_map(Code::Ones),
         ], 0..200)) {
             let mut writer = BitWriter::default();
             for code in &codes {
@@ -264,6 +279,7 @@ mod tests {
                         writer.put_zeros(u32::try_from(count).unwrap());
                         writer.put(1, 1);
                     }
+                    Code::Ones(count) => writer.put((1 << count) - 1, (count + 1).min(4)),
                 }
             }
             // Appended at an odd position, as rows are behind the heads.
@@ -283,8 +299,9 @@ mod tests {
                     Code::Number(value, order) => prop_assert_eq!(reader.number(order), Ok(value)),
                     Code::Zeros(count) => {
                         prop_assert_eq!(reader.zeros(10_000), count);
-                        prop_assert_eq!(reader.bit(), Ok(true));
+                        prop_assert_eq!(reader.take(1), Ok(1));
                     }
+                    Code::Ones(count) => prop_assert_eq!(reader.ones(4), Ok(count)),
                 }
             }
             prop_assert!(reader.is_finished());

@@ -25,7 +25,6 @@ pub(super) mod flags {
 pub(super) mod order {
     pub(in super::super) const TIME: u32 = 6;
     pub(in super::super) const COUNT: u32 = 2;
-    pub(in super::super) const TENTH: u32 = 1;
     pub(in super::super) const SKIP: u32 = 0;
     pub(in super::super) const GRANULES: u32 = 8;
     pub(in super::super) const BYTES: u32 = 12;
@@ -41,7 +40,7 @@ pub(super) struct Change {
     pub(super) boundary: Boundary,
     /// Whether the counter differs from the prediction; the difference follows.
     pub(super) nr_accesses: bool,
-    /// Whether the age differs from the prediction; the difference follows behind the last region.
+    /// Whether the age differs from the prediction; the difference follows.
     pub(super) age: bool,
 }
 
@@ -64,41 +63,51 @@ pub(super) enum Boundary {
     Bytes { distance: u64, size: u64 },
 }
 
+const KEPT: Boundary = Boundary::Keep { skip: 0 };
+
 /// As predicted in every respect.
-pub(super) const AS_PREDICTED: Change =
-    Change { boundary: Boundary::Keep { skip: 0 }, nr_accesses: false, age: false };
+const AS_PREDICTED: Change = Change { boundary: KEPT, nr_accesses: false, age: false };
 
 impl Change {
-    /// One bit as predicted; two, only the counter differs; three, only the age; else three and the parts.
+    /// One bit as predicted; two, only the counter differs; three, a cut at a tenth; four, only the age;
+    /// else four and the parts. Cuts leave the age as predicted nearly always and skip at most one.
     #[inline]
     pub(super) fn put(self, bits: &mut BitWriter) {
-        let kept = self.boundary == Boundary::Keep { skip: 0 };
-        match (kept, self.nr_accesses, self.age) {
-            (true, false, false) => bits.put(0b0, 1),
-            (true, true, false) => bits.put(0b01, 2),
-            (true, false, true) => bits.put(0b011, 3),
-            (_, nr_accesses, age) => {
-                bits.put(0b111 | u64::from(nr_accesses) << 3 | u64::from(age) << 4, 5);
-                self.boundary.put(bits);
+        match self {
+            AS_PREDICTED => bits.put(0b0, 1),
+            Self { boundary: KEPT, nr_accesses: true, age: false } => bits.put(0b01, 2),
+            Self {
+                boundary: Boundary::Tenth { skip: skip @ 0..=1, tenths }, age: false, ..
+            } => {
+                bits.put(0b011 | u64::from(self.nr_accesses) << 3 | skip << 4, 5);
+                put_tenths(tenths, bits);
+            }
+            Self { boundary: KEPT, nr_accesses: false, age: true } => bits.put(0b0111, 4),
+            Self { boundary, nr_accesses, age } => {
+                bits.put(0b1111 | u64::from(nr_accesses) << 4 | u64::from(age) << 5, 6);
+                boundary.put(bits);
             }
         }
     }
 
-    /// Reads everything but the case "as predicted", whose 0 bit the caller has looked for; the 1 bit
-    /// is still there.
+    /// Reads a change.
     #[inline]
     pub(super) fn get(bits: &mut BitReader<'_>) -> Result<Self, Malformed> {
-        if !bits.bit()? {
-            return Ok(AS_PREDICTED);
-        }
-        if !bits.bit()? {
-            return Ok(Self { nr_accesses: true, ..AS_PREDICTED });
-        }
-        if !bits.bit()? {
-            return Ok(Self { age: true, ..AS_PREDICTED });
-        }
-        let (nr_accesses, age) = (bits.bit()?, bits.bit()?);
-        Ok(Self { boundary: Boundary::get(bits)?, nr_accesses, age })
+        Ok(match bits.ones(4)? {
+            0 => AS_PREDICTED,
+            1 => Self { nr_accesses: true, ..AS_PREDICTED },
+            2 => {
+                let both = bits.take(2)?;
+                let boundary = Boundary::Tenth { skip: both >> 1, tenths: get_tenths(bits)? };
+                Self { boundary, nr_accesses: both & 1 != 0, age: false }
+            }
+            3 => Self { age: true, ..AS_PREDICTED },
+            _ => {
+                let both = bits.take(2)?;
+                let boundary = Boundary::get(bits)?;
+                Self { boundary, nr_accesses: both & 1 != 0, age: both & 2 != 0 }
+            }
+        })
     }
 }
 
@@ -112,7 +121,7 @@ impl Boundary {
             Self::Tenth { skip, tenths } => {
                 bits.put(0b01, 2);
                 put_skip(skip, bits);
-                bits.put_number(u64::from(tenths) - 1, order::TENTH);
+                put_tenths(tenths, bits);
             }
             Self::TenthOfTenth { skip, outer, inner } => {
                 bits.put(0b011, 3);
@@ -131,28 +140,45 @@ impl Boundary {
         }
     }
 
+    #[inline]
     fn get(bits: &mut BitReader<'_>) -> Result<Self, Malformed> {
-        if !bits.bit()? {
-            return Ok(Self::Keep { skip: get_skip(bits)? });
-        }
-        if !bits.bit()? {
-            let skip = get_skip(bits)?;
-            let tenths = bits.number(order::TENTH)?;
-            let tenths = u8::try_from(tenths).map_err(|_out_of_range| Malformed)?;
-            return tenth(tenths.saturating_add(1)).map(|tenths| Self::Tenth { skip, tenths });
-        }
-        if !bits.bit()? {
-            let skip = get_skip(bits)?;
-            let [both, ..] = bits.take(8)?.to_le_bytes();
-            let (outer, inner) = (tenth(both & 0x0f)?, tenth(both >> 4)?);
-            return Ok(Self::TenthOfTenth { skip, outer, inner });
-        }
-        if !bits.bit()? {
-            return Ok(Self::Granules(bits.number(order::GRANULES)?));
-        }
-        let distance = bits.number(order::BYTES)?;
-        Ok(Self::Bytes { distance, size: bits.number(order::BYTES)? })
+        Ok(match bits.ones(4)? {
+            0 => Self::Keep { skip: get_skip(bits)? },
+            1 => {
+                let skip = get_skip(bits)?;
+                Self::Tenth { skip, tenths: get_tenths(bits)? }
+            }
+            2 => {
+                let skip = get_skip(bits)?;
+                let [both, ..] = bits.take(8)?.to_le_bytes();
+                Self::TenthOfTenth { skip, outer: tenth(both & 0x0f)?, inner: tenth(both >> 4)? }
+            }
+            3 => Self::Granules(bits.number(order::GRANULES)?),
+            _ => {
+                let distance = bits.number(order::BYTES)?;
+                Self::Bytes { distance, size: bits.number(order::BYTES)? }
+            }
+        })
     }
+}
+
+/// 1 to 7 in three bits, 8 and 9 in four.
+fn put_tenths(tenths: u8, bits: &mut BitWriter) {
+    match tenths {
+        8 => bits.put(0b0111, 4),
+        9.. => bits.put(0b1111, 4),
+        low => bits.put(u64::from(low.saturating_sub(1)), 3),
+    }
+}
+
+#[inline]
+fn get_tenths(bits: &mut BitReader<'_>) -> Result<u8, Malformed> {
+    let [low, ..] = bits.take(3)?.to_le_bytes();
+    if low < 7 {
+        return Ok(low + 1);
+    }
+    let [high, ..] = bits.take(1)?.to_le_bytes();
+    Ok(8 + high)
 }
 
 fn tenth(tenths: u8) -> Result<u8, Malformed> {
@@ -171,14 +197,13 @@ fn put_skip(skip: u64, bits: &mut BitWriter) {
     }
 }
 
+#[inline]
 fn get_skip(bits: &mut BitReader<'_>) -> Result<u64, Malformed> {
-    if !bits.bit()? {
-        return Ok(1);
-    }
-    if !bits.bit()? {
-        return Ok(0);
-    }
-    bits.number(order::SKIP)?.checked_add(2).ok_or(Malformed)
+    Ok(match bits.ones(2)? {
+        0 => 1,
+        1 => 0,
+        _ => bits.number(order::SKIP)?.checked_add(2).ok_or(Malformed)?,
+    })
 }
 
 /// `tenths` tenths of `size`, rounded down to the granule `1 << shift`.

@@ -5,7 +5,7 @@ use super::{Columns, predict};
 use crate::bits::BitReader;
 use crate::layout::MAX_PROBES;
 use crate::varint::{Bytes, Malformed, undelta, unzigzag};
-use crate::{Sampling, SnapshotView, TargetId, Visitor};
+use crate::{Region, Sampling, SnapshotView, TargetId, Visitor};
 
 /// What a decoder must remember of one target inside one block.
 #[derive(Debug)]
@@ -21,8 +21,6 @@ pub(crate) struct TargetDecoder {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     current: Columns,
-    /// Regions whose age needs the threshold of the whole snapshot.
-    unsettled: Vec<Unsettled>,
     probes: Vec<Vec<u32>>,
     /// Start, end and number of regions of the section's snapshots.
     heads: Vec<(u64, u64, usize)>,
@@ -33,15 +31,6 @@ struct Scale {
     sampling: Sampling,
     granule_shift: u32,
     probes: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Unsettled {
-    row: usize,
-    /// First previous region that may overlap.
-    parent: usize,
-    /// Whether a difference from the prediction is stored.
-    differs: bool,
 }
 
 /// The beginning of a section: enough to find the target's state.
@@ -159,11 +148,8 @@ impl Scratch {
         bits: &mut BitReader<'_>,
     ) -> Result<(), Malformed> {
         self.current.clear();
-        self.unsettled.clear();
-        self.boundaries_and_accesses(previous, count, scale.granule_shift, bits)?;
-        if has_ages {
-            self.settle_ages(previous, bits)?;
-        } else {
+        self.rows(previous, count, scale.granule_shift, bits)?;
+        if !has_ages {
             self.current.ages.fill(0);
         }
         self.probes.resize(scale.probes, Vec::new());
@@ -177,7 +163,7 @@ impl Scratch {
         Ok(())
     }
 
-    fn boundaries_and_accesses(
+    fn rows(
         &mut self,
         previous: &Columns,
         count: usize,
@@ -185,11 +171,10 @@ impl Scratch {
         bits: &mut BitReader<'_>,
     ) -> Result<(), Malformed> {
         let current = &mut self.current;
+        let threshold = predict::age_threshold(&previous.nr_accesses);
+        // `first` is always the first previous region that ends behind `position`.
         let (mut position, mut first) = (0_u64, 0_usize);
         while current.len() < count {
-            while previous.ends.get(first).is_some_and(|&end| end <= position) {
-                first += 1;
-            }
             let run = bits.zeros(count - current.len());
             if run > 0 {
                 current.extend_older(previous, first..first + run, position)?;
@@ -198,62 +183,75 @@ impl Scratch {
                 continue;
             }
             let change = Change::get(bits)?;
-            let expected = previous.starts.get(first).map_or(position, |&s| s.max(position));
-            let (start, end) = match change.boundary {
+            let mut start = previous.starts.get(first).map_or(position, |&s| s.max(position));
+            // The first previous region that may overlap.
+            let mut parent = first;
+            let end = match change.boundary {
                 Boundary::Granules(granules) => {
                     let size = granules.checked_mul(1 << shift).ok_or(Malformed)?;
-                    (expected, expected.checked_add(size).ok_or(Malformed)?)
+                    let end = start.checked_add(size).ok_or(Malformed)?;
+                    first = previous.first_behind(first, end);
+                    end
                 }
                 Boundary::Bytes { distance, size } => {
-                    let start = position.checked_add(distance).ok_or(Malformed)?;
-                    (start, start.checked_add(size).ok_or(Malformed)?)
+                    start = position.checked_add(distance).ok_or(Malformed)?;
+                    parent = previous.first_behind(first, start);
+                    let end = start.checked_add(size).ok_or(Malformed)?;
+                    first = previous.first_behind(parent, end);
+                    end
                 }
-                follows => (expected, end_in_parent(previous, first, follows, shift)?),
+                Boundary::Keep { skip } => {
+                    let (index, _, to) = previous.parent(first, skip)?;
+                    first = index + 1;
+                    to
+                }
+                Boundary::Tenth { skip, tenths } => {
+                    let (index, from, to) = previous.parent(first, skip)?;
+                    first = index;
+                    from + cut(to - from, tenths, shift)
+                }
+                Boundary::TenthOfTenth { skip, outer, inner } => {
+                    let (index, from, to) = previous.parent(first, skip)?;
+                    first = index;
+                    from + cut(cut(to - from, outer, shift), inner, shift)
+                }
             };
             if end <= start {
                 return Err(Malformed);
             }
-            let mut parent = first;
-            while previous.ends.get(parent).is_some_and(|&end| end <= start) {
-                parent += 1;
-            }
-            let mut nr = predict::nr_accesses(previous, parent, (start, end));
+            let bounds = (start, end);
+            let mut nr_accesses = predict::nr_accesses(previous, parent, bounds);
             if change.nr_accesses {
-                nr = differ(nr, bits.number(order::NR_ACCESSES)?)?;
+                nr_accesses = differ(nr_accesses, bits.number(order::NR_ACCESSES)?)?;
             }
-            self.unsettled.push(Unsettled { row: current.len(), parent, differs: change.age });
-            current.starts.push(start);
-            current.ends.push(end);
-            current.nr_accesses.push(nr);
-            current.ages.push(0);
-            position = end;
-        }
-        Ok(())
-    }
-
-    fn settle_ages(
-        &mut self,
-        previous: &Columns,
-        bits: &mut BitReader<'_>,
-    ) -> Result<(), Malformed> {
-        if self.unsettled.is_empty() {
-            return Ok(());
-        }
-        let threshold = predict::age_threshold(&self.current.nr_accesses);
-        for &Unsettled { row, parent, differs } in &self.unsettled {
-            let bounds = self.current.bounds(row).ok_or(Malformed)?;
-            let nr = self.current.nr(row);
-            let mut age = predict::age(previous, parent, bounds, nr, threshold);
-            if differs {
+            let mut age = predict::age(previous, parent, bounds, nr_accesses, threshold);
+            if change.age {
                 age = differ(age, bits.number(order::AGE)?)?;
             }
-            *self.current.ages.get_mut(row).ok_or(Malformed)? = age;
+            current.push(Region { start, end, nr_accesses, age });
+            position = end;
         }
         Ok(())
     }
 }
 
 impl Columns {
+    /// Index, start and end of the region `skip` behind `first`. Kept regions are never empty.
+    #[inline]
+    fn parent(&self, first: usize, skip: u64) -> Result<(usize, u64, u64), Malformed> {
+        let index = usize::try_from(skip).ok().and_then(|skip| first.checked_add(skip));
+        let index = index.ok_or(Malformed)?;
+        let (start, end) = self.bounds(index).ok_or(Malformed)?;
+        Ok((index, start, end))
+    }
+
+    /// The first region, from `first` on, that ends behind `position`.
+    #[inline]
+    fn first_behind(&self, first: usize, position: u64) -> usize {
+        let passed = self.ends.iter().skip(first).take_while(|&&end| end <= position);
+        first + passed.count()
+    }
+
     /// Appends regions of the previous snapshot, one aggregation older; the first one starts at `position`
     /// if that lies inside it.
     #[inline]
@@ -274,33 +272,6 @@ impl Columns {
             *start = position.max(*start);
         }
         Ok(())
-    }
-}
-
-/// Where a region ends that is described by a parent.
-#[inline]
-fn end_in_parent(
-    previous: &Columns,
-    first: usize,
-    boundary: Boundary,
-    shift: u32,
-) -> Result<u64, Malformed> {
-    let parent = |skip: u64| {
-        let index = usize::try_from(skip).ok().and_then(|skip| first.checked_add(skip));
-        index.and_then(|index| previous.bounds(index)).ok_or(Malformed)
-    };
-    // Regions are never empty and tenths are at most 9, so neither difference nor sum can overflow.
-    match boundary {
-        Boundary::Keep { skip } => Ok(parent(skip)?.1),
-        Boundary::Tenth { skip, tenths } => {
-            let (from, to) = parent(skip)?;
-            Ok(from + cut(to - from, tenths, shift))
-        }
-        Boundary::TenthOfTenth { skip, outer, inner } => {
-            let (from, to) = parent(skip)?;
-            Ok(from + cut(cut(to - from, outer, shift), inner, shift))
-        }
-        Boundary::Granules(_) | Boundary::Bytes { .. } => Err(Malformed),
     }
 }
 

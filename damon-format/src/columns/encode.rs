@@ -14,7 +14,6 @@ pub(crate) struct TargetEncoder {
     granule_shift: u32,
     previous: Columns,
     current: Columns,
-    rows: Vec<Row>,
     last_end_ns: u64,
     last_duration: u64,
     last_count: u64,
@@ -34,16 +33,6 @@ struct Scale {
     probes: usize,
 }
 
-/// What is stored of one region; the differences are zigzag-coded and 0 when predicted.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    boundary: Boundary,
-    /// First previous region that may overlap.
-    parent: usize,
-    nr_accesses: u64,
-    age: u64,
-}
-
 impl TargetEncoder {
     /// `base_ns` is the start of the block, `granule_shift` the smallest region size as a power of two.
     pub(crate) fn new(base_ns: u64, granule_shift: u32) -> Self {
@@ -51,7 +40,6 @@ impl TargetEncoder {
             granule_shift,
             previous: Columns::default(),
             current: Columns::default(),
-            rows: Vec::new(),
             last_end_ns: base_ns,
             last_duration: 0,
             last_count: 0,
@@ -89,22 +77,10 @@ impl TargetEncoder {
         }
         self.times.push((snapshot.start_ns, snapshot.end_ns));
         self.counts.push(snapshot.regions.len() as u64);
-        self.boundaries_and_accesses(&snapshot.regions);
-        if snapshot.has_ages {
-            self.ages(&snapshot.regions);
-        } else {
+        self.rows(&snapshot.regions, snapshot.has_ages);
+        if !snapshot.has_ages {
             // As the decoder sees them, should the target's next snapshot have ages.
             self.current.ages.fill(0);
-        }
-        for row in &self.rows {
-            let (nr_accesses, age) = (row.nr_accesses != 0, row.age != 0);
-            Change { boundary: row.boundary, nr_accesses, age }.put(&mut self.bits);
-            if nr_accesses {
-                self.bits.put_number(row.nr_accesses - 1, order::NR_ACCESSES);
-            }
-        }
-        for row in self.rows.iter().filter(|row| row.age != 0) {
-            self.bits.put_number(row.age - 1, order::AGE);
         }
         for &hits in snapshot.probes.iter().flatten() {
             self.bits.put_number(u64::from(hits), order::PROBE);
@@ -154,10 +130,10 @@ impl TargetEncoder {
         true
     }
 
-    /// Fills `rows` and `current`, all but the ages' differences.
-    fn boundaries_and_accesses(&mut self, regions: &[Region]) {
+    /// Writes what is not as predicted and fills `current`.
+    fn rows(&mut self, regions: &[Region], has_ages: bool) {
         self.current.clear();
-        self.rows.clear();
+        let threshold = predict::age_threshold(&self.previous.nr_accesses);
         let (mut position, mut first) = (0_u64, 0_usize);
         for region in regions {
             while self.previous.ends.get(first).is_some_and(|&end| end <= position) {
@@ -168,10 +144,9 @@ impl TargetEncoder {
             while self.previous.ends.get(parent).is_some_and(|&end| end <= region.start) {
                 parent += 1;
             }
-            let boundary =
-                if region.start == expected { self.follow(*region, first) } else { None };
+            let follows = if region.start == expected { self.follow(*region, first) } else { None };
             let size = region.size();
-            let boundary = boundary.unwrap_or_else(|| {
+            let boundary = follows.unwrap_or_else(|| {
                 if region.start == expected && size.trailing_zeros() >= self.granule_shift {
                     Boundary::Granules(size >> self.granule_shift)
                 } else {
@@ -179,25 +154,24 @@ impl TargetEncoder {
                 }
             });
             let bounds = (region.start, region.end);
-            let predicted = predict::nr_accesses(&self.previous, parent, bounds);
-            let nr_accesses = zigzag(i64::from(region.nr_accesses) - i64::from(predicted));
-            self.rows.push(Row { boundary, parent, nr_accesses, age: 0 });
-            self.current.starts.push(region.start);
-            self.current.ends.push(region.end);
-            self.current.nr_accesses.push(region.nr_accesses);
-            self.current.ages.push(region.age);
+            let nr = predict::nr_accesses(&self.previous, parent, bounds);
+            let nr_difference = zigzag(i64::from(region.nr_accesses) - i64::from(nr));
+            let mut age_difference = 0;
+            if has_ages {
+                let counter = region.nr_accesses;
+                let age = predict::age(&self.previous, parent, bounds, counter, threshold);
+                age_difference = zigzag(i64::from(region.age) - i64::from(age));
+            }
+            let (nr_accesses, age) = (nr_difference != 0, age_difference != 0);
+            Change { boundary, nr_accesses, age }.put(&mut self.bits);
+            if nr_accesses {
+                self.bits.put_number(nr_difference - 1, order::NR_ACCESSES);
+            }
+            if age {
+                self.bits.put_number(age_difference - 1, order::AGE);
+            }
+            self.current.push(*region);
             position = region.end;
-        }
-    }
-
-    /// Fills in the ages' differences; the prediction needs the largest counter of the snapshot.
-    fn ages(&mut self, regions: &[Region]) {
-        let threshold = predict::age_threshold(&self.current.nr_accesses);
-        for (row, region) in self.rows.iter_mut().zip(regions) {
-            let bounds = (region.start, region.end);
-            let nr = region.nr_accesses;
-            let predicted = predict::age(&self.previous, row.parent, bounds, nr, threshold);
-            row.age = zigzag(i64::from(region.age) - i64::from(predicted));
         }
     }
 

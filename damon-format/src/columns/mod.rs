@@ -10,6 +10,8 @@ mod decode;
 mod encode;
 mod predict;
 
+use crate::Region;
+
 pub(crate) use decode::{Scratch, SectionHead, TargetDecoder};
 pub(crate) use encode::{TargetEncoder, check};
 
@@ -39,6 +41,14 @@ impl Columns {
             self.nr_accesses.shrink_to_fit();
             self.ages.shrink_to_fit();
         }
+    }
+
+    #[inline]
+    fn push(&mut self, region: Region) {
+        self.starts.push(region.start);
+        self.ends.push(region.end);
+        self.nr_accesses.push(region.nr_accesses);
+        self.ages.push(region.age);
     }
 
     fn len(&self) -> usize {

@@ -3,7 +3,7 @@
 use super::Columns;
 
 /// How far a counter may move without resetting the age: a tenth of the largest counter
-/// (`kdamond_merge_regions`), as far as the merged regions still show it.
+/// (`kdamond_merge_regions`), here that of the previous snapshot, which is known before the first row.
 pub(super) fn age_threshold(nr_accesses: &[u32]) -> u32 {
     nr_accesses.iter().copied().max().unwrap_or(0) / 10
 }

@@ -4,7 +4,9 @@
 use super::engine::{Aggregated, Engine, EngineError};
 use super::region::AddressRange;
 use super::rng::Rng;
-use damon_format::{Attrs, Snapshot, TargetId};
+use damon_format::{
+    AccessKind, Attrs, Backend, ClockAnchor, Granularity, RecordingInfo, Snapshot, TargetId,
+};
 use std::convert::Infallible;
 
 /// Runs rounds until an aggregation is due; `accessed` answers for each sampled address.
@@ -87,6 +89,28 @@ impl Config {
             start_ns: 1_000_000_000,
             seed: 1,
         }
+    }
+}
+
+/// The description that goes with a made-up recording.
+pub fn recording_info(config: &Config) -> RecordingInfo {
+    RecordingInfo {
+        tool: "damon-record".into(),
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        host: "synthetic".into(),
+        kernel: "none".into(),
+        arch: "none".into(),
+        page_size: u32::try_from(config.granule).unwrap_or(4096),
+        clock: ClockAnchor { monotonic_ns: config.start_ns, realtime_ns: 0 },
+        command_line: Vec::new(),
+        backend: Backend {
+            name: "synthetic".into(),
+            access: AccessKind::ReadWrite,
+            granularity: Granularity::Page,
+            exact: false,
+            reason: "made up by the monitor engine".into(),
+        },
+        attrs: config.attrs,
     }
 }
 
