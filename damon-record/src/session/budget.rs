@@ -5,22 +5,36 @@ use nix::sys::resource::{UsageWho, getrusage};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// CPU time used by this process so far, and by its helpers while `with_children` (a command that has
-/// been waited for counts among the children).
-pub fn cpu_used(with_children: bool) -> Duration {
-    let of = |who| {
-        let Ok(usage) = getrusage(who) else {
-            return Duration::ZERO;
-        };
-        let micros = |time: nix::sys::time::TimeVal| {
-            let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-            let rest = u64::try_from(time.tv_usec()).unwrap_or(0);
-            Duration::from_micros(seconds.saturating_mul(1_000_000).saturating_add(rest))
-        };
-        micros(usage.user_time()) + micros(usage.system_time())
+/// CPU time that recording has cost: this process and its helpers.
+#[derive(Debug, Default)]
+pub(super) struct OwnCpu {
+    /// Known once and for all before the command, which is a child too, is waited for.
+    helpers: Option<Duration>,
+}
+
+impl OwnCpu {
+    /// Used so far.
+    pub(super) fn used(&self) -> Duration {
+        let helpers = self.helpers.unwrap_or_else(|| cpu_of(UsageWho::RUSAGE_CHILDREN));
+        cpu_of(UsageWho::RUSAGE_SELF) + helpers
+    }
+
+    /// The command is about to be waited for: what children use is no longer the recorder's.
+    pub(super) fn leave_children_out(&mut self) {
+        self.helpers.get_or_insert_with(|| cpu_of(UsageWho::RUSAGE_CHILDREN));
+    }
+}
+
+fn cpu_of(who: UsageWho) -> Duration {
+    let Ok(usage) = getrusage(who) else {
+        return Duration::ZERO;
     };
-    let own = of(UsageWho::RUSAGE_SELF);
-    if with_children { own + of(UsageWho::RUSAGE_CHILDREN) } else { own }
+    let micros = |time: nix::sys::time::TimeVal| {
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+        let rest = u64::try_from(time.tv_usec()).unwrap_or(0);
+        Duration::from_micros(seconds.saturating_mul(1_000_000).saturating_add(rest))
+    };
+    micros(usage.user_time()) + micros(usage.system_time())
 }
 
 /// Over which the CPU use is averaged, or over this many samples if that is longer.
@@ -157,6 +171,19 @@ mod tests {
 
     fn asked() -> Intervals {
         Intervals { sample: 5 * MS, aggr: 100 * MS }
+    }
+
+    #[test]
+    fn a_command_that_was_waited_for_does_not_count() {
+        let mut own = OwnCpu::default();
+        own.leave_children_out();
+        let before = own.used() + cpu_of(UsageWho::RUSAGE_CHILDREN);
+        let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+        std::process::Command::new("sh").args(["-c", busy]).status().unwrap();
+        let after = own.used() + cpu_of(UsageWho::RUSAGE_CHILDREN);
+        let counted_without = OwnCpu::default().used();
+        assert!(after > before, "the command used some");
+        assert!(own.used() < counted_without, "and it is left out");
     }
 
     fn cpu(second: u32, percent: u32) -> Duration {

@@ -1,6 +1,6 @@
 //! What a session does besides sampling: status line, memory series, budget, mappings, children.
 
-use super::budget::{Change, cpu_used};
+use super::budget::Change;
 use super::console::Console;
 use super::events::Events;
 use super::mode::Mode;
@@ -101,7 +101,7 @@ impl Session<'_> {
     }
 
     fn judge_budget(&mut self, now: u64, console: &mut Console) -> Result<(), Failure> {
-        self.budget.observe(Duration::from_nanos(now), cpu_used(true));
+        self.budget.observe(Duration::from_nanos(now), self.cpu.used());
         match self.budget.judge() {
             Some(change) => self.change_intervals(change, "recording takes", console),
             None => Ok(()),
@@ -128,7 +128,7 @@ impl Session<'_> {
         let attrs = self.plan.attrs(intervals);
         self.change_attrs(attrs, reason, console)?;
         let now = Duration::from_nanos(monotonic_ns());
-        self.budget.restart(intervals, now, cpu_used(true));
+        self.budget.restart(intervals, now, self.cpu.used());
         Ok(())
     }
 

@@ -133,7 +133,10 @@ impl Session<'_> {
         self.mode.remove(id);
         let wait_status = command
             .filter(|command| command.pid() == target.identity.pid)
-            .and_then(Command::try_wait)
+            .and_then(|command| {
+                self.cpu.leave_children_out();
+                command.try_wait()
+            })
             .map(|ended| ended.0);
         self.trace.record(&Record::TargetExited(TargetExited {
             target: id,

@@ -15,7 +15,6 @@ mod summary;
 mod trace;
 mod tracked;
 
-pub use budget::cpu_used;
 pub use console::Console;
 pub use output::{Output, Place};
 pub use status::{Figures, render as render_status};

@@ -1,6 +1,6 @@
 //! The loop: prepare, sleep, check, aggregate.
 
-use super::budget::{Budget, cpu_used};
+use super::budget::{Budget, OwnCpu};
 use super::chores::Due;
 use super::console::Console;
 use super::events::{Events, Wake};
@@ -48,6 +48,7 @@ pub(super) struct Session<'a> {
     pub(super) targets: Vec<Tracked>,
     pub(super) next_id: u32,
     pub(super) budget: Budget,
+    pub(super) cpu: OwnCpu,
     pub(super) due: Due,
     pub(super) started_ns: u64,
     pub(super) working_set: u64,
@@ -75,6 +76,7 @@ impl<'a> Session<'a> {
         trace: Trace,
     ) -> Self {
         let now = monotonic_ns();
+        let cpu = OwnCpu::default();
         let asked = Intervals {
             sample: Duration::from_micros(attrs.sample_us),
             aggr: Duration::from_micros(attrs.aggr_us),
@@ -98,7 +100,8 @@ impl<'a> Session<'a> {
             line: String::new(),
             aggregation_start_ns: now,
             next_look_ns: now,
-            cpu_at_start: cpu_used(true),
+            cpu_at_start: cpu.used(),
+            cpu,
             stretch_noted: false,
             touched: Vec::new(),
         }
@@ -146,14 +149,14 @@ impl<'a> Session<'a> {
         if !matches!(self.mode, Mode::Exact(_)) {
             return Ok(());
         }
-        let before = cpu_used(true);
+        let before = self.cpu.used();
         for target in &mut self.targets {
             self.touched.clear();
             if let Err(error) = target.watch.look(&mut self.touched) {
                 self.troubles.push((target.id, error));
             }
         }
-        match self.budget.foresee(cpu_used(true).saturating_sub(before)) {
+        match self.budget.foresee(self.cpu.used().saturating_sub(before)) {
             Some(change) => self.change_intervals(change, "looking takes", console),
             None => Ok(()),
         }
@@ -311,7 +314,7 @@ impl<'a> Session<'a> {
     }
 
     fn finish(mut self, end: End, console: &mut Console) -> Result<End, Failure> {
-        let cpu = cpu_used(false).saturating_sub(self.cpu_at_start);
+        let cpu = self.cpu.used().saturating_sub(self.cpu_at_start);
         let now = monotonic_ns();
         let reason = match end {
             End::TargetsGone => "every target has exited".to_owned(),

@@ -44,6 +44,41 @@ fn somebody_elses_process() {
 }
 
 #[test]
+fn a_process_under_a_debugger() {
+    let target = Sleeper::new();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(target.0.id()).unwrap());
+    nix::sys::ptrace::seize(pid, nix::sys::ptrace::Options::empty()).unwrap();
+    let place = Place::new();
+    expect(&place.run(&["--backend", "writes", &target.pid()]), 3, "being traced by process");
+    assert!(!place.path("recording.damon").exists());
+    let said = expect(&place.run(&["-d", "300ms", &target.pid()]), 0, "being traced by process");
+    assert!(said.contains("backend referenced"), "{said}");
+    let path = place.path("recording.damon");
+    let reader = crate::common::open(&path);
+    assert!(reader.info().backend.reason.contains("being traced"), "the reason is recorded");
+}
+
+#[test]
+fn a_directory_that_may_not_be_written() {
+    if !nix::unistd::geteuid().is_root() {
+        expect(&Place::new().run(&["-o", "/proc/x", "--", "true"]), 5, "/proc/x");
+        return;
+    }
+    let place = Place::new();
+    std::fs::set_permissions(place.path("."), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path("damon-record");
+    std::fs::copy(crate::common::PROGRAM, &program).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid", "1000", "--regid", "1000", "--clear-groups"])
+        .arg(&program)
+        .args(["--", "touch", "/tmp/never"])
+        .current_dir(place.path("."))
+        .output()
+        .unwrap();
+    expect(&output, 5, "no permission to write recording.damon");
+}
+
+#[test]
 fn nothing_to_record_or_too_much() {
     expect(&Place::new().run(&[]), 2, "give a PID");
     expect(&Place::new().run(&["1", "--", "true"]), 2, "not both");
