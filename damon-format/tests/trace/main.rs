@@ -4,6 +4,7 @@
 
 mod common;
 mod damage;
+mod document;
 mod fuzz_bodies;
 mod fuzz_replay;
 mod golden;
