@@ -129,10 +129,19 @@ class Bits:
         count = zeros + order
         return (1 << count | self.take(count)) - (1 << order)
 
+    def ones(self, limit):
+        ones = 0
+        while ones < limit and self.bit():
+            ones += 1
+        return ones
+
     def skip(self):
-        if self.bit() == 0:
-            return 1
-        return 0 if self.bit() == 0 else self.number(0) + 2
+        ones = self.ones(2)
+        return 1 - ones if ones < 2 else self.number(0) + 2
+
+    def tenths(self):
+        low = self.take(3)
+        return low + 1 if low < 7 else 8 + self.bit()
 
 
 def cut(size, tenths, shift):
@@ -194,49 +203,47 @@ class Target:
         assert bits.left < 8 and bits.value == 0, "bits are left over"
 
     def regions(self, count, shift, has_ages, bits):
-        regions, later, position = [], [], 0
+        regions, position = [], 0
+        threshold = max((region["nr_accesses"] for region in self.previous), default=0) // 10
         for _ in range(count):
             rest = [old for old in self.previous if old["end"] > position]
             start = max(rest[0]["start"], position) if rest else position
-            differs_counter = differs_age = 0
-            skip, end = 0, None
-            if bits.bit():
-                if not bits.bit():
-                    differs_counter = 1
-                elif not bits.bit():
-                    differs_age = 1
-                else:
-                    differs_counter, differs_age = bits.bit(), bits.bit()
-                    start, end = self.boundary(bits, rest, start, position, shift)
-            if end is None:
+            change = bits.ones(4)
+            differs_counter, differs_age = change == 1, change == 3
+            if change == 2:
+                differs_counter = bits.bit()
+                parent = rest[bits.bit()]
+                end = parent["start"] + cut(parent["end"] - parent["start"], bits.tenths(), shift)
+            elif change == 4:
+                differs_counter, differs_age = bits.bit(), bits.bit()
+                start, end = self.boundary(bits, rest, start, position, shift)
+            else:
                 end = rest[0]["end"]
             assert end > start
             overlap = [old for old in rest if shared(old, start, end) > 0]
             counter = predicted_counter(overlap, start, end)
             if differs_counter:
                 counter += unzigzag(bits.number(1) + 1)
-            later.append((overlap, differs_age))
-            regions.append({"start": start, "end": end, "nr_accesses": counter, "age": 0})
+            age = predicted_age(overlap, start, end, counter, threshold)
+            if differs_age:
+                age += unzigzag(bits.number(2) + 1)
+            regions.append({"start": start, "end": end, "nr_accesses": counter, "age": age if has_ages else 0})
             position = end
-        threshold = max((region["nr_accesses"] for region in regions), default=0) // 10
-        for region, (overlap, differs) in zip(regions, later):
-            if has_ages:
-                region["age"] = predicted_age(overlap, region["start"], region["end"], region["nr_accesses"], threshold)
-                region["age"] += unzigzag(bits.number(2) + 1) if differs else 0
         return regions
 
     @staticmethod
     def boundary(bits, rest, start, position, shift):
-        if not bits.bit():
-            return start, rest[bits.skip()]["end"]
-        if not bits.bit():
+        how = bits.ones(4)
+        if how < 3:
             parent = rest[bits.skip()]
-            return start, parent["start"] + cut(parent["end"] - parent["start"], bits.number(1) + 1, shift)
-        if not bits.bit():
-            parent, outer, inner = rest[bits.skip()], bits.take(4), bits.take(4)
-            size = cut(parent["end"] - parent["start"], outer, shift)
-            return start, parent["start"] + cut(size, inner, shift)
-        if not bits.bit():
+            size = parent["end"] - parent["start"]
+            if how == 0:
+                return start, parent["end"]
+            if how == 1:
+                return start, parent["start"] + cut(size, bits.tenths(), shift)
+            outer, inner = bits.take(4), bits.take(4)
+            return start, parent["start"] + cut(cut(size, outer, shift), inner, shift)
+        if how == 3:
             return start, start + (bits.number(8) << shift)
         start = position + bits.number(12)
         return start, start + bits.number(12)
