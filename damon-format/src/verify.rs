@@ -1,10 +1,10 @@
 //! Checks every byte of a trace.
 
-use crate::block::{BlockDecoder, Counting};
+use crate::block::{BlockDecoder, Counting, Counts};
 use crate::layout::BlockKind;
 use crate::scan::{Piece, Scanner};
 use crate::stream::{read_header, read_info};
-use crate::{Completeness, Damage, DamageKind, IndexedReader, OpenError, ReadAt};
+use crate::{BlockEntry, Completeness, Damage, DamageKind, IndexedReader, OpenError, ReadAt};
 use serde::Serialize;
 
 /// What checking a trace found.
@@ -47,10 +47,14 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
     };
     let mut decoder = BlockDecoder::default();
     let mut current = None;
+    let mut held: Vec<(u32, Counts)> = Vec::new();
     while let Some(piece) = scanner.next() {
         let (offset, result) = match piece {
             Piece::Block { offset, header } => {
-                report.blocks += u64::from(header.kind == BlockKind::DATA);
+                if header.kind == BlockKind::DATA {
+                    report.blocks += 1;
+                    held.push((header.sequence, Counts::default()));
+                }
                 current = Some(header.sequence);
                 (offset, decoder.block(&header))
             }
@@ -58,6 +62,9 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
                 let mut counting = Counting::default();
                 let result = decoder.frame(payload, &mut counting);
                 if result.is_ok() {
+                    if let Some((_, counts)) = held.last_mut() {
+                        counts.add(&counting.counts);
+                    }
                     report.frames += 1;
                     report.snapshots += u64::from(counting.counts.snapshots);
                     report.rows += counting.counts.rows;
@@ -77,12 +84,12 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
     }
     let index = IndexedReader::open(source)?;
     report.completeness = index.completeness();
-    let told: u64 = index.blocks().iter().map(|block| block.rows).sum();
     for damage in index.damage().iter().filter(|d| matches!(d.kind, DamageKind::Index(_))) {
         report.damage.push(damage.clone());
     }
-    if report.damage.is_empty() && told != report.rows {
-        let why = format!("it counts {told} region rows, the blocks hold {}", report.rows);
+    if report.damage.is_empty()
+        && let Some(why) = contradiction(index.blocks(), &held)
+    {
         report.damage.push(Damage { offset: bytes, block: None, kind: DamageKind::Index(why) });
     }
     let cut_off = |d: &Damage| matches!(d.kind, DamageKind::Truncated { .. });
@@ -90,4 +97,29 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
         report.completeness = Completeness::Damaged;
     }
     Ok(report)
+}
+
+/// What the index says of a block that is not so.
+fn contradiction(index: &[BlockEntry], held: &[(u32, Counts)]) -> Option<String> {
+    let mut entries = index.iter().peekable();
+    for (sequence, counts) in held {
+        // A block of which this version understands nothing may be listed, with times of its own.
+        if counts.span.is_none() {
+            entries.next_if(|entry| entry.sequence == *sequence && entry.rows == 0);
+            continue;
+        }
+        let told = entries.next().map(|entry| {
+            let counts = Counts {
+                snapshots: entry.snapshots,
+                rows: entry.rows,
+                records: entry.records,
+                span: Some((entry.start_ns, entry.end_ns)),
+            };
+            (entry.sequence, counts)
+        });
+        if told != Some((*sequence, *counts)) {
+            return Some(format!("it does not describe what block {sequence} holds"));
+        }
+    }
+    entries.next().map(|entry| format!("it lists block {}, which is not there", entry.sequence))
 }

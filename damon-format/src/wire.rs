@@ -22,9 +22,18 @@ fn config() -> Configuration<LittleEndian, Varint, Limit<MAX_RECORD>> {
 
 fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, String> {
     // Bytes behind the last known field belong to later minor versions.
-    bincode::decode_from_slice(bytes, config())
-        .map(|(value, _used)| value)
-        .map_err(|e| e.to_string())
+    bincode::decode_from_slice(bytes, config()).map(|(value, _used)| value).map_err(explain)
+}
+
+/// The crate's own words are those of its types.
+fn explain(error: DecodeError) -> String {
+    match error {
+        DecodeError::LimitExceeded => "it claims more than the format allows".into(),
+        DecodeError::UnexpectedEnd { .. } => "it ends early".into(),
+        DecodeError::Utf8 { .. } => "a text is not UTF-8".into(),
+        DecodeError::Other(why) => why.into(),
+        other => other.to_string(),
+    }
 }
 
 /// Encoded values of this size decode to less than [`MAX_RECORD`], whatever they hold.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "modules of one test binary share their helpers")]
 
 mod common;
+mod corpus;
 mod damage;
 mod document;
 mod fuzz_bodies;
