@@ -2,7 +2,7 @@
 
 use crate::common::{blocks_of, small, write};
 use crate::fuzz_bodies;
-use damon_format::WriterOptions;
+use damon_format::{Completeness, WriterOptions};
 use std::path::{Path, PathBuf};
 
 type Body = fn(&[u8]);
@@ -24,6 +24,19 @@ fn seeds_of_every_target_pass() {
         assert!(files.len() >= 3, "the seeds of {target} are missing");
         for file in files {
             body(&std::fs::read(file).unwrap());
+        }
+    }
+}
+
+/// Seeds of another format would only try the ways out.
+#[test]
+fn whole_seeds_are_whole() {
+    for target in ["reader", "recovery"] {
+        for number in 0..3 {
+            let trace = std::fs::read(seeds(target).join(format!("whole-{number}"))).unwrap();
+            let report = damon_format::verify(&trace).unwrap();
+            assert_eq!((report.completeness, report.damage), (Completeness::Complete, vec![]));
+            assert_eq!(report.snapshots, if number == 0 { 0 } else { 5 });
         }
     }
 }
