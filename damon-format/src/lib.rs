@@ -8,7 +8,8 @@
 //!   order, from several threads. Both hand what they decode to a [`Visitor`], in constant memory.
 //! * [`verify`] checks every byte; [`recover`] copies what is readable of a damaged trace.
 //!
-//! No input makes this crate panic or allocate more than a fixed bound; see [`layout`] for the limits.
+//! No input makes this crate panic. What decoding allocates is bounded, see [`layout`] for the limits; only the
+//! index and the list of damage grow with the file, by tens of bytes for each block or damaged place.
 
 mod bits;
 mod block;
