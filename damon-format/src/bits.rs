@@ -161,6 +161,11 @@ impl<'a> BitReader<'a> {
     /// Takes a run of zero bits, at most `limit`; the bit that ends it stays.
     #[inline]
     pub(crate) fn zeros(&mut self, limit: usize) -> usize {
+        // The frequent case: what follows is no run.
+        if self.window & 1 == 1 { 0 } else { self.run_of_zeros(limit) }
+    }
+
+    fn run_of_zeros(&mut self, limit: usize) -> usize {
         let mut run = 0;
         loop {
             if self.have < 32 {

@@ -12,18 +12,21 @@ pub(super) fn age_threshold(nr_accesses: &[u32]) -> u32 {
 /// equals; 0 when there is none. `parent` is the first previous region that may overlap.
 #[inline]
 pub(super) fn nr_accesses(previous: &Columns, parent: usize, (start, end): (u64, u64)) -> u32 {
+    match previous.bounds(parent) {
+        // Nearly always: the region lies in one previous region.
+        Some((from, to)) if from <= start && to >= end => previous.nr(parent),
+        Some(_) => largest_share(previous, parent, (start, end)),
+        None => 0,
+    }
+}
+
+fn largest_share(previous: &Columns, parent: usize, (start, end): (u64, u64)) -> u32 {
     let mut best = (0, 0);
     let mut index = parent;
-    while let Some((from, to)) = previous.bounds(index) {
-        if from >= end {
-            break;
-        }
+    while let Some((from, to)) = previous.bounds(index).filter(|&(from, _)| from < end) {
         let shared = to.min(end).saturating_sub(from.max(start));
         if shared > best.0 {
             best = (shared, previous.nr(index));
-        }
-        if to >= end {
-            break;
         }
         index += 1;
     }
@@ -41,30 +44,34 @@ pub(super) fn age(
     nr_accesses: u32,
     threshold: u32,
 ) -> u32 {
-    let grown = |index: usize| {
-        let nr = previous.nr(index);
-        let stable = nr.abs_diff(nr_accesses) <= threshold && (nr == 0) == (nr_accesses == 0);
-        if stable { older(previous, index) } else { 0 }
-    };
     match previous.bounds(parent) {
-        Some((from, to)) if from <= start && to >= end => return grown(parent),
-        Some(_) => {}
-        None => return 0,
+        Some((from, to)) if from <= start && to >= end => {
+            grown(previous, parent, nr_accesses, threshold)
+        }
+        Some(_) => mean_age(previous, parent, (start, end), nr_accesses, threshold),
+        None => 0,
     }
+}
+
+fn mean_age(
+    previous: &Columns,
+    parent: usize,
+    (start, end): (u64, u64),
+    nr_accesses: u32,
+    threshold: u32,
+) -> u32 {
     // Sums of bytes times ages fit 64 bits in all regions below 4 GiB.
     let narrow = u32::try_from(end - start).is_ok();
     let (mut weighted, mut wide, mut bytes) = (0_u64, 0_u128, 0_u64);
     let mut index = parent;
-    while let Some((from, to)) = previous.bounds(index) {
-        if from >= end {
-            break;
-        }
+    while let Some((from, to)) = previous.bounds(index).filter(|&(from, _)| from < end) {
         let shared = to.min(end).saturating_sub(from.max(start));
+        let age = grown(previous, index, nr_accesses, threshold);
         bytes += shared;
         if narrow {
-            weighted += shared * u64::from(grown(index));
+            weighted += shared * u64::from(age);
         } else {
-            wide += u128::from(shared) * u128::from(grown(index));
+            wide += u128::from(shared) * u128::from(age);
         }
         index += 1;
     }
@@ -75,8 +82,11 @@ pub(super) fn age(
     }
 }
 
-/// The age of a region whose pattern persisted.
+/// One aggregation older, or 0 when the pattern changed.
 #[inline]
-pub(super) fn older(previous: &Columns, index: usize) -> u32 {
-    previous.ages.get(index).copied().unwrap_or(0).saturating_add(1)
+fn grown(previous: &Columns, index: usize, nr_accesses: u32, threshold: u32) -> u32 {
+    let nr = previous.nr(index);
+    let stable = nr.abs_diff(nr_accesses) <= threshold && (nr == 0) == (nr_accesses == 0);
+    let older = previous.ages.get(index).copied().unwrap_or(0).saturating_add(1);
+    if stable { older } else { 0 }
 }
