@@ -31,7 +31,25 @@ pub(super) struct Lines {
     pub(super) greatest: f64,
     /// The greatest resident size, where the line would squeeze the working set and is left out.
     pub(super) off_scale: Option<f64>,
+    /// The greatest working set, where a few absurd estimates would squeeze everything else and are cut off.
+    pub(super) cut: Option<f64>,
 }
+
+/// Where to cut the scale of working sets, if they must be cut: nothing can use more than what is resident, but regions
+/// that reach over unmapped addresses (as at the begin of a recording, before they are refined) make the
+/// upper estimate many times that. Estimates that exceed it for long are shown whole.
+pub(super) fn cut_above(touched: &Columns, expected: &Columns, resident: &Columns) -> Option<f64> {
+    let resident = greatest(&[resident]);
+    let mut heights: Vec<f64> = touched.cells().iter().flatten().map(|s| s.greatest).collect();
+    heights.sort_unstable_by(f64::total_cmp);
+    let usual = heights.get(heights.len() * 19 / 20).copied().unwrap_or(0.0);
+    let top = resident.max(usual).max(greatest(&[expected]));
+    let cut = resident > 0.0 && greatest(&[touched]) > ABSURD * top;
+    cut.then_some(top)
+}
+
+/// So many times everything plausible, the working set is cut.
+const ABSURD: f64 = 2.0;
 
 /// So many times the working set, resident memory is told in words instead of drawn.
 const OFF_SCALE: f64 = 5.0;
@@ -54,6 +72,7 @@ impl Lines {
             resident: Columns::new(span, width),
             greatest: 0.0,
             off_scale: None,
+            cut: None,
         };
         for sample in samples {
             let (from, to) = (sample.start_ns, sample.end_ns);
@@ -65,6 +84,11 @@ impl Lines {
         }
         let working_set = greatest(&[&lines.touched, &lines.expected]);
         let resident = greatest(&[&lines.resident]);
+        if let Some(top) = cut_above(&lines.touched, &lines.expected, &lines.resident) {
+            lines.greatest = top;
+            lines.cut = Some(working_set);
+            return lines;
+        }
         lines.off_scale =
             (working_set > 0.0 && resident > OFF_SCALE * working_set).then_some(resident);
         lines.greatest = match lines.off_scale {
@@ -106,6 +130,21 @@ impl Lines {
             }
             for path in columns.paths(plot, top, bridge) {
                 pen.path(&path, colour, stroke)?;
+            }
+        }
+        self.draw_cuts(pen, plot, top)
+    }
+
+    /// A bar above the plot wherever the working set leaves it.
+    fn draw_cuts<B: DrawingBackend>(
+        &self,
+        pen: &mut Pen<B>,
+        plot: Rect,
+        top: f64,
+    ) -> Result<(), RenderError> {
+        for (x, cell) in (plot.x..).zip(self.touched.cells()) {
+            if self.cut.is_some() && cell.is_some_and(|s| s.greatest > top) {
+                pen.fill(Rect::new(x, plot.y - 4, 1, 4), TOUCHED)?;
             }
         }
         Ok(())
@@ -161,15 +200,19 @@ pub(super) fn line_key<B: DrawingBackend>(
         Some(most) => format!("{name} off scale, max {}", bytes(round_u64(most))),
         None => name.to_owned(),
     };
-    let long = ["touched (upper)", "expected (lower)"];
-    let short = ["touched", "expected"];
+    let touched = |name: &str| match lines.cut {
+        Some(most) => format!("{name} off scale, max {}", bytes(round_u64(most))),
+        None => name.to_owned(),
+    };
+    let long = [touched("touched (upper)"), "expected (lower)".to_owned()];
+    let short = [touched("touched"), "expected".to_owned()];
     let choices = [
         (long, resident("resident (RSS)"), heading),
-        (short, resident("RSS"), heading),
-        (short, resident("RSS"), ""),
+        (short.clone(), resident("RSS"), heading),
+        (short.clone(), resident("RSS"), ""),
         (short, if lines.off_scale.is_some() { String::new() } else { "RSS".to_owned() }, ""),
     ];
-    let fits = |(names, resident, heading): &([&str; 2], String, &str)| {
+    let fits = |(names, resident, heading): &([String; 2], String, &str)| {
         let words: i32 = names.iter().map(|n| faces.plain.width(n)).sum();
         let rest = faces.plain.width(resident) + faces.bold.width(heading);
         let gaps = if heading.is_empty() { 12 } else { 15 };
@@ -184,10 +227,55 @@ pub(super) fn line_key<B: DrawingBackend>(
         x += faces.bold.width(heading) + 3 * faces.advance();
     }
     for (name, colour) in names.into_iter().zip([TOUCHED, EXPECTED]) {
-        x = key_entry(pen, faces, (x, area.y), colour, name)?;
+        x = key_entry(pen, faces, (x, area.y), colour, &name)?;
     }
     if !lines.resident.is_empty() && !resident.is_empty() {
         key_entry(pen, faces, (x, area.y), RESIDENT, &resident)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Lines over a hundred columns: the touched working set by column, resident memory throughout.
+    fn lines(touched: impl Fn(u64) -> u64, rss: u64) -> Lines {
+        let sample = |i: u64| WorkingSetSample {
+            start_ns: i * 10,
+            end_ns: i * 10 + 10,
+            touched: touched(i),
+            expected: 1.0,
+            expected_low: 0.0,
+            expected_high: 2.0,
+            monitored: 4096 * MIB,
+        };
+        let samples: Vec<_> = (0..100).map(sample).collect();
+        let resident = [ResidentSample { time_ns: 0, rss }, ResidentSample { time_ns: 990, rss }];
+        let span = TimeSpan { start_ns: 0, end_ns: 1000 };
+        Lines::new(span, 100, &samples, if rss > 0 { &resident } else { &[] })
+    }
+
+    fn shown(lines: &Lines) -> (u64, Option<u64>) {
+        (round_u64(lines.greatest) / MIB, lines.cut.map(|c| round_u64(c) / MIB))
+    }
+
+    #[test]
+    fn a_short_estimate_beyond_all_memory_does_not_flatten_the_rest() {
+        let spike = |i| if i < 3 { 1100 * MIB } else { 20 * MIB };
+        assert_eq!(shown(&lines(spike, 160 * MIB)), (160, Some(1100)));
+    }
+
+    #[test]
+    fn what_can_be_true_or_lasts_is_shown_whole() {
+        let burst = |i| if i == 50 { 150 * MIB } else { MIB };
+        assert_eq!(shown(&lines(burst, 160 * MIB)), (160, None));
+        let long = |i| if i < 30 { 500 * MIB } else { 20 * MIB };
+        assert_eq!(shown(&lines(long, 160 * MIB)), (500, None));
+        // Without knowing what was resident nothing is absurd.
+        let spike = |i| if i < 3 { 1100 * MIB } else { 20 * MIB };
+        assert_eq!(shown(&lines(spike, 0)), (1100, None));
+    }
 }

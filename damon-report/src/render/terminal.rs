@@ -385,7 +385,8 @@ pub fn wss(picture: &super::wss::Picture<'_>, columns: usize, colours: Colours) 
         let values = columns.cells().iter().flatten().map(|s| s.greatest);
         values.fold(0.0, f64::max)
     };
-    let top = most(&touched.1).max(most(&expected.1));
+    let cut = super::lines::cut_above(&touched.1, &expected.1, &resident.1);
+    let top = cut.unwrap_or_else(|| most(&touched.1).max(most(&expected.1)));
     for (name, columns) in series.iter().filter(|(_, c)| !c.is_empty()) {
         // Resident memory has its own scale: it may be far above the working set.
         let own = if *name == "resident" { most(columns) } else { top };
@@ -396,7 +397,8 @@ pub fn wss(picture: &super::wss::Picture<'_>, columns: usize, colours: Colours) 
             let value = cell.map(|s| s.greatest);
             let shown = if *name == "resident" { value.or(last) } else { value };
             last = shown;
-            text.push(bar(shown, own, colours));
+            let off_scale = cut.is_some() && shown.is_some_and(|value| value > own);
+            text.push(if off_scale { '^' } else { bar(shown, own, colours) });
         }
         if right > 0 {
             let size = bytes(super::num::round_u64(most(columns)));
@@ -409,6 +411,10 @@ pub fn wss(picture: &super::wss::Picture<'_>, columns: usize, colours: Colours) 
         return out;
     }
     time_axis(&mut out, span, picture.origin_ns, left, width);
+    if let Some(cut) = cut {
+        let text = format!("^ off scale, above {}", bytes(super::num::round_u64(cut)));
+        line(&mut out, &fit(&text, columns));
+    }
     out
 }
 

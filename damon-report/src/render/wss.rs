@@ -118,7 +118,9 @@ fn draw<B: DrawingBackend>(
     let plot = layout.line;
     let mut lines = Lines::new(span, plot.w, &set.samples, &set.resident);
     let most = set.touched.percentiles.last().copied().unwrap_or(0.0);
-    lines.greatest = lines.greatest.max(most);
+    if lines.cut.is_none() {
+        lines.greatest = lines.greatest.max(most);
+    }
     let axis = Rect::new(plot.x, plot.bottom(), plot.w, faces.line() + 5);
     let ticks = ticks(span, picture.origin_ns, plot, faces);
     let limits = (plot.x - 4 * faces.advance(), plot.right() + faces.advance());
