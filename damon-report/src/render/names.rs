@@ -27,11 +27,18 @@ pub(super) struct Entry {
     pub(super) text: String,
 }
 
+/// A mapping of fewer rows than this is a hair line, and a name on it noise...
+const NAMED_HEIGHT: i32 = 4;
+
+/// ...unless it has this part of the picture's heat, or its band for itself.
+const NAMED_HEAT: f64 = 0.01;
+
 /// All mappings with the places of their names.
 pub(super) fn entries(heatmap: &Heatmap, layout: &Layout) -> Vec<Entry> {
     let total: f64 = heatmap.bands.iter().flat_map(|b| &b.cells).map(|c| heat(c.heat)).sum();
     let characters = usize::try_from(layout.names.w / layout.faces.advance()).unwrap_or(0);
     let mut wishes = Vec::new();
+    let mut named = Vec::new();
     let mut entries = Vec::new();
     for (band, area) in heatmap.bands.iter().zip(&layout.bands).filter(|(_, a)| a.h > 0) {
         for mapping in &band.mappings {
@@ -41,14 +48,20 @@ pub(super) fn entries(heatmap: &Heatmap, layout: &Layout) -> Vec<Entry> {
             let bottom = bottom.max(top + 1);
             let share = f64::from(bottom - top) / f64::from(layout.map.h.max(1));
             let hot = if total > 0.0 { rows_heat(heatmap, band, mapping) / total } else { 0.0 };
-            wishes.push(Wish { centre: i32::midpoint(top, bottom), weight: share + hot });
+            let alone = band.mappings.len() == 1;
+            if alone || bottom - top >= NAMED_HEIGHT || hot >= NAMED_HEAT {
+                wishes.push(Wish { centre: i32::midpoint(top, bottom), weight: share + hot });
+                named.push(entries.len());
+            }
             entries.push(Entry { top, bottom, name_top: None, text: caption(mapping, characters) });
         }
     }
     let line = layout.faces.line();
     let limits = (layout.names.y - line / 4, layout.names.bottom() + line / 4);
-    for (entry, top) in entries.iter_mut().zip(place(&wishes, line, limits.0, limits.1)) {
-        entry.name_top = top;
+    for (index, top) in named.into_iter().zip(place(&wishes, line, limits.0, limits.1)) {
+        if let Some(entry) = entries.get_mut(index) {
+            entry.name_top = top;
+        }
     }
     entries
 }
@@ -69,7 +82,7 @@ fn rows_heat(heatmap: &Heatmap, band: &Band, mapping: &NamedRange) -> f64 {
     let sum: f64 = cells.iter().map(|c| heat(c.heat)).sum();
     if from == to {
         // Smaller than a row: its part of the row it lies in.
-        let row = from.saturating_mul(heatmap.columns);
+        let row = from.min(band.rows.saturating_sub(1)).saturating_mul(heatmap.columns);
         let row = band.cells.get(row..row.saturating_add(heatmap.columns));
         let whole: f64 = row.unwrap_or_default().iter().map(|c| heat(c.heat)).sum();
         return whole / float_of(band.mappings.len().max(1));
@@ -135,4 +148,46 @@ pub(super) fn draw<B: DrawingBackend>(
         pen.text(&entry.text, layout.faces.plain, INK, at, HPos::Left)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::heat::Cell;
+    use damon_format::TargetId;
+
+    #[test]
+    fn hair_lines_get_a_name_only_if_hot_or_alone() {
+        let size = 1_000_000;
+        let layout = Layout::new(1280, 800, &[0..size, 2 * size..3 * size]).unwrap();
+        let rows = usize::try_from(layout.bands[0].h).unwrap();
+        let mut cells = vec![Cell { heat: 0.0, monitored: 1.0 }; rows];
+        let last = rows - 1;
+        cells[last].heat = 1.0;
+        let name = |start, end, name: &str| NamedRange { start, end, name: name.to_owned() };
+        let band = |start, cells, mappings| Band {
+            target: TargetId(0),
+            start,
+            end: start + size,
+            rows,
+            cells,
+            mappings,
+        };
+        let (large, cold, hot) =
+            (name(0, 900_000, "large"), name(900_000, 900_100, "cold"), name(999_900, size, "hot"));
+        let alone = name(2 * size, 2 * size + 100, "alone");
+        let heatmap = Heatmap {
+            targets: Vec::new(),
+            start_ns: 0,
+            end_ns: 1,
+            columns: 1,
+            bands: vec![
+                band(0, cells, vec![large, cold, hot]),
+                band(2 * size, Vec::new(), vec![alone]),
+            ],
+        };
+        let named: Vec<bool> =
+            entries(&heatmap, &layout).iter().map(|e| e.name_top.is_some()).collect();
+        assert_eq!(named, [true, false, true, true]);
+    }
 }
