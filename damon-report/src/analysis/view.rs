@@ -17,6 +17,9 @@ const HOT_HOLE: f64 = 0.25;
 /// this.
 const UNIMPORTANT: f64 = 0.02;
 
+/// Bands that would fit are left out for the sake of reading up to this share of the heat.
+const LEFT_OUT_FOR_READING: f64 = 0.05;
+
 /// The bands of an address axis, and what had no room on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
@@ -97,35 +100,18 @@ impl View {
         shown
     }
 
-    /// Joins ranges into at most `most` bands. Where joining alone would fill the picture with gaps, the
-    /// ranges that matter least are left out: programs that were replaced at once, pages at the end of
-    /// nowhere.
-    pub fn axis(&self, trace: &Trace, spans: Vec<BandSpan>, most: usize) -> Axis {
+    /// Joins ranges into at most `most` bands. Where joining alone would fill the picture with gaps, or where more
+    /// than `readable` bands remain, the ranges that matter least are left out: programs that were replaced
+    /// at once, pages at the end of nowhere. For the sake of reading alone no more than a twentieth of the heat
+    /// is left out.
+    pub fn axis(&self, trace: &Trace, spans: Vec<BandSpan>, most: usize, readable: usize) -> Axis {
         let waste = axis::bytes(&spans);
         let mut bands = axis::join(spans, most, waste);
         let mut left_out = LeftOut::default();
-        if bands.len() > most {
+        if bands.len() > readable.min(most) {
             let totals = self.totals(trace, &bands);
-            let whole = sum(&totals);
-            let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-            let mut order: Vec<(f64, usize)> = totals
-                .iter()
-                .map(|t| share(t.heat, whole.heat).max(share(t.monitored, whole.monitored)))
-                .enumerate()
-                .map(|(index, share)| (share, index))
-                .collect();
-            order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let surplus = bands.len() - most;
-            let drop: BTreeSet<usize> = order
-                .into_iter()
-                .take(surplus)
-                .take_while(|(share, _)| *share < UNIMPORTANT)
-                .map(|(_, index)| index)
-                .collect();
-            for index in &drop {
-                let heat = totals.get(*index).map_or(0.0, |t| t.heat);
-                left_out.heat_share += share(heat, whole.heat);
-            }
+            let drop;
+            (drop, left_out.heat_share) = unimportant(&totals, most, readable);
             let (kept, dropped): (Vec<_>, Vec<_>) =
                 bands.into_iter().enumerate().partition(|(index, _)| !drop.contains(index));
             let dropped: Vec<BandSpan> = dropped.into_iter().map(|(_, band)| band).collect();
@@ -195,6 +181,33 @@ fn sum(cells: &[Cell]) -> Cell {
     })
 }
 
+/// Which bands to leave out, given their heat, and the share of heat they have together.
+fn unimportant(totals: &[Cell], most: usize, readable: usize) -> (BTreeSet<usize>, f64) {
+    let whole = sum(totals);
+    let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    let mut order: Vec<(f64, f64, usize)> = totals
+        .iter()
+        .enumerate()
+        .map(|(index, total)| {
+            let heat = share(total.heat, whole.heat);
+            (heat.max(share(total.monitored, whole.monitored)), heat, index)
+        })
+        .collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
+    let surplus = totals.len().saturating_sub(most);
+    let wanted = totals.len().saturating_sub(readable.min(most));
+    let (mut drop, mut dropped) = (BTreeSet::new(), 0.0);
+    for (rank, (importance, heat, index)) in order.into_iter().take(wanted).enumerate() {
+        let too_hot = rank >= surplus && dropped + heat > LEFT_OUT_FOR_READING;
+        if importance >= UNIMPORTANT || too_hot {
+            break;
+        }
+        dropped += heat;
+        drop.insert(index);
+    }
+    (drop, dropped)
+}
+
 struct HeatVisitor<'a>(HeatSum<'a>);
 
 impl Visitor for HeatVisitor<'_> {
@@ -220,5 +233,38 @@ impl Visitor for Both<'_> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         self.heat.add(snapshot);
         self.working_set.add(snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(list: &[(f64, f64)]) -> Vec<Cell> {
+        list.iter().map(|&(heat, monitored)| Cell { heat, monitored }).collect()
+    }
+
+    #[test]
+    fn what_hardly_matters_is_left_out_beyond_what_can_be_read() {
+        let totals = cells(&[(90.0, 50.0), (0.5, 1.0), (9.0, 1.0), (0.0, 40.0), (0.1, 0.1)]);
+        let left_out = |most, readable| -> Vec<usize> {
+            unimportant(&totals, most, readable).0.into_iter().collect()
+        };
+        assert!(left_out(9, 9).is_empty());
+        assert_eq!(left_out(9, 4), [4]);
+        // Neither what is hot nor what is large for long is ever left out.
+        assert_eq!(left_out(9, 1), [1, 4]);
+        assert_eq!(left_out(1, 1), [1, 4]);
+    }
+
+    #[test]
+    fn only_lack_of_room_leaves_out_more_than_a_twentieth_of_the_heat() {
+        let mut list = vec![(85.0, 1000.0)];
+        list.extend([(1.5, 1.0); 10]);
+        let totals = cells(&list);
+        let (for_reading, heat) = unimportant(&totals, 20, 2);
+        assert_eq!(for_reading.len(), 3);
+        assert!((heat - 0.045).abs() < 1e-9, "{heat}");
+        assert_eq!(unimportant(&totals, 2, 2).0.len(), 9);
     }
 }

@@ -3,17 +3,16 @@
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
-use super::words::bytes;
 use super::{Streams, open};
 use crate::analysis::axis::{self, BandSpan};
 use crate::analysis::heat::{Frame, Heatmap};
 use crate::analysis::load::Trace;
-use crate::analysis::num::{edge, float};
-use crate::analysis::view::{Axis, View};
+use crate::analysis::num::edge;
+use crate::analysis::view::{Axis, LeftOut, View};
 use crate::analysis::wss::{WorkingSet, WorkingSetOptions};
 use crate::cli::{Format, HeatmapArgs};
 use crate::exit::Failure;
-use crate::render::heatmap::{Picture, grid, heatmap_png, heatmap_svg, max_bands};
+use crate::render::heatmap::{Picture, grid, heatmap_png, heatmap_svg, max_bands, readable_bands};
 use crate::render::{Grid, Scale, terminal as text};
 use damon_format::AccessKind;
 use serde::Serialize;
@@ -42,22 +41,29 @@ fn fitting(
     args: &HeatmapArgs,
     trace: &Trace,
     view: &View,
-    most: usize,
+    (most, readable): (usize, usize),
     terminal: &mut Streams<'_>,
-) -> Vec<BandSpan> {
+) -> Axis {
     let spans = if args.unmapped { axis::monitored(&view.overview) } else { view.shown(trace) };
-    let Axis { bands, left_out } = view.axis(trace, spans, most);
-    if left_out.ranges > 0 {
-        let (s, verb) = if left_out.ranges == 1 { ("", "has") } else { ("s", "have") };
+    let axis = view.axis(trace, spans, most, readable);
+    if let Some(what) = missing(&axis.left_out) {
         terminal.say(&format!(
-            "note: {} address range{s} ({} in all, {:.1} % of the heat) {verb} no room; a larger picture \
-             or --address shows them",
-            left_out.ranges,
-            bytes(float(left_out.bytes)),
-            left_out.heat_share * 100.0
+            "note: not shown: {what}; a larger picture, --address or --target shows it"
         ));
     }
-    bands
+    axis
+}
+
+/// What had no room, in words.
+fn missing(left_out: &LeftOut) -> Option<String> {
+    let s = if left_out.ranges == 1 { "" } else { "s" };
+    (left_out.ranges > 0).then(|| {
+        format!(
+            "{} address range{s} with {:.1} % of the heat",
+            left_out.ranges,
+            left_out.heat_share * 100.0
+        )
+    })
 }
 
 /// What all drawings show, whatever they are made of.
@@ -135,9 +141,14 @@ fn picture(
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let (width, height) = args.size;
-    let bands = fitting(args, trace, view, max_bands(width, height)?, terminal);
+    let limits = (max_bands(width, height)?, readable_bands(width, height)?);
+    let Axis { bands, left_out } = fitting(args, trace, view, limits, terminal);
     let grid = grid(width, height, &ranges(&bands))?;
-    let drawing = Drawing::new(trace, view, bands, grid);
+    let mut drawing = Drawing::new(trace, view, bands, grid);
+    if let Some(what) = missing(&left_out) {
+        drawing.subtitle.push_str("; not shown: ");
+        drawing.subtitle.push_str(&what);
+    }
     let picture = drawing.picture();
     match kind {
         Kind::Png => write(path, &heatmap_png(&picture, width, height)?, terminal),
@@ -152,7 +163,8 @@ fn text(
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let Screen { columns, lines, colours } = Screen::detect(args.columns, args.rows, args.color);
-    let bands = fitting(args, trace, view, text::max_bands(lines), terminal);
+    let most = text::max_bands(lines);
+    let bands = fitting(args, trace, view, (most, most), terminal).bands;
     let grid = text::heatmap_grid(columns, lines, &ranges(&bands), colours);
     let drawing = Drawing::new(trace, view, bands, grid);
     let map = text::heatmap(&drawing.picture(), columns, lines, colours);

@@ -97,6 +97,11 @@ pub fn max_bands(width: u32, height: u32) -> Result<usize, RenderError> {
     Ok(Layout::new(width, height, &[])?.max_bands())
 }
 
+/// So many bands can be read in a picture of this size; beyond that, what hardly matters had better be left out.
+pub fn readable_bands(width: u32, height: u32) -> Result<usize, RenderError> {
+    Ok(Layout::new(width, height, &[])?.readable_bands())
+}
+
 /// The picture as PNG: the same input gives the same bytes, no font is needed.
 pub fn heatmap_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
     let layout = picture.layout(width, height)?;

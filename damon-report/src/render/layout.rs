@@ -194,6 +194,11 @@ impl Layout {
     pub(super) fn max_bands(&self) -> usize {
         count(self.map.h / 7).max(1)
     }
+
+    /// So many bands can be read: each with a line of text, and half a line to the next.
+    pub(super) fn readable_bands(&self) -> usize {
+        count(self.map.h * 2 / (3 * self.faces.line()).max(1)).max(1)
+    }
 }
 
 /// Distributes the height over bands: proportional to their sizes above a minimum, with marks of equal
