@@ -126,6 +126,7 @@ fn open(file: &Path, part: &Part, terminal: &mut Streams<'_>) -> Result<(Trace, 
         _ => None,
     });
     let why = why.unwrap_or_else(|| match trace.completeness() {
+        _ if !view.overview.damage.is_empty() => "what there was is damaged".to_owned(),
         Completeness::Damaged => "what there was is damaged".to_owned(),
         _ => "the recording was interrupted before the first aggregation ended".to_owned(),
     });

@@ -69,26 +69,39 @@ pub(super) fn title(view: &View) -> String {
     format!("{what}, {}", duration(float(time.end.saturating_sub(time.start))))
 }
 
-/// How it was recorded.
+/// How it was recorded: `writes only, page, sampled (backend writes), sample 5 ms to 12 ms, aggregate 100 ms to 240 ms`.
 pub(super) fn subtitle(trace: &Trace, view: &View) -> String {
     let how = access(&trace.info().backend);
     let samplings = &view.overview.samplings;
-    let aggregations = samplings.iter().map(|s| s.aggr_us);
-    let samples = samplings.iter().map(|s| s.max_nr_accesses);
-    let (Some(shortest), Some(longest)) = (aggregations.clone().min(), aggregations.max()) else {
-        return how;
-    };
-    let (Some(fewest), Some(most)) = (samples.clone().min(), samples.max()) else {
-        return how;
-    };
+    let sample = span(samplings.iter().map(|s| s.sample_us));
+    let aggregation = span(samplings.iter().map(|s| s.aggr_us));
+    match (sample, aggregation) {
+        (Some(sample), Some(aggregation)) => {
+            format!("{how}, sample {sample}, aggregate {aggregation}")
+        }
+        _ => how,
+    }
+}
+
+/// The shortest and the longest of some intervals in microseconds.
+fn span(intervals_us: impl Iterator<Item = u64> + Clone) -> Option<String> {
     let interval = |us: u64| duration(float(us) * 1000.0);
-    let or = |same: bool, text: String| {
-        if same { String::new() } else { format!(" to {text}") }
-    };
-    format!(
-        "{how}, {fewest}{} samples per {}{}",
-        or(fewest == most, most.to_string()),
-        interval(shortest),
-        or(shortest == longest, interval(longest))
-    )
+    let (shortest, longest) = (intervals_us.clone().min()?, intervals_us.max()?);
+    Some(if shortest == longest {
+        interval(shortest)
+    } else {
+        format!("{} to {}", interval(shortest), interval(longest))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_told_with_their_extremes() {
+        assert_eq!(span([5_000, 12_000, 7_500].into_iter()).as_deref(), Some("5 ms to 12 ms"));
+        assert_eq!(span([100_000; 2].into_iter()).as_deref(), Some("100 ms"));
+        assert_eq!(span([].into_iter()), None);
+    }
 }
