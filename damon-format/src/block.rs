@@ -16,6 +16,8 @@ enum State {
     /// Before the first block, in a block that may be skipped, or behind damage in a block.
     #[default]
     Skip,
+    /// In a data block, before its first frame; its start.
+    Begun(u64),
     Data(Box<(Decompressor, Sections)>),
 }
 
@@ -25,10 +27,7 @@ impl BlockDecoder {
         self.state = State::Skip;
         match header.kind {
             BlockKind::DATA => {
-                let decompressor =
-                    Decompressor::new().map_err(|e| DamageKind::Compression(e.to_string()))?;
-                let sections = Sections::new(header.start_ns);
-                self.state = State::Data(Box::new((decompressor, sections)));
+                self.state = State::Begun(header.start_ns);
                 Ok(())
             }
             BlockKind::INFO | BlockKind::INDEX => Ok(()),
@@ -43,9 +42,12 @@ impl BlockDecoder {
         payload: &[u8],
         visitor: &mut impl Visitor,
     ) -> Result<(), DamageKind> {
-        let State::Data(state) = &mut self.state else {
-            return Ok(());
-        };
+        if let State::Begun(start_ns) = self.state {
+            let decompressor =
+                Decompressor::new().map_err(|e| DamageKind::Compression(e.to_string()))?;
+            self.state = State::Data(Box::new((decompressor, Sections::new(start_ns))));
+        }
+        let State::Data(state) = &mut self.state else { return Ok(()) };
         let (decompressor, sections) = state.as_mut();
         let result = decompressor.frame(payload).and_then(|raw| sections.frame(raw, visitor));
         if result.is_err() {

@@ -57,7 +57,7 @@ pub struct Damage {
 #[non_exhaustive]
 pub enum DamageKind {
     /// Bytes that are neither a frame nor a block were skipped.
-    #[error("{skipped} bytes that are no block were skipped")]
+    #[error("skipped what is no block, bytes: {skipped}")]
     Unrecognised {
         /// How many.
         skipped: u64,
@@ -69,13 +69,13 @@ pub enum DamageKind {
         length: u32,
     },
     /// The file ends inside a frame or header: an interrupted recording.
-    #[error("the file ends here, {missing} bytes short of a complete frame")]
+    #[error("the file ends here inside a frame, bytes missing: {missing} or more")]
     Truncated {
         /// At least this many bytes are missing.
         missing: u64,
     },
     /// Blocks are missing between two block numbers.
-    #[error("{count} blocks are missing before this one")]
+    #[error("blocks missing before this one: {count}")]
     MissingBlocks {
         /// How many.
         count: u32,

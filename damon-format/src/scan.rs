@@ -8,6 +8,13 @@ use crate::{Damage, DamageKind};
 use std::io::{self, Read};
 
 const READ: usize = 1 << 16;
+/// Consumed bytes are dropped from the buffer when there are this many.
+const DROP: usize = 1 << 20;
+/// Frames up to this length are always checked.
+const SMALL: usize = 1 << 16;
+/// Longer ones are checked unless frames that failed have cost this many bytes and four times what lies
+/// before them: a file of headers that each claim the bytes of the next would take for ever.
+const PATIENCE: u64 = 1 << 26;
 
 /// One stored piece, checksum verified.
 #[derive(Debug)]
@@ -49,6 +56,8 @@ pub(crate) struct Scanner<R> {
     /// `None` where frames have no block.
     block: Option<Current>,
     next_sequence: u32,
+    /// Bytes of frames whose check failed.
+    wasted: u64,
 }
 
 impl<R: Read> Scanner<R> {
@@ -63,6 +72,7 @@ impl<R: Read> Scanner<R> {
             failed: false,
             block: None,
             next_sequence,
+            wasted: 0,
         }
     }
 
@@ -143,9 +153,10 @@ impl<R: Read> Scanner<R> {
         let length = header.length as usize;
         let head = header.stored_len();
         let total = head + length;
-        self.fill(total)?;
+        let patient = length <= SMALL || self.wasted <= PATIENCE + 4 * offset;
+        self.fill(if patient { total } else { head })?;
         let available = self.unread().len();
-        let payload = self.unread().get(head..total);
+        let payload = self.unread().get(head..total).filter(|_| patient);
         if payload.is_some_and(|p| FrameHeader::checksum(sequence, next_frame, p) == header.crc) {
             self.consume(total);
             self.block = Some(Current { next_frame: next_frame.saturating_add(1), ..block });
@@ -153,10 +164,11 @@ impl<R: Read> Scanner<R> {
         }
         // The length may be what is damaged, so the search begins inside the frame.
         self.block = None;
+        self.wasted += total.min(available) as u64;
         self.resynchronise()?;
         // Behind the index comes the footer: as many bytes as that are a damaged one, not a frame cut off.
         let footer = kind == BlockKind::INDEX && next_frame > 0 && available == Footer::LEN;
-        let kind = if available < total && self.unread().is_empty() && !footer {
+        let kind = if available < total && self.unread().is_empty() && !footer && patient {
             DamageKind::Truncated { missing: (total - available) as u64 }
         } else {
             DamageKind::FrameChecksum { length: header.length }
@@ -231,9 +243,11 @@ impl<R: Read> Scanner<R> {
         if self.eof || self.unread().len() >= want {
             return Ok(());
         }
-        self.buffer.drain(..self.at);
-        self.at = 0;
-        while self.buffer.len() < want {
+        if self.at >= DROP || self.at == self.buffer.len() {
+            self.buffer.drain(..self.at);
+            self.at = 0;
+        }
+        while self.unread().len() < want {
             // Grows with what really arrives, never by a length that a header merely claims.
             let have = self.buffer.len();
             self.buffer.resize(have + READ, 0);

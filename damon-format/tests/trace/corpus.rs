@@ -155,25 +155,25 @@ fn cases() -> Vec<Case> {
             "Interrupted, 0 snapshots, 0 records";
         "cut-in-block-header", |base| base.cut(base.block(1).start + 9),
             "Interrupted, 1 snapshots, 1 records\n\
-            byte 278, block 1: the file ends here, 15 bytes short of a complete frame";
+            byte 278, block 1: the file ends here inside a frame, bytes missing: 15 or more";
         "cut-behind-block-header", |base| base.cut(base.block(1).start + BlockHeader::LEN),
             "Interrupted, 1 snapshots, 1 records";
         "cut-in-frame-head", |base| base.cut(base.block(1).start + BlockHeader::LEN + 3),
             "Interrupted, 1 snapshots, 1 records\n\
-            byte 302, block 2: the file ends here, 21 bytes short of a complete frame";
+            byte 302, block 2: the file ends here inside a frame, bytes missing: 21 or more";
         "cut-in-frame", |base| base.cut(base.block(1).end - 1),
             "Interrupted, 1 snapshots, 1 records\n\
-            byte 302, block 2: the file ends here, 1 bytes short of a complete frame";
+            byte 302, block 2: the file ends here inside a frame, bytes missing: 1 or more";
         "cut-between-blocks", |base| base.cut(base.block(1).end),
             "Interrupted, 2 snapshots, 1 records";
         "cut-in-index", |base| base.cut(base.index + 60),
             "Interrupted, 5 snapshots, 2 records\n\
-            byte 548, block 5: the file ends here, 194 bytes short of a complete frame";
+            byte 548, block 5: the file ends here inside a frame, bytes missing: 194 or more";
         "cut-before-footer", |base| base.cut(base.footer),
             "Interrupted, 5 snapshots, 2 records";
         "cut-in-footer", |base| base.cut(base.footer + 23),
             "Interrupted, 5 snapshots, 2 records\n\
-            byte 778, block 5: the file ends here, 1 bytes short of a complete frame";
+            byte 778, block 5: the file ends here inside a frame, bytes missing: 1 or more";
         "flip-in-magic", |base| base.flipped(1),
             "cannot be opened: not a DAMON trace: the first bytes are not the format's magic";
         "flip-in-version", |base| base.flipped(8),
@@ -181,17 +181,17 @@ fn cases() -> Vec<Case> {
         "flip-in-header-checksum", |base| base.flipped(30),
             "cannot be opened: the file header is damaged (checksum mismatch)";
         "flip-in-info-header", |base| base.flipped(FileHeader::LEN + 8),
-            "cannot be opened: the description of the recording is damaged: byte 32: 145 bytes that are no block were skipped";
+            "cannot be opened: the description of the recording is damaged: byte 32: skipped what is no block, bytes: 145";
         "flip-in-info", |base| base.flipped(base.info_frame + 20),
             "cannot be opened: the description of the recording is damaged: byte 56, block 0: a frame of 115 bytes fails its checksum; the rest of this block is lost";
         "flip-in-block-magic", |base| base.flipped(base.block(1).start),
             "Damaged, 4 snapshots, 2 records\n\
-            byte 278, block 1: 75 bytes that are no block were skipped\n\
-            byte 353, block 3: 1 blocks are missing before this one";
+            byte 278, block 1: skipped what is no block, bytes: 75\n\
+            byte 353, block 3: blocks missing before this one: 1";
         "flip-in-block-sequence", |base| base.flipped(base.block(1).start + 8),
             "Damaged, 4 snapshots, 2 records\n\
-            byte 278, block 1: 75 bytes that are no block were skipped\n\
-            byte 353, block 3: 1 blocks are missing before this one";
+            byte 278, block 1: skipped what is no block, bytes: 75\n\
+            byte 353, block 3: blocks missing before this one: 1";
         "flip-in-frame-length", |base| base.flipped(base.block(1).start + BlockHeader::LEN + 1),
             "Damaged, 4 snapshots, 2 records\n\
             byte 302, block 2: a frame of 61 bytes fails its checksum; the rest of this block is lost";
@@ -203,7 +203,7 @@ fn cases() -> Vec<Case> {
             byte 302, block 2: a frame of 45 bytes fails its checksum; the rest of this block is lost";
         "flip-in-index-header", |base| base.flipped(base.index + 9),
             "Damaged, 5 snapshots, 2 records\n\
-            byte 524, block 4: 254 bytes that are no block were skipped\n\
+            byte 524, block 4: skipped what is no block, bytes: 254\n\
             byte 802: the index is unusable (the index block is damaged); it was rebuilt from the blocks";
         "flip-in-index-entry", |base| base.flipped(base.index + 50),
             "Damaged, 5 snapshots, 2 records\n\
@@ -211,23 +211,23 @@ fn cases() -> Vec<Case> {
             byte 802: the index is unusable (the index block is damaged); it was rebuilt from the blocks";
         "flip-in-footer", |base| base.flipped(base.footer + 9),
             "Damaged, 5 snapshots, 2 records\n\
-            byte 778, block 5: 24 bytes that are no block were skipped";
+            byte 778, block 5: skipped what is no block, bytes: 24";
         "flip-in-footer-magic", |base| base.flipped(base.footer),
             "Damaged, 5 snapshots, 2 records\n\
-            byte 778, block 5: 24 bytes that are no block were skipped";
+            byte 778, block 5: skipped what is no block, bytes: 24";
         "first-block-missing", |base| {
             let mut trace = base.trace.clone();
             trace.drain(FileHeader::LEN..base.block(0).start);
             trace
         },
-            "cannot be opened: the description of the recording is damaged: byte 32, block 1: 1 blocks are missing before this one";
+            "cannot be opened: the description of the recording is damaged: byte 32, block 1: blocks missing before this one: 1";
         "block-missing", |base| {
             let mut trace = base.trace.clone();
             trace.drain(base.block(1));
             trace
         },
             "Damaged, 4 snapshots, 2 records\n\
-            byte 278, block 3: 1 blocks are missing before this one\n\
+            byte 278, block 3: blocks missing before this one: 1\n\
             byte 727: the index is unusable (the index block is damaged); it was rebuilt from the blocks";
         "block-twice", |base| {
             let block = base.trace[base.block(1)].to_vec();
@@ -235,7 +235,7 @@ fn cases() -> Vec<Case> {
             [&base.trace[..at], &block, &base.trace[at..]].concat()
         },
             "Damaged, 5 snapshots, 2 records\n\
-            byte 353, block 2: 75 bytes that are no block were skipped\n\
+            byte 353, block 2: skipped what is no block, bytes: 75\n\
             byte 877: the index is unusable (the index block is damaged); it was rebuilt from the blocks";
         "blocks-swapped", |base| {
             let (first, second) = (base.block(0), base.block(1));
@@ -243,24 +243,24 @@ fn cases() -> Vec<Case> {
             [&t[..first.start], &t[second.clone()], &t[first], &t[second.end..]].concat()
         },
             "Damaged, 4 snapshots, 1 records\n\
-            byte 177, block 2: 1 blocks are missing before this one\n\
-            byte 252, block 2: 101 bytes that are no block were skipped";
+            byte 177, block 2: blocks missing before this one: 1\n\
+            byte 252, block 2: skipped what is no block, bytes: 101";
         "trailing-garbage", |base| [base.trace.as_slice(), b"\n[the end of a log]\n"].concat(),
             "Damaged, 5 snapshots, 2 records\n\
-            byte 802: 20 bytes that are no block were skipped";
+            byte 802: skipped what is no block, bytes: 20";
         "trailing-zeros", |base| [base.trace.as_slice(), &[0; 512]].concat(),
             "Damaged, 5 snapshots, 2 records\n\
-            byte 802: 512 bytes that are no block were skipped";
+            byte 802: skipped what is no block, bytes: 512";
         "zeros-behind-a-crash", |base| {
             let mut trace = base.cut(base.block(1).end);
             trace.extend([0; 512]);
             trace
         },
             "Damaged, 2 snapshots, 1 records\n\
-            byte 353, block 2: 512 bytes that are no block were skipped";
+            byte 353, block 2: skipped what is no block, bytes: 512";
         "two-traces-in-a-row", |base| [base.trace.as_slice(), &base.trace].concat(),
             "Damaged, 5 snapshots, 2 records\n\
-            byte 802: 778 bytes that are no block were skipped\n\
+            byte 802: skipped what is no block, bytes: 778\n\
             byte 1604: the index is unusable (the index block is damaged); it was rebuilt from the blocks";
         "newer-major-version", |base| {
             let mut trace = base.trace.clone();
@@ -351,7 +351,7 @@ fn cases() -> Vec<Case> {
             trace
         },
             "Interrupted, 2 snapshots, 1 records\n\
-            byte 353, block 2: the file ends here, 16777215 bytes short of a complete frame";
+            byte 353, block 2: the file ends here inside a frame, bytes missing: 16777215 or more";
         "hostile-info", |base| {
             let mut trace = base.cut(FileHeader::LEN + BlockHeader::LEN);
             let payload = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];

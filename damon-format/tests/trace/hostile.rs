@@ -122,7 +122,15 @@ fn hostile_files() -> Vec<(&'static str, Vec<u8>)> {
     text.extend([0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
     let mut mappings = vec![5, 0, 0];
     mappings.extend([0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    // Each head claims the bytes of all that follow.
+    let mut nested = trace_of(&[]);
+    for sequence in 2..20_000 {
+        let kind = BlockKind::DATA;
+        nested.extend(BlockHeader { kind, optional: false, sequence, start_ns: 0 }.encode());
+        nested.extend([0xa0, 0xff, 0xff, 0xff, 1, 2, 3, 4]);
+    }
     vec![
+        ("frames in frames", nested),
         ("a frame that promises 16 MiB", promised),
         ("a decompression bomb", trace_of(&bomb)),
         ("a window of 2 GiB", trace_of_stored(&[window])),
