@@ -25,9 +25,34 @@ struct State {
     own: Vec<damon_record::sys::userfaultfd::Userfaultfd>,
 }
 
+/// First argument of the mode in which a thread other than the leader executes this program over and
+/// over; the second counts how often.
+const EXEC_LOOP: &str = "exec-loop";
+
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(EXEC_LOOP) {
+        let count = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(0);
+        return exec_loop(count);
+    }
     let answered = answer("ready").and_then(|()| serve(State::default()));
     if answered.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn exec_loop(count: u64) -> ExitCode {
+    for _ in 0..2 {
+        std::thread::spawn(|| -> ! {
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+    }
+    let other = std::thread::spawn(move || {
+        let mut program = Command::new("/proc/self/exe");
+        program.arg(EXEC_LOOP).arg((count + 1).to_string()).exec()
+    });
+    let _failed = other.join();
+    ExitCode::FAILURE
 }
 
 fn answer(text: &str) -> Result<(), Failure> {

@@ -4,15 +4,18 @@
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 
 /// Leaves the starter's session, process group and terminal, blocks every signal that can be
-/// blocked, and closes every inherited descriptor above standard error, so that nobody waits for
+/// blocked (`SIGCHLD` with its default action), and closes every inherited descriptor above standard error, so that nobody waits for
 /// the end of a pipe because of us.
 ///
 /// Call it before the process has opened anything of its own.
 pub fn detach_from_starter() -> Result<(), Errno> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
+    // A starter may have had it ignored, which would be inherited and keep it from pending.
+    // SAFETY: the default action runs no code of ours.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     match nix::unistd::setsid() {
         // EPERM: we lead a process group already, then nobody can kill us through the starter's.
         Ok(_) | Err(Errno::EPERM) => {}

@@ -5,11 +5,16 @@
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use std::ffi::c_void;
 use std::io::IoSliceMut;
+use std::os::fd::AsFd;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 /// General-purpose registers as the kernel lays them out for a 64-bit tracer.
 pub type Registers = libc::user_regs_struct;
@@ -23,6 +28,11 @@ const SIGTRAP_OF_SYSCALL: i32 = libc::SIGTRAP | 0x80;
 const SIGSET_BYTES: usize = 8;
 /// Bytes of `struct rseq_cs` (`include/uapi/linux/rseq.h`).
 const RSEQ_CS_BYTES: usize = 32;
+
+/// How soon a thread that announces nothing is asked all the same, at first and after a while: a leader that
+/// vanishes because another thread executes a program vanishes silently.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a seized thread reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,14 +187,50 @@ pub fn read_memory(tid: i32, address: u64, buffer: &mut [u8]) -> usize {
     .unwrap_or(0)
 }
 
-/// What a seized thread has to report; `None` when nothing yet and `block` is false. With `block`, it
-/// waits.
-pub fn wait(tid: i32, block: bool) -> Option<Report> {
-    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+/// Waits for reports of seized threads, with a time limit and without burning processor time.
+#[derive(Debug)]
+pub struct Waiter {
+    changes: SignalFd,
+}
+
+impl Waiter {
+    /// The kernel announces each report with `SIGCHLD`, which must be blocked in every thread of this
+    /// process and have its default action.
+    pub fn new() -> Result<Self, Errno> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGCHLD);
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(Self { changes: SignalFd::with_flags(&signals, flags)? })
+    }
+
+    /// What a seized thread has to report; `None` when there is nothing until `deadline`.
+    pub fn wait(&self, tid: i32, deadline: Instant) -> Option<Report> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Some(report) = report(tid) {
+                return Some(report);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            // Whole milliseconds, rounded up.
+            let timeout = PollTimeout::try_from(left.min(pause) + Duration::from_millis(1));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let mut fds = [PollFd::new(self.changes.as_fd(), PollFlags::POLLIN)];
+            // Whether something was announced or not, the next turn asks again.
+            let _announced = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
+            // Before asking, so that an announcement that comes after the answer wakes the next poll.
+            let _drained = self.changes.read_signal();
+        }
+    }
+}
+
+fn report(tid: i32) -> Option<Report> {
     let mut status = 0;
     loop {
         // SAFETY: waitpid writes one int, which `status` is.
-        let waited = unsafe { libc::waitpid(tid, &raw mut status, flags) };
+        let waited = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) };
         match Errno::result(waited) {
             Ok(0) => return None,
             Ok(_) => return Some(classify(status)),

@@ -1,9 +1,9 @@
 //! Recordings of real processes, from start to finish.
 
-use crate::common::{Place, Sleeper, expect, open, read, signal};
+use crate::common::{Place, Sleeper, expect, open, read, signal, wait_until};
 use damon_format::{Completeness, Record};
 use nix::sys::signal::Signal;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const BUSY: &str = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exit 7";
 
@@ -159,6 +159,20 @@ fn forked_processes_are_recorded_when_asked_for() {
 }
 
 #[test]
+fn many_short_children_all_run_and_nobody_hangs() {
+    let place = Place::new();
+    let loops = "for i in $(seq 200); do /bin/true && echo ran; done; exit 5";
+    for backend in ["auto", "referenced"] {
+        let words = ["-q", "--children", "--backend", backend, "--", "sh", "-c", loops];
+        let mut recorder = place.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+        wait_until("the recorder ends", || recorder.try_wait().unwrap().is_some());
+        let output = recorder.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(5), "backend {backend}");
+        assert_eq!(output.stdout, "ran\n".repeat(200).as_bytes(), "backend {backend}");
+    }
+}
+
+#[test]
 fn a_recording_goes_through_a_pipe() {
     let place = Place::new();
     let output = place.run(&["-q", "-o", "-", "--", "sleep", "0.4"]);
@@ -202,7 +216,7 @@ fn a_stopped_process_stays_stopped() {
     let target = Sleeper::new();
     signal(&target.0, Signal::SIGSTOP);
     let stat = || std::fs::read_to_string(format!("/proc/{}/stat", target.pid())).unwrap();
-    crate::common::wait_until("the target is stopped", || stat().contains(") T "));
+    wait_until("the target is stopped", || stat().contains(") T "));
     expect(&place.run(&["-d", "300ms", &target.pid()]), 0, "recorded");
     assert!(stat().contains(") T "), "{}", stat());
 }

@@ -8,6 +8,8 @@ mod compat;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
+mod exec;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod memory;

@@ -101,6 +101,17 @@ pub enum AttachError {
         /// The target.
         pid: i32,
     },
+    /// What should execute the system call did not.
+    #[error(
+        "process {pid} could not execute a system call in its [vdso]: it got signal {signal} there, \
+         which was kept from it; nothing was changed, try again"
+    )]
+    Faulted {
+        /// The target.
+        pid: i32,
+        /// The signal.
+        signal: i32,
+    },
     /// Another architecture.
     #[error(
         "the writes backend is written for x86-64 only, this is {}; choose another backend",
@@ -256,6 +267,7 @@ fn explain(pid: i32, failure: Failure) -> AttachError {
         Failure::NoStop => AttachError::NoStop { pid },
         Failure::NoInstruction => AttachError::NoInstruction { pid },
         Failure::Architecture => AttachError::Architecture,
+        Failure::Faulted { signal } => AttachError::Faulted { pid, signal },
         Failure::Errno { step, errno } => AttachError::Call {
             pid,
             what: match step {

@@ -17,11 +17,12 @@
 
 use super::protocol::{Failure, Step};
 use super::threads;
-use crate::sys::ptrace::{self, Registers, Report};
+use crate::sys::ptrace::{self, Registers, Report, Waiter};
 use crate::sys::{detached, pidfd, userfaultfd};
 use nix::errno::Errno;
 use nix::libc;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// Code segment of 64-bit and of 32-bit programs on x86-64 Linux.
 const CS_64: u64 = 0x33;
@@ -29,6 +30,10 @@ const CS_32: u64 = 0x23;
 /// The kernel's internal "start again unless a handler runs" (`include/linux/errno.h`).
 const ERESTARTNOHAND: i64 = 514;
 const ALL_SIGNALS: u64 = u64::MAX;
+/// How long a thread may take to get to a system call before it is given back without.
+const BORROW_LIMIT: Duration = Duration::from_secs(2);
+/// How often a thread that does not report is asked whether it is dead.
+const DEATH_CHECK: Duration = Duration::from_secs(1);
 
 /// Why one thread did not serve.
 pub(super) enum Refusal {
@@ -41,11 +46,18 @@ pub(super) enum Refusal {
 }
 
 pub(super) fn trace_failed(errno: Errno) -> Refusal {
+    // Another thread of the process executed a program, or somebody killed it.
+    if errno == Errno::ESRCH {
+        return Refusal::Thread(Failure::Gone);
+    }
     Refusal::Process(Failure::Errno { step: Step::Trace, errno: errno as i32 })
 }
 
 /// A stopped thread whose registers and signals are ours until [`give_back`](Self::give_back).
-pub(super) struct Borrowed {
+pub(super) struct Borrowed<'a> {
+    waiter: &'a Waiter,
+    /// When what is not done is given up and the thread restored.
+    deadline: Instant,
     pid: i32,
     tid: i32,
     instruction: u64,
@@ -54,9 +66,14 @@ pub(super) struct Borrowed {
     held_stop: std::cell::Cell<bool>,
 }
 
-impl Borrowed {
+impl<'a> Borrowed<'a> {
     /// Checks everything that forbids an injection; until it succeeds the thread is unchanged.
-    pub(super) fn take(pid: i32, tid: i32, instruction: u64) -> Result<Self, Refusal> {
+    pub(super) fn take(
+        waiter: &'a Waiter,
+        pid: i32,
+        tid: i32,
+        instruction: u64,
+    ) -> Result<Self, Refusal> {
         let registers = ptrace::registers(tid).map_err(trace_failed)?;
         if registers.cs != CS_64 && registers.cs != CS_32 {
             return Err(Refusal::Thread(Failure::NoInstruction));
@@ -75,6 +92,8 @@ impl Borrowed {
         let signal_mask = ptrace::signal_mask(tid).map_err(trace_failed)?;
         ptrace::set_signal_mask(tid, ALL_SIGNALS).map_err(trace_failed)?;
         Ok(Self {
+            waiter,
+            deadline: Instant::now() + BORROW_LIMIT,
             pid,
             tid,
             instruction,
@@ -128,8 +147,8 @@ impl Borrowed {
             ..self.registers
         };
         ptrace::set_registers(self.tid, registers).map_err(trace_failed)?;
-        self.run_to_syscall_stop()?;
-        self.run_to_syscall_stop()?;
+        self.run_to_entry()?;
+        self.run_to_exit()?;
         let result = ptrace::registers(self.tid).map_err(trace_failed)?.rax;
         let signed = result.cast_signed();
         Ok(if (-4095..0).contains(&signed) {
@@ -139,46 +158,74 @@ impl Borrowed {
         })
     }
 
-    fn run_to_syscall_stop(&self) -> Result<(), Refusal> {
-        loop {
+    /// Lets the thread go on to the system call. It may be frozen or not scheduled before it gets there:
+    /// then nothing has happened yet, and it can be restored.
+    fn run_to_entry(&self) -> Result<(), Refusal> {
+        while Instant::now() < self.deadline {
             ptrace::resume_to_syscall(self.tid).map_err(trace_failed)?;
-            match ptrace::wait(self.tid, true) {
+            match self.waiter.wait(self.tid, self.deadline) {
                 Some(Report::Syscall) => return Ok(()),
                 Some(Report::Trap) => {}
-                Some(Report::Signal(signal)) => self.hold(signal),
-                Some(Report::Dead) | None => return Err(Refusal::Thread(Failure::Gone)),
+                Some(Report::Signal(signal)) => self.hold(signal)?,
+                Some(Report::Dead) => return Err(Refusal::Thread(Failure::Gone)),
+                None => break,
+            }
+        }
+        Err(Refusal::Process(Failure::NoStop))
+    }
+
+    /// Lets the thread execute the system call that it is about to enter. Neither userfaultfd(2) nor the
+    /// close(2) of a new descriptor waits for anything, and the next stop comes before any signal.
+    fn run_to_exit(&self) -> Result<(), Refusal> {
+        ptrace::resume_to_syscall(self.tid).map_err(trace_failed)?;
+        match self.next_report() {
+            Report::Syscall => Ok(()),
+            Report::Signal(signal) => {
+                self.hold(signal)?;
+                Err(Refusal::Process(Failure::NoStop))
+            }
+            Report::Trap => Err(Refusal::Process(Failure::NoStop)),
+            Report::Dead => Err(Refusal::Thread(Failure::Gone)),
+        }
+    }
+
+    /// Sleeps until the thread stops or is dead. Here, and only here, there is no time limit: the thread is
+    /// inside the kernel, and letting it go with registers that are not its own would kill it.
+    fn next_report(&self) -> Report {
+        loop {
+            match self.waiter.wait(self.tid, Instant::now() + DEATH_CHECK) {
+                Some(report) => return report,
+                None if threads::has_exited(self.pid, self.tid) => return Report::Dead,
+                None => {}
             }
         }
     }
 
-    /// Only `SIGSTOP` comes through a mask that blocks everything (`SIGKILL` is not reported).
-    fn hold(&self, signal: i32) {
+    /// Only `SIGSTOP` comes through a mask that blocks everything (`SIGKILL` is not reported), and a fault,
+    /// which is of our making: the thread must not get it.
+    fn hold(&self, signal: i32) -> Result<(), Refusal> {
         if signal == libc::SIGSTOP {
             self.held_stop.set(true);
+            return Ok(());
         }
+        Err(Refusal::Process(Failure::Faulted { signal }))
     }
 
     /// Restores the thread and lets it go.
     pub(super) fn give_back(self) -> Result<(), Refusal> {
         // The last stop was the exit of a system call, past the point where the kernel looks at
         // interrupted ones; another interruption leads there again before the thread executes
-        // anything.
-        let interrupted = ptrace::interrupt(self.tid).and_then(|()| ptrace::resume(self.tid, 0));
-        if interrupted.is_err() {
-            return Err(Refusal::Thread(Failure::Gone));
-        }
+        // anything, and before it is told of another signal.
+        ptrace::interrupt(self.tid).map_err(trace_failed)?;
         loop {
-            match ptrace::wait(self.tid, true) {
-                Some(Report::Trap) => break,
-                Some(Report::Dead) | None => return Err(Refusal::Thread(Failure::Gone)),
-                Some(Report::Signal(signal)) => {
-                    self.hold(signal);
-                    // Fails only when it is dead, which the next wait reports.
-                    let _dead = ptrace::resume(self.tid, 0);
-                }
-                Some(Report::Syscall) => {
-                    let _dead = ptrace::resume(self.tid, 0);
-                }
+            // Refused when it is running after a time limit, or dead, which the report tells.
+            let _refused = ptrace::resume(self.tid, 0);
+            match self.next_report() {
+                Report::Trap => break,
+                Report::Dead => return Err(Refusal::Thread(Failure::Gone)),
+                // A fault was reported as such already.
+                Report::Signal(signal) => drop(self.hold(signal)),
+                Report::Syscall => {}
             }
         }
         ptrace::set_registers(self.tid, restored(self.registers)).map_err(trace_failed)?;

@@ -3,9 +3,17 @@
 use std::fs;
 use std::io::ErrorKind;
 
+/// How often a process without memory is looked at before it is believed: while a thread other than the
+/// leader executes a program, all threads of a list just read may vanish and the process lives on.
+const LOOKS: u32 = 3;
+
 /// False once a process has given up its memory, which an exiting one does some time before its pidfd says
 /// so. True in doubt, for example where reading it is not allowed.
 pub(super) fn has_memory(pid: i32) -> bool {
+    (0..LOOKS).any(|_| some_thread_has_memory(pid))
+}
+
+fn some_thread_has_memory(pid: i32) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
     };

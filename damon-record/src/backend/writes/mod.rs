@@ -20,6 +20,8 @@
 mod attach;
 #[cfg(target_arch = "x86_64")]
 mod borrowed;
+#[cfg(target_arch = "x86_64")]
+mod gate;
 mod helper;
 #[cfg(target_arch = "x86_64")]
 mod inject;

@@ -39,6 +39,8 @@ pub(super) enum Failure {
     NoStop,
     /// Its `[vdso]` holds no system-call instruction.
     NoInstruction,
+    /// The thread could not execute the system call and got this signal instead, which was kept from it.
+    Faulted { signal: i32 },
     /// A system call failed, in the target (`userfaultfd`) or on it.
     Errno { step: Step, errno: i32 },
     /// The helper does not work on this machine architecture.
@@ -86,6 +88,7 @@ impl Reply {
                 Failure::NoInstruction => (7, 0, 0, 0),
                 Failure::Errno { step, errno } => (8, step as u8, errno, 0),
                 Failure::Architecture => (9, 0, 0, 0),
+                Failure::Faulted { signal } => (10, 0, signal, 0),
             },
         };
         let [n0, n1, n2, n3] = number.to_le_bytes();
@@ -118,6 +121,7 @@ impl Reply {
             7 => Failure::NoInstruction,
             8 => Failure::Errno { step, errno: number },
             9 => Failure::Architecture,
+            10 => Failure::Faulted { signal: number },
             _ => return None,
         };
         Some(Self::Failed(failure))
@@ -144,6 +148,7 @@ mod tests {
                 Failure::Errno { step: Step::Fetch, errno: 1 },
                 Failure::Errno { step: Step::Trace, errno: 5 },
                 Failure::Architecture,
+                Failure::Faulted { signal: 11 },
             ]
             .map(Reply::Failed),
         );

@@ -1,6 +1,7 @@
 //! Which thread of the target is best asked for one system call, and what `/proc` says about it.
 
 use std::fs;
+use std::path::Path;
 
 /// More threads than this are not looked at: any one will do.
 const MAX_CANDIDATES: usize = 128;
@@ -119,6 +120,18 @@ fn classify(state: char, syscall: &str) -> Option<Disturbance> {
             _ => Some(Disturbance::Resumes),
         },
     }
+}
+
+/// True while the thread belongs to the process.
+pub(super) fn is_thread_of(pid: i32, tid: i32) -> bool {
+    Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
+}
+
+/// True for a thread that has exited but is not reaped, as an exited leader whose threads live on; its
+/// tracer is not told.
+pub(super) fn has_exited(pid: i32, tid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"))
+        .is_ok_and(|stat| matches!(state(&stat), Some('Z' | 'X')))
 }
 
 /// Number in the line `name:` of a `/proc/…/status` text.

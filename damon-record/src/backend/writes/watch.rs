@@ -9,7 +9,8 @@ use crate::sys::{pidfd, userfaultfd::Userfaultfd};
 use damon_format::Mapping;
 use nix::errno::Errno;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -65,6 +66,34 @@ impl fmt::Debug for WritesWatch {
     }
 }
 
+/// How often the threads of a process are listed before one is found alive: while a thread executes a
+/// program, all others vanish, and it takes the leader's number.
+const LISTINGS: u32 = 5;
+
+/// Opens the file of a living thread, best `tid`; that of an exited leader would be empty.
+///
+/// When a program is executed in between, the file is the new program's and the userfaultfd the old one's,
+/// which has no memory any more: the first registration says so.
+fn open_pagemap(pid: i32, tid: i32) -> io::Result<File> {
+    let mut outcome = File::open(format!("/proc/{pid}/task/{tid}/pagemap"));
+    for _ in 0..LISTINGS {
+        if !outcome.as_ref().is_err_and(has_vanished) {
+            break;
+        }
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+            outcome = File::open(thread.path().join("pagemap"));
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+    outcome
+}
+
+fn has_vanished(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
+}
+
 /// What became of one page or range.
 enum Outcome<T> {
     Value(T),
@@ -79,9 +108,7 @@ impl WritesWatch {
     /// Stops one thread of the target for about 0.2 ms.
     pub fn attach(pid: i32, helper: &Helper) -> Result<Self, AttachError> {
         let acquired = attach::acquire(pid, helper)?;
-        // The thread's file, as the one of an exited leader would be empty.
-        let path = format!("/proc/{pid}/task/{}/pagemap", acquired.tid);
-        let pagemap = File::open(&path).map_err(|error| {
+        let pagemap = open_pagemap(pid, acquired.tid).map_err(|error| {
             if pidfd::has_exited(acquired.process.as_fd()) {
                 return AttachError::Gone { pid };
             }
