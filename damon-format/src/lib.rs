@@ -6,7 +6,7 @@
 //! * [`TraceWriter`] appends snapshots and records to a sink.
 //! * [`StreamReader`] reads front to back, also from a pipe; [`IndexedReader`] reads any block in any
 //!   order, from several threads. Both hand what they decode to a [`Visitor`], in constant memory.
-//! * [`verify`] checks every byte; [`recover`] copies what is readable of a damaged trace.
+//! * [`verify()`] checks every byte; [`recover()`] copies what is readable of a damaged trace.
 //!
 //! No input makes this crate panic. What decoding allocates is bounded, see [`layout`] for the limits; only the
 //! index and the list of damage grow with the file, by tens of bytes for each block or damaged place.
