@@ -100,6 +100,10 @@ impl Watch for Referenced {
 /// mapping.
 const BLOCK: usize = 1 << 20;
 
+/// How much of the block may be missing: the kernel's own aging and reclaim, when memory is short, clear
+/// the accessed state of a page now and then too. What does not see accesses misses all of it.
+const MAY_BE_MISSED: usize = BLOCK / 16;
+
 static SELF_TEST: Mutex<()> = Mutex::new(());
 
 /// Proves on memory of the recorder's own that pages just touched are seen and pages left alone are not.
@@ -122,7 +126,7 @@ pub fn self_test(proc: &ProcRoot) -> Result<(), String> {
     let cold = look(address)?;
     black_box(&block);
     let size = BLOCK as u64;
-    if hot < size {
+    if hot < size - MAY_BE_MISSED as u64 {
         return Err(format!(
             "clear_refs and smaps do not see accesses here: {hot} of {size} bytes just written are marked"
         ));

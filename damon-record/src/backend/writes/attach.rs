@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long the helper may take in all; it gives up by itself after about half of this unless the
+/// How long the helper may take in all; it gives up by itself after about two thirds of this unless the
 /// target stops being scheduled in the middle of the injection.
 const HELPER_LIMIT: Duration = Duration::from_secs(12);
 

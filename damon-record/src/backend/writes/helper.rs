@@ -10,6 +10,8 @@
 //! one [`Request`], injects, sends one [`Reply`] with the descriptor, ends. If the recorder dies before
 //! the request is sent, there is nothing to do; if it dies later, the injection is finished all the
 //! same and the descriptor, which nobody receives, vanishes.
+//! It lives for eight seconds at most, and waits asleep, unless the kernel does not schedule the thread that
+//! it has borrowed (a frozen control group): then it waits for that thread, which would die otherwise.
 
 use super::protocol::{REQUEST_LEN, Reply, Request};
 use crate::sys::{detached, fdpass};
