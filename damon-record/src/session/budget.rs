@@ -43,6 +43,10 @@ const WINDOW_SAMPLES: u32 = 6;
 /// No judgement before this much of a window is filled, and this many samples.
 const LEAST_WINDOW: Duration = Duration::from_millis(900);
 const LEAST_SAMPLES: u32 = 3;
+/// Where the use is this many times the ceiling, judgement waits only for this long: what the first
+/// second spends too much would take many to make up for.
+const MUCH: f64 = 2.0;
+const LEAST_WINDOW_OF_MUCH: Duration = Duration::from_millis(240);
 /// Below this part of the ceiling, for [`CALM`], intervals shrink again.
 const IDLE_PART: f64 = 0.4;
 const CALM: Duration = Duration::from_secs(10);
@@ -97,9 +101,13 @@ impl Budget {
 
     /// CPU use over the window, per cent of one core.
     pub(super) fn percent(&self) -> Option<f64> {
+        self.percent_after(LEAST_WINDOW)
+    }
+
+    fn percent_after(&self, least: Duration) -> Option<f64> {
         let ((from, used), (to, now_used)) = (self.history.front()?, self.history.back()?);
         let span = to.saturating_sub(*from);
-        let least = LEAST_WINDOW.max(self.current.sample.saturating_mul(LEAST_SAMPLES));
+        let least = least.max(self.current.sample.saturating_mul(LEAST_SAMPLES));
         (span >= least)
             .then(|| now_used.saturating_sub(*used).as_secs_f64() / span.as_secs_f64() * 100.0)
     }
@@ -126,7 +134,9 @@ impl Budget {
     /// Whether the intervals should change.
     pub(super) fn judge(&mut self) -> Option<Change> {
         let current = self.current;
-        let percent = self.percent()?;
+        let early = self.percent_after(LEAST_WINDOW_OF_MUCH);
+        let much = early.filter(|percent| *percent > self.ceiling_percent * MUCH);
+        let percent = self.percent().or(much)?;
         let (now, _) = *self.history.back()?;
         let intervals = if percent > self.ceiling_percent {
             self.calm_since = None;
@@ -218,6 +228,18 @@ mod tests {
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].sample, 28 * MS, "four times the budget, and a margin");
         assert_eq!(changes[0].aggr, 560 * MS, "20 samples as before");
+    }
+
+    #[test]
+    fn far_above_it_the_first_quarter_of_a_second_is_enough() {
+        let after_a_quarter = |percent: u32| {
+            let mut budget = Budget::new(2.0, asked());
+            budget.observe(Duration::ZERO, Duration::ZERO);
+            budget.observe(250 * MS, percent * 250 * MS / 100);
+            budget.judge().map(|change| change.intervals.sample)
+        };
+        assert_eq!(after_a_quarter(8), Some(28 * MS));
+        assert_eq!(after_a_quarter(4), None, "a burst at the start is no reason yet");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Between two redraws of the status line.
 const STATUS_NS: u64 = 250_000_000;
 /// Between two judgements of the budget.
-const BUDGET_NS: u64 = 1_000_000_000;
+const BUDGET_NS: u64 = 250_000_000;
 /// Moments at which something is due, nanoseconds of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Due {
