@@ -110,3 +110,19 @@ fn targets_have_numbers_of_their_own() {
     let set = working_set(write(&list), &Query::default(), 1, false);
     assert_eq!(set.samples.len(), 4);
 }
+
+#[test]
+fn a_process_that_exits_in_the_middle_of_a_moment_counts_for_its_part_of_it() {
+    let mut list = common::snapshots(1, 1);
+    list[0].end_ns = list[0].start_ns + (list[0].end_ns - list[0].start_ns) / 4;
+    list.extend(common::snapshots(0, 1));
+    let length = list[1].end_ns - list[1].start_ns;
+    let set = working_set(write(&list), &Query::default(), 1, false);
+    assert_eq!(set.samples.len(), 1);
+    let moment = set.samples[0];
+    assert_eq!(moment.end_ns - moment.start_ns, length, "nobody else's time is cut");
+    let alone = Query { target: Some("0".into()), ..Query::default() };
+    let one = working_set(write(&list), &alone, 1, false).samples[0];
+    assert_eq!(moment.touched, 2 * one.touched);
+    assert!((moment.expected - 1.25 * one.expected).abs() < 1e-6);
+}

@@ -79,6 +79,20 @@ struct Target {
     fixed: bool,
 }
 
+impl Target {
+    fn result(&self, attrs: &Attrs) -> TargetResult<'_> {
+        TargetResult {
+            id: self.id,
+            sampling: Sampling {
+                sample_us: attrs.sample_us,
+                aggr_us: attrs.aggr_us,
+                max_nr_accesses: self.rounds,
+            },
+            regions: &self.regions,
+        }
+    }
+}
+
 impl Engine {
     /// An engine without targets. `granule` is the smallest region in bytes, normally the page size;
     /// everything random follows from `seed`.
@@ -309,6 +323,22 @@ impl Engine {
         Aggregated { engine: self }
     }
 
+    /// Forgets a target that is gone; returns what the running aggregation, which began at `start_ns`,
+    /// has counted of it until `end_ns`, if it was recorded at all. The other targets' goes on.
+    pub fn retire(&mut self, id: TargetId, start_ns: u64, end_ns: u64) -> Option<Snapshot> {
+        let position = self.position(id).ok()?;
+        let size_limit = self.size_limit();
+        let mut target = self.targets.remove(position);
+        if target.rounds == 0 {
+            return None;
+        }
+        let largest = target.regions.iter().map(|region| region.nr_accesses).max();
+        let threshold = largest.unwrap_or(0) / 10;
+        merge::age(&mut target.regions, threshold);
+        merge::merge(&mut target.regions, threshold, size_limit);
+        Some(target.result(&self.attrs).snapshot(start_ns, end_ns))
+    }
+
     /// Changes intervals and region limits from now on.
     ///
     /// What was counted in the running aggregation is dropped, the previous result and the ages are
@@ -410,15 +440,8 @@ impl Aggregated<'_> {
     /// Every target that was observed at least once in this aggregation, ascending by id.
     pub fn targets(&self) -> impl Iterator<Item = TargetResult<'_>> + '_ {
         let attrs = &self.engine.attrs;
-        self.engine.targets.iter().filter(|target| target.rounds > 0).map(|target| TargetResult {
-            id: target.id,
-            sampling: Sampling {
-                sample_us: attrs.sample_us,
-                aggr_us: attrs.aggr_us,
-                max_nr_accesses: target.rounds,
-            },
-            regions: &target.regions,
-        })
+        let observed = self.engine.targets.iter().filter(|target| target.rounds > 0);
+        observed.map(|target| target.result(attrs))
     }
 
     /// Regions of all targets.

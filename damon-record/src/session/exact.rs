@@ -86,27 +86,39 @@ impl Exact {
         self.rounds = 0;
     }
 
-    /// Ends the aggregation that lasted from `start_ns` to `end_ns`.
+    /// Ends the aggregation that lasted from `start_ns` (of each target) to `end_ns`.
     pub(super) fn aggregate<E>(
         &mut self,
-        start_ns: u64,
+        start_ns: impl Fn(TargetId) -> u64,
         end_ns: u64,
         mut each: impl FnMut(&Snapshot) -> Result<(), E>,
     ) -> Result<(), E> {
         self.rounds = 0;
         for target in &mut self.targets {
-            if let Some(result) = target.census.aggregate() {
-                target.regions = result.regions.len();
-                let sampling = Sampling {
-                    sample_us: self.attrs.sample_us,
-                    aggr_us: self.attrs.aggr_us,
-                    max_nr_accesses: result.max_nr_accesses,
-                };
-                let regions = result.regions.to_vec();
-                each(&Snapshot::new(target.id, start_ns, end_ns, sampling, regions))?;
+            if let Some(snapshot) = target.aggregate(&self.attrs, start_ns(target.id), end_ns) {
+                each(&snapshot)?;
             }
         }
         Ok(())
+    }
+
+    /// Forgets `id`; returns what was counted of it, if anything was.
+    pub(super) fn retire(&mut self, id: TargetId, start_ns: u64, end_ns: u64) -> Option<Snapshot> {
+        let index = self.targets.binary_search_by_key(&id, |t| t.id).ok()?;
+        self.targets.remove(index).aggregate(&self.attrs, start_ns, end_ns)
+    }
+}
+
+impl Counted {
+    fn aggregate(&mut self, attrs: &Attrs, start_ns: u64, end_ns: u64) -> Option<Snapshot> {
+        let result = self.census.aggregate()?;
+        self.regions = result.regions.len();
+        let sampling = Sampling {
+            sample_us: attrs.sample_us,
+            aggr_us: attrs.aggr_us,
+            max_nr_accesses: result.max_nr_accesses,
+        };
+        Some(Snapshot::new(self.id, start_ns, end_ns, sampling, result.regions.to_vec()))
     }
 }
 
@@ -161,10 +173,14 @@ mod tests {
 
     fn snapshots(exact: &mut Exact) -> Vec<Snapshot> {
         let mut all = Vec::new();
-        let Ok(()) = exact.aggregate(5, 9, |snapshot| {
-            all.push(snapshot.clone());
-            Ok::<(), std::convert::Infallible>(())
-        });
+        let Ok(()) = exact.aggregate(
+            |_| 5,
+            9,
+            |snapshot| {
+                all.push(snapshot.clone());
+                Ok::<(), std::convert::Infallible>(())
+            },
+        );
         all
     }
 

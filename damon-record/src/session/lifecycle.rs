@@ -125,12 +125,9 @@ impl Session<'_> {
         let Ok(index) = self.targets.binary_search_by_key(&id, |t| t.id) else {
             return Ok(());
         };
-        if self.targets.len() == 1 {
-            self.aggregate()?;
-        }
+        self.retire(id)?;
         let target = self.targets.remove(index);
         events.forget(target.pidfd.as_fd());
-        self.mode.remove(id);
         let wait_status = command
             .filter(|command| command.pid() == target.identity.pid)
             .and_then(|command| {
@@ -248,12 +245,11 @@ impl Session<'_> {
         events: &Events,
         console: &mut Console,
     ) -> Result<(), Failure> {
-        if self.targets.len() == 1 {
-            self.aggregate()?;
+        if let Some(id) = self.targets.get(index).map(|t| t.id) {
+            self.retire(id)?;
         }
         let target = self.targets.remove(index);
         events.forget(target.pidfd.as_fd());
-        self.mode.remove(target.id);
         let what = format!(
             "process {} ({}) cannot be watched any longer: {why}",
             target.identity.pid, target.comm

@@ -51,15 +51,6 @@ impl Mode {
         }
     }
 
-    pub(super) fn remove(&mut self, id: TargetId) {
-        match self {
-            Self::Sampled(engine) => {
-                let _was_not_there = engine.remove_target(id);
-            }
-            Self::Exact(exact) => exact.remove(id),
-        }
-    }
-
     /// The mappings of `id` have changed. Ranges asked for stay in a sampled session, whatever is
     /// mapped there.
     pub(super) fn follow(&mut self, id: TargetId, mappings: &[Mapping], limits: &[AddressRange]) {
@@ -90,11 +81,11 @@ impl Mode {
         }
     }
 
-    /// Ends the aggregation that lasted from `start_ns` to `end_ns`, and hands each target's snapshot
-    /// to `each`.
+    /// Ends the aggregation that lasted from `start_ns` (of each target) to `end_ns`, and hands each
+    /// target's snapshot to `each`.
     pub(super) fn aggregate<E>(
         &mut self,
-        start_ns: u64,
+        start_ns: impl Fn(TargetId) -> u64,
         end_ns: u64,
         mut each: impl FnMut(&Snapshot) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -102,11 +93,19 @@ impl Mode {
             Self::Sampled(engine) => {
                 let results = engine.aggregate();
                 for result in results.targets() {
-                    each(&result.snapshot(start_ns, end_ns))?;
+                    each(&result.snapshot(start_ns(result.id), end_ns))?;
                 }
                 Ok(())
             }
             Self::Exact(exact) => exact.aggregate(start_ns, end_ns, each),
+        }
+    }
+
+    /// Forgets `id`; returns what was counted of it from `start_ns` to `end_ns`, if it was looked at.
+    pub(super) fn retire(&mut self, id: TargetId, start_ns: u64, end_ns: u64) -> Option<Snapshot> {
+        match self {
+            Self::Sampled(engine) => engine.retire(id, start_ns, end_ns),
+            Self::Exact(exact) => exact.retire(id, start_ns, end_ns),
         }
     }
 }

@@ -278,18 +278,35 @@ impl<'a> Session<'a> {
         let (start, end) = (self.aggregation_start_ns, monotonic_ns());
         self.aggregation_start_ns = end;
         let mut working_set = 0_u64;
-        let trace = &mut self.trace;
-        self.mode.aggregate(start, end, |snapshot| {
-            working_set += snapshot
-                .regions
-                .iter()
-                .filter(|region| region.nr_accesses > 0)
-                .map(damon_format::Region::size)
-                .sum::<u64>();
-            trace.snapshot(snapshot)
-        })?;
+        let (trace, targets) = (&mut self.trace, &self.targets);
+        self.mode.aggregate(
+            |id| counted_since(targets, id, start),
+            end,
+            |snapshot| {
+                working_set += snapshot
+                    .regions
+                    .iter()
+                    .filter(|region| region.nr_accesses > 0)
+                    .map(damon_format::Region::size)
+                    .sum::<u64>();
+                trace.snapshot(snapshot)
+            },
+        )?;
         self.working_set = working_set;
         Ok(())
+    }
+
+    /// Stores what the running aggregation has counted of a target that leaves, and forgets it; the
+    /// other targets' aggregation goes on.
+    pub(super) fn retire(&mut self, id: TargetId) -> Result<(), Failure> {
+        if self.targets.len() == 1 {
+            self.aggregate()?;
+        }
+        let start = counted_since(&self.targets, id, self.aggregation_start_ns);
+        match self.mode.retire(id, start, monotonic_ns()) {
+            Some(snapshot) => self.trace.snapshot(&snapshot),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn change_attrs(
@@ -331,4 +348,9 @@ impl<'a> Session<'a> {
         summary.say(size, console);
         Ok(end)
     }
+}
+
+/// When the aggregation that began at `start_ns` began for `id`, which may have come in the middle of it.
+fn counted_since(targets: &[Tracked], id: TargetId, start_ns: u64) -> u64 {
+    targets.iter().find(|t| t.id == id).map_or(start_ns, |t| t.since_ns.max(start_ns))
 }

@@ -28,6 +28,8 @@ pub(super) struct Tracked {
     /// Of its watch, since it was taken up.
     pub(super) failures: u32,
     pub(super) pidfd: OwnedFd,
+    /// When observing it began, nanoseconds of the monotonic clock.
+    pub(super) since_ns: u64,
     pub(super) watch: Box<dyn Watch>,
     pub(super) mappings: Vec<Mapping>,
     pub(super) refresh_at_ns: u64,
@@ -91,6 +93,7 @@ impl Tracked {
             exe: proc.exe(pid),
             failures: 0,
             pidfd,
+            since_ns: monotonic_ns(),
             watch,
             mappings,
             refresh_at_ns: 0,

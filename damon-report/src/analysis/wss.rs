@@ -5,6 +5,7 @@ use super::sampling_error::RateSum;
 use super::select::Selection;
 use damon_format::{Backend, Granularity, Record, SnapshotView, TargetId};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Working set of one snapshot moment (several targets of one moment are summed).
@@ -195,10 +196,11 @@ impl<'a> WorkingSetSum<'a> {
 /// Sums the targets of each moment. The aggregations of several targets end at slightly different times; a
 /// snapshot belongs to the moment that the earliest snapshot opened if at least half of one of
 /// them lies inside the other and its target is not part of the moment yet. The moment lasts as long as the
-/// snapshot that opened it. The intervals of different targets are independent, so that
+/// snapshot that opened it, the longest of those that begin together: the last snapshot of a process that
+/// has exited cuts nobody else's time. The intervals of different targets are independent, so that
 /// the squares of their widths are added.
 fn sum_targets(mut samples: Vec<(TargetId, WorkingSetSample)>) -> Vec<WorkingSetSample> {
-    samples.sort_by_key(|(target, s)| (s.start_ns, s.end_ns, *target));
+    samples.sort_by_key(|(target, s)| (s.start_ns, Reverse(s.end_ns), *target));
     let mut moments: Vec<Moment> = Vec::with_capacity(samples.len());
     // Moments a snapshot may still belong to are the latest; a new one is opened otherwise.
     for (target, sample) in samples {
@@ -247,7 +249,10 @@ impl Moment {
         self.above += (sample.expected_high - sample.expected).powi(2);
         self.sum.touched = self.sum.touched.saturating_add(sample.touched);
         self.sum.monitored = self.sum.monitored.saturating_add(sample.monitored);
-        self.sum.expected += sample.expected;
+        // A process that was there for a part of the moment counts for that part.
+        let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
+        let part = float(length(sample)) / float(length(&self.sum).max(1));
+        self.sum.expected += sample.expected * part.min(1.0);
     }
 
     fn finish(self) -> WorkingSetSample {

@@ -363,3 +363,26 @@ fn refusals_name_the_fault_and_change_nothing() {
     assert!(Engine::new(attrs(9, 8), PAGE, 0).is_err());
     assert!(Engine::new(attrs(3, 8), 0, 0).is_err());
 }
+
+#[test]
+fn a_target_that_retires_takes_its_counts_along_and_leaves_the_others_theirs() {
+    let mut engine = engine(attrs(10, 100), &[range(0, 40 * MIB)]);
+    engine.add_target(B).unwrap();
+    engine.set_ranges(B, &[range(0, 40 * MIB)]).unwrap();
+    for round in 0..5 {
+        engine.begin_round();
+        record(&mut engine, A, true);
+        if round >= 2 {
+            record(&mut engine, B, true);
+        }
+        assert!(!engine.end_round().aggregation);
+    }
+    let snapshot = engine.retire(B, 7, 9).unwrap();
+    assert_eq!((snapshot.target, snapshot.start_ns, snapshot.end_ns), (B, 7, 9));
+    assert_eq!(snapshot.sampling.max_nr_accesses, 3, "the rounds it was there for");
+    assert!(snapshot.regions.iter().all(|region| region.nr_accesses == 3));
+    let covered: u64 = snapshot.regions.iter().map(Region::size).sum();
+    assert_eq!(covered, 40 * MIB);
+    assert_eq!(engine.retire(B, 7, 9), None);
+    assert!(engine.regions(A).iter().all(|region| region.nr_accesses == 5));
+}
