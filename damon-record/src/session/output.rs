@@ -168,8 +168,8 @@ impl Write for Output {
     }
 }
 
-/// What a failed write means.
-pub(super) fn write_failure(name: &str, error: &WriteError) -> Failure {
+/// What a failed write means; `begun` when the head of the recording was written.
+pub(super) fn write_failure(name: &str, begun: bool, error: &WriteError) -> Failure {
     let WriteError::Io(io) = error else {
         return Failure::Output(format!("{name}: {error}"));
     };
@@ -180,9 +180,13 @@ pub(super) fn write_failure(name: &str, error: &WriteError) -> Failure {
         io::ErrorKind::BrokenPipe => "its reader has gone".to_owned(),
         _ => io.to_string(),
     };
-    Failure::Output(format!(
-        "stopped recording, {name} cannot be written: {what}; what was written before is a valid recording"
-    ))
+    Failure::Output(if begun {
+        format!(
+            "stopped recording, {name} cannot be written: {what}; what was written before is a valid recording"
+        )
+    } else {
+        format!("{name} cannot be written: {what}; nothing was recorded")
+    })
 }
 
 #[cfg(test)]

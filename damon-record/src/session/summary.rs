@@ -2,12 +2,14 @@
 
 use super::console::Console;
 use super::run::Session;
+use crate::plan::OutputPlan;
 use crate::units::{show_bytes, show_duration};
 use std::time::Duration;
 
 /// Facts that outlive the session.
 pub(super) struct Summary {
     name: String,
+    is_file: bool,
     snapshots: u64,
     lost: u64,
     targets: u32,
@@ -21,6 +23,7 @@ impl Session<'_> {
     pub(super) fn summary(&self, now_ns: u64, cpu: Duration) -> Summary {
         Summary {
             name: self.trace.name().to_owned(),
+            is_file: self.plan.output != OutputPlan::Stdout,
             snapshots: self.trace.snapshots(),
             lost: self.trace.lost(),
             targets: self.next_id,
@@ -53,7 +56,7 @@ impl Summary {
                 "the recording holds no snapshot: it ended before the first sample of {} was over",
                 show_duration(self.sample)
             ));
-        } else {
+        } else if self.is_file {
             console.say(&format!("look at it: damon-report heatmap {}", self.name));
         }
     }

@@ -18,7 +18,7 @@ impl Trace {
     pub(super) fn create(output: Output, info: &RecordingInfo) -> Result<Self, Failure> {
         let name = output.name();
         let writer = TraceWriter::create(output, info, WriterOptions::default())
-            .map_err(|error| write_failure(&name, &error))?;
+            .map_err(|error| write_failure(&name, false, &error))?;
         Ok(Self { writer, name, snapshots: 0, lost: 0 })
     }
 
@@ -47,7 +47,7 @@ impl Trace {
         match self.writer.snapshot(snapshot) {
             Ok(()) => self.snapshots += 1,
             Err(WriteError::Snapshot(_)) => self.lost += 1,
-            Err(error) => return Err(write_failure(&self.name, &error)),
+            Err(error) => return Err(write_failure(&self.name, true, &error)),
         }
         Ok(())
     }
@@ -60,7 +60,7 @@ impl Trace {
         match self.writer.record(record) {
             Ok(()) => {}
             Err(WriteError::Record(_)) => self.lost += 1,
-            Err(error) => return Err(write_failure(&self.name, &error)),
+            Err(error) => return Err(write_failure(&self.name, true, &error)),
         }
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Trace {
     pub(super) fn finish(self) -> Result<u64, Failure> {
         let Self { writer, name, .. } = self;
         let before = writer.bytes_written();
-        let output = writer.finish().map_err(|error| write_failure(&name, &error))?;
+        let output = writer.finish().map_err(|error| write_failure(&name, true, &error))?;
         Ok(match &output {
             Output::File { file, .. } => file.metadata().map_or(before, |meta| meta.len()),
             Output::Stdout(_) => before,

@@ -170,6 +170,12 @@ fn a_reader_that_goes_away_is_an_output_error() {
 }
 
 #[test]
+fn a_disk_that_is_full_from_the_start() {
+    let said = expect(&Place::new().run(&["-o", "/dev/full", "--", "true"]), 5, "the disk is full");
+    assert!(said.contains("nothing was recorded"), "{said}");
+}
+
+#[test]
 fn doctor_answers_whoever_asks() {
     let output = Place::new().run(&["doctor", "--json"]);
     assert_eq!(output.status.code(), Some(0));
