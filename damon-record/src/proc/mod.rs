@@ -82,6 +82,14 @@ impl ProcRoot {
         &self.root
     }
 
+    /// True while this very process lives, be it by threads other than its first.
+    pub fn is_alive(&self, identity: Identity) -> bool {
+        self.stat(identity.pid).is_ok_and(|stat| {
+            stat.start_ticks == identity.start_ticks
+                && !(stat.is_dead() && self.memory_dir(identity.pid).is_empty())
+        })
+    }
+
     /// `PID/name` below the root.
     pub fn of(&self, pid: u32, name: &str) -> PathBuf {
         let mut tail = String::with_capacity(12 + name.len());

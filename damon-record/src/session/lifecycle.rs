@@ -27,6 +27,11 @@ const CHILDREN_COST: u64 = 200;
 const CHILDREN_TIME_NS: u64 = 10_000_000;
 /// After this many failures of its watch a target is given up.
 const FAILURES: u32 = 5;
+/// Wrappers execute one program after the other before they settle: a first target that does so while it
+/// is attached to is attached to anew this often …
+pub(super) const EXECS: u32 = 200;
+/// … after this time.
+pub(super) const EXEC_PAUSE: Duration = Duration::from_millis(5);
 
 impl Session<'_> {
     /// Says how the recording is done.
@@ -59,18 +64,29 @@ impl Session<'_> {
                 found.comm
             ))
         };
-        let tracked = Tracked::attach(self.proc, self.kind, pid, TargetId(0), Some(watch))
-            .map_err(|error| match error {
-                AttachError::Gone => gone(),
-                AttachError::Refused(why) => Failure::CannotObserve(why),
-            })?;
-        if tracked.identity != found.identity {
-            return Err(gone());
-        }
-        match self.take_up(events, tracked, None)? {
-            Ok(()) => Ok(()),
-            Err(WatchError::Gone) => Err(gone()),
-            Err(error) => Err(Failure::CannotObserve(format!("process {pid}: {error}"))),
+        let mut watch = Some(watch);
+        let mut attempts = 0;
+        loop {
+            let attached = Tracked::attach(self.proc, self.kind, pid, TargetId(0), watch.take());
+            let taken_up = match attached {
+                Ok(tracked) if tracked.identity != found.identity => return Err(gone()),
+                Ok(tracked) => self.take_up(events, tracked, None)?,
+                Err(AttachError::Gone) => Err(WatchError::Gone),
+                Err(AttachError::Refused(why)) => return Err(Failure::CannotObserve(why)),
+            };
+            match taken_up {
+                Ok(()) => return Ok(()),
+                Err(WatchError::Gone | WatchError::Replaced)
+                    if attempts < EXECS && self.proc.is_alive(found.identity) =>
+                {
+                    attempts += 1;
+                    std::thread::sleep(EXEC_PAUSE);
+                }
+                Err(WatchError::Gone) => return Err(gone()),
+                Err(error) => {
+                    return Err(Failure::CannotObserve(format!("process {pid}: {error}")));
+                }
+            }
         }
     }
 

@@ -23,12 +23,13 @@ use crate::backend::choose::{BUILT, Choice, ChooseError, check_name, choose};
 use crate::exit::{ExitCode, Failure};
 use crate::host::{Host, clock_anchor};
 use crate::plan::{Intervals, OutputPlan, Plan, Subject};
-use crate::proc::{ProcRoot, page_size};
+use crate::proc::{Identity, ProcRoot, page_size};
 use crate::sys::signals::ignore_file_size_signal;
 use crate::sys::spawn::Inherited;
 use crate::target::{Command, resolve};
 use damon_format::{Backend, RecordingInfo};
 use events::Events;
+use lifecycle::{EXEC_PAUSE, EXECS};
 use mode::Mode;
 use nix::sys::signal::Signal;
 use run::{End, Session};
@@ -100,7 +101,7 @@ impl Stage<'_> {
     ) -> Result<End, Failure> {
         let found = resolve(self.proc, self.pid)
             .map_err(|error| Failure::CannotObserve(error.to_string()))?;
-        let choice = choose(&BUILT, self.plan.backend.as_deref(), self.proc, self.pid)?;
+        let choice = self.choose(found.identity)?;
         let kind = choice.kind;
         let intervals = self.plan.intervals(kind.intervals);
         let info = self.info(&choice, intervals);
@@ -119,6 +120,22 @@ impl Stage<'_> {
             command.resume();
         }
         session.run(events, command, console)
+    }
+
+    /// The best backend; one that saw the target's address space vanish is asked again while it lives.
+    fn choose(&self, identity: Identity) -> Result<Choice, ChooseError> {
+        let mut attempts = 0;
+        loop {
+            match choose(&BUILT, self.plan.backend.as_deref(), self.proc, self.pid) {
+                Err(ChooseError::Gone { .. })
+                    if attempts < EXECS && self.proc.is_alive(identity) =>
+                {
+                    attempts += 1;
+                    std::thread::sleep(EXEC_PAUSE);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     fn info(&self, choice: &Choice, intervals: Intervals) -> RecordingInfo {

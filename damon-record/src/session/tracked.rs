@@ -65,10 +65,11 @@ impl Tracked {
             errno => AttachError::Refused(format!("pidfd_open for {pid} failed: {errno}")),
         })?;
         // The descriptor means the process that the times were read of only if these still agree.
-        let stat = proc.stat(pid)?;
-        if stat.start_ticks != start_ticks || stat.is_dead() && proc.memory_dir(pid).is_empty() {
+        let identity = Identity { pid, start_ticks };
+        if !proc.is_alive(identity) {
             return Err(AttachError::Gone);
         }
+        let stat = proc.stat(pid)?;
         let mut maps = MapsFile::open(proc, pid)?;
         let mut mappings = Vec::new();
         maps.read(&mut mappings)?;
@@ -88,7 +89,7 @@ impl Tracked {
         };
         let mut tracked = Self {
             id,
-            identity: Identity { pid, start_ticks },
+            identity,
             comm: stat.comm,
             exe: proc.exe(pid),
             failures: 0,

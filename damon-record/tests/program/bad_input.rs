@@ -175,6 +175,20 @@ fn a_disk_that_is_full_from_the_start() {
     assert!(said.contains("nothing was recorded"), "{said}");
 }
 
+/// Version managers and shell wrappers execute several programs before the one that was meant.
+#[test]
+fn a_process_that_executes_one_program_after_the_other_while_it_is_attached_to() {
+    let place = Place::new();
+    let script = "[ $1 -gt 0 ] && exec sh \"$0\" $(($1-1)); exec sleep 600";
+    std::fs::write(place.path("chain"), script).unwrap();
+    for _ in 0..5 {
+        let child = Command::new("sh").arg(place.path("chain")).arg("150").spawn().unwrap();
+        let target = Sleeper(child);
+        let words = ["--backend", "referenced", "--force", "-o", "x", "-d", "400ms", &target.pid()];
+        expect(&place.run(&words), 0, "recorded");
+    }
+}
+
 #[test]
 fn doctor_answers_whoever_asks() {
     let output = Place::new().run(&["doctor", "--json"]);
