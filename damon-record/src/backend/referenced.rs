@@ -6,9 +6,9 @@
 
 use super::{Touched, Watch, WatchError};
 use crate::proc::{ProcError, ProcRoot, SmapsFile};
+use crate::sys::own_pages::{OwnPages, page_size};
 use damon_format::Mapping;
 use std::fs::{File, OpenOptions};
-use std::hint::black_box;
 use std::io::{self, Write};
 use std::sync::Mutex;
 
@@ -120,11 +120,15 @@ pub fn self_test(proc: &ProcRoot) -> Result<(), String> {
     };
     // Memory that is fresh after the first look: its pages cannot be in the TLB yet.
     look(0)?;
-    let block = black_box(vec![1_u8; BLOCK]);
-    let address = block.as_ptr().addr() as u64;
+    let count = BLOCK / page_size();
+    // A mapping that the kernel does not join with one that other threads use.
+    let mut block = OwnPages::new(count).map_err(|error| format!("cannot map memory: {error}"))?;
+    for page in 0..count {
+        block.write(page, 1);
+    }
+    let address = block.address(0).unwrap_or_default();
     let hot = look(address)?;
     let cold = look(address)?;
-    black_box(&block);
     let size = BLOCK as u64;
     if hot < size - MAY_BE_MISSED as u64 {
         return Err(format!(
