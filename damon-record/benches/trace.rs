@@ -50,24 +50,21 @@ fn rows(data: &[Snapshot]) -> u64 {
 
 fn throughput(criterion: &mut Criterion) {
     for regions in [20, 200, 1000] {
-        let data: Vec<Snapshot> =
-            snapshots(Config::with_regions(regions)).unwrap().take(2_000).collect();
-        let trace = encode(&data);
-        let reader = IndexedReader::open(trace).unwrap();
-
-        let mut group = criterion.benchmark_group("encode");
-        group.sample_size(20).throughput(Throughput::Elements(rows(&data)));
-        group.bench_function(BenchmarkId::from_parameter(regions), |bencher| {
-            bencher.iter(|| encode(black_box(&data)));
-        });
-        group.finish();
-
-        let mut group = criterion.benchmark_group("decode");
-        group.sample_size(20).throughput(Throughput::Elements(rows(&data)));
-        group.bench_function(BenchmarkId::from_parameter(regions), |bencher| {
-            bencher.iter(|| decode(black_box(&reader)));
-        });
-        group.finish();
+        let areas = Config::with_regions(regions);
+        let alone = Config { areas: 0, ..areas.clone() };
+        for (name, config) in [("hot set", alone), ("hot set over areas", areas)] {
+            let data: Vec<Snapshot> = snapshots(config).unwrap().take(2_000).collect();
+            let reader = IndexedReader::open(encode(&data)).unwrap();
+            let mut group = criterion.benchmark_group(name);
+            group.sample_size(20).throughput(Throughput::Elements(rows(&data)));
+            group.bench_function(BenchmarkId::new("encode", regions), |bencher| {
+                bencher.iter(|| encode(black_box(&data)));
+            });
+            group.bench_function(BenchmarkId::new("decode", regions), |bencher| {
+                bencher.iter(|| decode(black_box(&reader)));
+            });
+            group.finish();
+        }
     }
 }
 

@@ -25,27 +25,32 @@ fn main() {
     one_flush.flush_interval_ns = u64::MAX;
 
     println!(
-        "regions  ages  rows/snapshot  B/row  without block ends  without flushes and block ends"
+        "| data | regions | ages | rows per snapshot | B/row | without block ends | nor flushes |"
     );
+    println!("|---|---|---|---|---|---|---|");
     for regions in [20, 200, 1000] {
-        let with: Vec<Snapshot> =
-            snapshots(Config::with_regions(regions)).unwrap().take(6_000).collect();
-        let mut without = with.clone();
-        for snapshot in &mut without {
-            snapshot.has_ages = false;
-            snapshot.regions.iter_mut().for_each(|region| region.age = 0);
-        }
-        let rows: usize = with.iter().map(|snapshot| snapshot.regions.len()).sum();
-        let count = f64::from(u32::try_from(rows).unwrap());
-        for (ages, data) in [("yes", &with), ("no", &without)] {
-            let size = |options| f64::from(u32::try_from(bytes(data, options)).unwrap()) / count;
-            println!(
-                "{regions:>7}  {ages:>4}  {:>13.1}  {:>5.3}  {:>18.3}  {:>30.3}",
-                count / 6_000.0,
-                size(default),
-                size(one_block),
-                size(one_flush),
-            );
+        let areas = Config::with_regions(regions);
+        let alone = Config { areas: 0, ..areas.clone() };
+        for (name, config) in [("hot set", alone), ("hot set over areas", areas)] {
+            let with: Vec<Snapshot> = snapshots(config).unwrap().take(6_000).collect();
+            let mut without = with.clone();
+            for snapshot in &mut without {
+                snapshot.has_ages = false;
+                snapshot.regions.iter_mut().for_each(|region| region.age = 0);
+            }
+            let rows: usize = with.iter().map(|snapshot| snapshot.regions.len()).sum();
+            let count = f64::from(u32::try_from(rows).unwrap());
+            for (ages, data) in [("yes", &with), ("no", &without)] {
+                let size =
+                    |options| f64::from(u32::try_from(bytes(data, options)).unwrap()) / count;
+                println!(
+                    "| {name} | {regions} | {ages} | {:.1} | {:.3} | {:.3} | {:.3} |",
+                    count / 6_000.0,
+                    size(default),
+                    size(one_block),
+                    size(one_flush),
+                );
+            }
         }
     }
 }

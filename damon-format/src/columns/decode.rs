@@ -174,6 +174,7 @@ impl Scratch {
         let threshold = predict::age_threshold(&previous.nr_accesses);
         // `first` is always the first previous region that ends behind `position`.
         let (mut position, mut first) = (0_u64, 0_usize);
+        current.reserve(count);
         while current.len() < count {
             let run = bits.zeros(count - current.len());
             if run > 0 {

@@ -43,6 +43,13 @@ impl Columns {
         }
     }
 
+    fn reserve(&mut self, count: usize) {
+        self.starts.reserve(count);
+        self.ends.reserve(count);
+        self.nr_accesses.reserve(count);
+        self.ages.reserve(count);
+    }
+
     #[inline]
     fn push(&mut self, region: Region) {
         self.starts.push(region.start);

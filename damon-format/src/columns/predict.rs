@@ -10,7 +10,8 @@ pub(super) fn age_threshold(nr_accesses: &[u32]) -> u32 {
 
 /// The counter of the previous region that shares most bytes with `[start, end)`, the first of
 /// equals; 0 when there is none. `parent` is the first previous region that may overlap.
-#[inline]
+#[expect(clippy::inline_always, reason = "a call per row costs a tenth of the decoder's speed")]
+#[inline(always)]
 pub(super) fn nr_accesses(previous: &Columns, parent: usize, (start, end): (u64, u64)) -> u32 {
     match previous.bounds(parent) {
         // Nearly always: the region lies in one previous region.
@@ -20,6 +21,7 @@ pub(super) fn nr_accesses(previous: &Columns, parent: usize, (start, end): (u64,
     }
 }
 
+#[inline(never)]
 fn largest_share(previous: &Columns, parent: usize, (start, end): (u64, u64)) -> u32 {
     let mut best = (0, 0);
     let mut index = parent;
@@ -36,7 +38,8 @@ fn largest_share(previous: &Columns, parent: usize, (start, end): (u64, u64)) ->
 /// The age after one more aggregation: each overlapping previous region grows one older, or is reset when
 /// its counter moved by more than `threshold` or between zero and non-zero; a merged region has the mean
 /// by size, rounded down (`damon_merge_two_regions`).
-#[inline]
+#[expect(clippy::inline_always, reason = "a call per row costs a tenth of the decoder's speed")]
+#[inline(always)]
 pub(super) fn age(
     previous: &Columns,
     parent: usize,
@@ -53,6 +56,7 @@ pub(super) fn age(
     }
 }
 
+#[inline(never)]
 fn mean_age(
     previous: &Columns,
     parent: usize,

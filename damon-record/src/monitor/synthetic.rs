@@ -49,7 +49,8 @@ pub struct Config {
     pub granule: u64,
     /// Ascending and disjoint.
     pub ranges: Vec<AddressRange>,
-    /// Areas of equal access rate that the ranges together are divided into; at least 1.
+    /// Areas of equal access rate that the ranges together are divided into; with 0 only the hot set is
+    /// accessed.
     pub areas: u32,
     /// Size of the moving hot set, bytes.
     pub hot_bytes: u64,
@@ -151,7 +152,7 @@ impl Pattern {
     /// Of ten areas about seven are idle, two rarely used and one busy, as in most processes.
     fn new(config: Config) -> Self {
         let mut rng = Rng::new(!config.seed);
-        let rates = (0..config.areas.max(1))
+        let rates = (0..config.areas)
             .map(|_| match rng.below(10) {
                 0..7 => 0,
                 7..9 => bits(rng.between(4, 60)),
