@@ -1,96 +1,11 @@
 //! Which backends are built, in the order in which `auto` tries them, and the choice among them.
 
+use super::kind::{AttachError, Kind};
 use super::{Watch, referenced, writes};
-use crate::plan::Intervals;
-use crate::proc::{ProcError, ProcRoot};
-use damon_format::{AccessKind, Granularity};
-use std::time::Duration;
+use crate::proc::ProcRoot;
 
-/// Why a backend cannot be attached to a target.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// The target has exited meanwhile.
-    #[error("the target has exited")]
-    Gone,
-    /// Anything else; says what is, what is needed, and what to do.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl From<ProcError> for AttachError {
-    fn from(error: ProcError) -> Self {
-        match error {
-            ProcError::Gone { .. } => Self::Gone,
-            other => Self::Refused(other.to_string()),
-        }
-    }
-}
-
-/// Begins to watch the process with this pid.
-pub type Attach = fn(&ProcRoot, u32) -> Result<Box<dyn Watch>, AttachError>;
-
-/// A backend that this version has.
-#[derive(Debug)]
-pub struct Kind {
-    /// Its name on the command line and in recordings.
-    pub name: &'static str,
-    /// Which accesses it sees.
-    pub access: AccessKind,
-    /// What one observation stands for.
-    pub granularity: Granularity,
-    /// Whether it can sample single pages; where not, every look is exact.
-    pub samples_pages: bool,
-    /// Intervals that suit it when the user asks for none.
-    pub intervals: Intervals,
-    /// Proves on the recorder's own memory that it works on this kernel.
-    pub self_test: fn(&ProcRoot) -> Result<(), String>,
-    /// Begins to watch one process.
-    pub attach: Attach,
-}
-
-impl Kind {
-    /// Whether it looks at everything when it looks every `sample`.
-    pub fn is_exact_at(&self, sample: Duration) -> bool {
-        !self.samples_pages || sample >= EXACT_FROM
-    }
-}
-
-/// Sampling interval from which on backends that can do both look at every page instead of sampling
-/// one per region: below, write-protecting everything slows writers down too much.
-pub const EXACT_FROM: Duration = Duration::from_secs(1);
-
-const REFERENCED: Kind = Kind {
-    name: "referenced",
-    access: AccessKind::ReadWrite,
-    granularity: Granularity::Mapping,
-    samples_pages: false,
-    // One look reads and clears every page table entry: 10 to 40 ms per GiB.
-    intervals: Intervals { sample: Duration::from_millis(200), aggr: Duration::from_secs(1) },
-    self_test: referenced::self_test,
-    attach: |proc, pid| Ok(Box::new(referenced::Referenced::attach(proc, pid)?)),
-};
-
-const WRITES: Kind = Kind {
-    name: "writes",
-    access: AccessKind::Write,
-    granularity: Granularity::Page,
-    samples_pages: true,
-    intervals: Intervals { sample: Duration::from_millis(5), aggr: Duration::from_millis(100) },
-    self_test: |_| writes::self_test(),
-    attach: attach_writes,
-};
-
-fn attach_writes(_proc: &ProcRoot, pid: u32) -> Result<Box<dyn Watch>, AttachError> {
-    let pid = i32::try_from(pid).map_err(|_too_large| AttachError::Gone)?;
-    match writes::WritesWatch::attach(pid, &writes::Helper::this_program()) {
-        Ok(watch) => Ok(Box::new(watch)),
-        Err(writes::AttachError::Gone { .. }) => Err(AttachError::Gone),
-        Err(error) => Err(AttachError::Refused(error.to_string())),
-    }
-}
-
-/// The backends of this version, best first.
-pub static BUILT: [Kind; 2] = [WRITES, REFERENCED];
+/// The backends of this version, best first. Add one here, in the order of [`ALL_NAMES`].
+pub static BUILT: [Kind; 2] = [writes::KIND, referenced::KIND];
 
 /// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
 /// chosen by itself.
@@ -224,15 +139,15 @@ mod tests {
     use super::*;
 
     const BROKEN: Kind =
-        Kind { name: "writes", self_test: |_| Err("no such ioctl".into()), ..REFERENCED };
+        Kind { name: "writes", self_test: |_| Err("no such ioctl".into()), ..referenced::KIND };
     const CLOSED: Kind = Kind {
         name: "writes",
         self_test: |_| Ok(()),
         attach: |_, _| Err(AttachError::Refused("seccomp forbids it".into())),
-        ..REFERENCED
+        ..referenced::KIND
     };
-    static BROKEN_FIRST: [Kind; 2] = [BROKEN, REFERENCED];
-    static CLOSED_FIRST: [Kind; 2] = [CLOSED, REFERENCED];
+    static BROKEN_FIRST: [Kind; 2] = [BROKEN, referenced::KIND];
+    static CLOSED_FIRST: [Kind; 2] = [CLOSED, referenced::KIND];
     static CLOSED_ONLY: [Kind; 1] = [CLOSED];
 
     #[test]

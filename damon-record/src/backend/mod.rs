@@ -1,11 +1,14 @@
 //! How an access is seen. A backend that is attached to one target is a [`Watch`].
 
 pub mod choose;
+pub mod kind;
+pub mod pte;
 pub mod referenced;
 pub mod survey;
 pub mod writes;
 
 use damon_format::Mapping;
+use std::time::Duration;
 
 /// Bytes of a range found accessed by an exact look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,17 @@ pub enum WatchError {
     Failed(String),
 }
 
+/// What observing a target has cost and missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Toll {
+    /// CPU time that it is estimated to have cost the target: faults, TLB shoot-downs, pauses.
+    pub target: Duration,
+    /// Pages that should have been observed and could not be; they read as not accessed.
+    pub missed: u64,
+    /// Why, in a few words; empty when nothing was missed.
+    pub why: &'static str,
+}
+
 /// One target under observation.
 ///
 /// Sampled use: [`prepare`](Watch::prepare), wait one sampling interval, [`check`](Watch::check) with
@@ -51,4 +65,9 @@ pub trait Watch {
 
     /// The target's mappings as they are now; called at attach and after every change.
     fn mappings_changed(&mut self, mappings: &[Mapping]) -> Result<(), WatchError>;
+
+    /// What observing has cost and missed since the last call.
+    fn toll(&mut self) -> Toll {
+        Toll::default()
+    }
 }

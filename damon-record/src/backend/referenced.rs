@@ -4,13 +4,31 @@
 //! and leaves nothing behind. Clearing does not flush the processor's TLB (as DAMON's own clearing does
 //! not on x86), so a hot set that fits into the TLB may be missed now and then.
 
+use super::kind::{Kind, Looks};
 use super::{Touched, Watch, WatchError};
+use crate::plan::Intervals;
 use crate::proc::{ProcError, ProcRoot, SmapsFile};
 use crate::sys::own_pages::{OwnPages, page_size};
-use damon_format::Mapping;
+use damon_format::{AccessKind, Granularity, Mapping};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Mutex;
+use std::time::Duration;
+
+/// This backend.
+pub const KIND: Kind = Kind {
+    name: "referenced",
+    access: AccessKind::ReadWrite,
+    granularity: Granularity::Mapping,
+    looks: Looks::Exact,
+    // One look reads and clears every page table entry: 10 to 40 ms per GiB.
+    intervals: Intervals { sample: Duration::from_millis(200), aggr: Duration::from_secs(1) },
+    needs: "nothing; root for other users' processes",
+    side_effect: "each look clears the accessed state of all pages of the target, so that the kernel's \
+        reclaim sees them as colder, and delays its page faults and mmap calls for as long as it lasts",
+    self_test,
+    attach: |proc, pid| Ok(Box::new(Referenced::attach(proc, pid)?)),
+};
 
 /// Clears the accessed state of every page (Documentation/filesystems/proc.rst, `clear_refs`).
 const CLEAR_ACCESSED: &[u8] = b"1";

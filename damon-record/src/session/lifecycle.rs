@@ -5,7 +5,7 @@ use super::events::Events;
 use super::mode::Mode;
 use super::run::Session;
 use super::tracked::Tracked;
-use crate::backend::choose::AttachError;
+use crate::backend::kind::AttachError;
 use crate::backend::{Watch, WatchError};
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
@@ -35,7 +35,7 @@ pub(super) const EXEC_PAUSE: Duration = Duration::from_millis(5);
 
 impl Session<'_> {
     /// Says how the recording is done.
-    pub(super) fn begin(&mut self, reason: &str, console: &mut Console) {
+    pub(super) fn begin(&mut self, reason: &str, console: &mut Console) -> Result<(), Failure> {
         let kind = self.kind;
         let exact =
             if matches!(self.mode, Mode::Exact(_)) { "everything" } else { "one page per region" };
@@ -48,6 +48,9 @@ impl Session<'_> {
             show_duration(Duration::from_micros(self.attrs.sample_us)),
             show_duration(Duration::from_micros(self.attrs.aggr_us)),
         ));
+        let text = format!("side effect of the backend {}: {}", kind.name, kind.side_effect);
+        console.detail(&text);
+        self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))
     }
 
     /// Takes up the target that `watch` is attached to.

@@ -114,7 +114,7 @@ impl Stage<'_> {
             Mode::sampled(info.attrs, seed).map_err(|error| Failure::Usage(error.to_string()))?
         };
         let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace);
-        session.begin(&choice.reason, console);
+        session.begin(&choice.reason, console)?;
         session.first_target(events, &found, choice.watch)?;
         if let Some(command) = command.as_mut() {
             command.resume();

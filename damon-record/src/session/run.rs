@@ -7,7 +7,7 @@ use super::events::{Events, Wake};
 use super::mode::Mode;
 use super::trace::Trace;
 use super::tracked::Tracked;
-use crate::backend::choose::Kind;
+use crate::backend::kind::Kind;
 use crate::backend::{Touched, WatchError};
 use crate::exit::Failure;
 use crate::host::monotonic_ns;

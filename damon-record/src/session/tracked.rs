@@ -1,7 +1,7 @@
 //! One target while it is recorded.
 
 use crate::backend::Watch;
-use crate::backend::choose::{AttachError, Kind};
+use crate::backend::kind::{AttachError, Kind};
 use crate::host::monotonic_ns;
 use crate::proc::{Identity, MapsFile, ProcError, ProcRoot, delta};
 use crate::sys::pidfd;

@@ -32,7 +32,38 @@ mod selftest;
 mod threads;
 mod watch;
 
+use super::Watch;
+use super::kind::{self, Kind, Looks};
+use crate::plan::Intervals;
+use crate::proc::ProcRoot;
+use damon_format::{AccessKind, Granularity};
+use std::time::Duration;
+
 pub use attach::{AttachError, Helper};
 pub use helper::{HELPER_ARGUMENT, serve_if_asked};
 pub use selftest::self_test;
 pub use watch::{Coverage, WritesWatch};
+
+/// This backend.
+pub const KIND: Kind = Kind {
+    name: "writes",
+    access: AccessKind::Write,
+    granularity: Granularity::Page,
+    // Protecting everything more often slows writers down too much.
+    looks: Looks::Either { exact_from: Duration::from_secs(1) },
+    intervals: Intervals { sample: Duration::from_millis(5), aggr: Duration::from_millis(100) },
+    needs: "Linux 6.7+, x86-64; root for other users' processes",
+    side_effect: "the first write to each watched page costs the target a short fault, and its \
+        transparent huge pages are split into ordinary ones",
+    self_test: |_| self_test(),
+    attach: attach_kind,
+};
+
+fn attach_kind(_proc: &ProcRoot, pid: u32) -> Result<Box<dyn Watch>, kind::AttachError> {
+    let pid = i32::try_from(pid).map_err(|_too_large| kind::AttachError::Gone)?;
+    match WritesWatch::attach(pid, &Helper::this_program()) {
+        Ok(watch) => Ok(Box::new(watch)),
+        Err(AttachError::Gone { .. }) => Err(kind::AttachError::Gone),
+        Err(error) => Err(kind::AttachError::Refused(error.to_string())),
+    }
+}

@@ -1,0 +1,78 @@
+//! What a backend says of itself, and how it is attached to a target.
+
+use super::Watch;
+use crate::plan::Intervals;
+use crate::proc::{ProcError, ProcRoot};
+use damon_format::{AccessKind, Granularity};
+use std::time::Duration;
+
+/// Why a backend cannot be attached to a target.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The target has exited meanwhile.
+    #[error("the target has exited")]
+    Gone,
+    /// Anything else; says what is, what is needed, and what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<ProcError> for AttachError {
+    fn from(error: ProcError) -> Self {
+        match error {
+            ProcError::Gone { .. } => Self::Gone,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// Begins to watch the process with this pid.
+pub type Attach = fn(&ProcRoot, u32) -> Result<Box<dyn Watch>, AttachError>;
+
+/// How a backend can look at its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// One page of each region.
+    Sampled,
+    /// Everything, each time.
+    Exact,
+    /// Both; everything from this sampling interval on, where it costs little enough.
+    Either {
+        /// The shortest interval of exact looks.
+        exact_from: Duration,
+    },
+}
+
+/// A backend that this version has.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name on the command line and in recordings.
+    pub name: &'static str,
+    /// Which accesses it sees.
+    pub access: AccessKind,
+    /// What one observation stands for.
+    pub granularity: Granularity,
+    /// How it can look.
+    pub looks: Looks,
+    /// Intervals that suit it when the user asks for none.
+    pub intervals: Intervals,
+    /// What it needs, in a few words, for the table of `doctor`.
+    pub needs: &'static str,
+    /// One sentence: what it does to the target and to the rest of the system while it watches. Recorded.
+    pub side_effect: &'static str,
+    /// Proves on the recorder's own memory that it works on this kernel.
+    pub self_test: fn(&ProcRoot) -> Result<(), String>,
+    /// Begins to watch one process.
+    pub attach: Attach,
+}
+
+impl Kind {
+    /// Whether it looks at everything when it looks every `sample`.
+    pub fn is_exact_at(&self, sample: Duration) -> bool {
+        match self.looks {
+            Looks::Sampled => false,
+            Looks::Exact => true,
+            Looks::Either { exact_from } => sample >= exact_from,
+        }
+    }
+}
