@@ -324,8 +324,8 @@ fn wrong_usage_is_told_apart_from_wrong_input() {
         (&["regions", &file], "unrecognized subcommand 'regions'"),
         (&["wss"], "required arguments were not provided"),
         (&["wss", &file, "--time", "10"], "`10` is no time range"),
-        (&["wss", &file, "--time", "20s.."], "outside the recording, which lasts 10 s"),
-        (&["wss", &file, "--time", "5s..5s"], "outside the recording"),
+        (&["wss", &file, "--time", "20s.."], "outside the recording, which lasts 10.000 s"),
+        (&["wss", &file, "--time", "5s..5s"], "the time range 5s..5s ends before"),
         (&["wss", &file, "--address", "0..1000"], "nothing was monitored at the addresses 0..1000"),
         (&["wss", &file, "--target", "none"], "no target `none`; it has 0 (pid 4711, work)"),
         (&["heatmap", &file, "-o", "x.gif"], "x.gif: a picture's name must end in .png or .svg"),
@@ -452,6 +452,11 @@ fn repair_writes_a_new_file_that_verifies() {
     let text = bench.put("text", b"no trace at all, only some words in a file");
     let nothing = bench.name("nothing-to-repair");
     assert_eq!(run(&["repair", &text, "-o", &nothing]).status, 4);
+    // The first block and garbage: the recording is recognised, and nothing of it is left.
+    let head = &common::ten_seconds()[..300];
+    let head = bench.put("head", &[head, &[0xff; 64]].concat());
+    let repair = run(&["repair", &head, "-o", &nothing]);
+    assert_eq!((repair.status, repair.err.contains("no snapshot could be read")), (4, true));
     let left = fs::read_dir(bench.directory.path()).unwrap();
     let names: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
     assert!(!names.iter().any(|n| n.to_string_lossy().starts_with("nothing")), "{names:?}");

@@ -14,6 +14,9 @@ pub enum SelectError {
     /// Not a time range.
     #[error("`{0}` is no time range: write A..B, e.g. 2s..10s, ..500ms or 50%..")]
     TimeSyntax(String),
+    /// Ends where it begins, or before.
+    #[error("the time range {0} ends before it begins")]
+    Reversed(String),
     /// Not an address range.
     #[error("`{0}` is no address range: write A..B in hexadecimal, e.g. 0x5500..0x7700")]
     AddressSyntax(String),
@@ -177,11 +180,14 @@ impl Query {
         let duration = whole.end.saturating_sub(whole.start);
         let from = spec.from.map_or(0, |b| b.resolve(duration));
         let to = spec.to.map_or(duration, |b| b.resolve(duration));
-        if from >= to || from >= duration {
+        if from >= duration {
             return Err(SelectError::OutsideTime {
                 asked: spec.text.clone(),
-                lasts: format!("{} s", float(duration) / 1e9),
+                lasts: format!("{:.3} s", float(duration) / 1e9),
             });
+        }
+        if from >= to {
+            return Err(SelectError::Reversed(spec.text.clone()));
         }
         Ok(whole.start.saturating_add(from)..whole.start.saturating_add(to).min(whole.end))
     }

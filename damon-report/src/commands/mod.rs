@@ -3,6 +3,7 @@
 mod heatmap;
 mod info;
 mod output;
+mod partial;
 mod picture;
 mod raw;
 mod repair;

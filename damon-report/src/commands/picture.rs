@@ -1,6 +1,7 @@
 //! What pictures have in common: titles, file names, writing.
 
 use super::Streams;
+use super::partial::Partial;
 use super::words::{access, duration};
 use crate::analysis::heat::TargetName;
 use crate::analysis::load::Trace;
@@ -8,7 +9,7 @@ use crate::analysis::num::float;
 use crate::analysis::view::View;
 use crate::exit::Failure;
 use crate::render::RenderError;
-use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 /// Kinds of pictures, told by the end of their name.
@@ -34,7 +35,11 @@ impl Kind {
 
 /// Writes a finished picture, and says so when somebody may read it.
 pub(super) fn write(path: &Path, bytes: &[u8], terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    fs::write(path, bytes)
+    let written = Partial::create(path, 0o666).and_then(|(mut file, partial)| {
+        file.write_all(bytes)?;
+        partial.keep()
+    });
+    written
         .map_err(|error| Failure::Output(format!("{}: cannot write: {error}", path.display())))?;
     writeln!(terminal.out, "{}", path.display())?;
     Ok(())

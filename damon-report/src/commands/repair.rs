@@ -1,14 +1,14 @@
 //! `repair`: writes what is readable to a new file.
 
 use super::Streams;
+use super::partial::Partial;
 use crate::cli::RepairArgs;
 use crate::exit::Failure;
 use damon_format::{RecoverError, RecoveryReport, WriteError, recover};
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 pub(super) fn run(args: &RepairArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let name = args.file.display().to_string();
@@ -31,26 +31,15 @@ pub(super) fn run(args: &RepairArgs, terminal: &mut Streams<'_>) -> Result<(), F
             "{output} exists already: name another output, or replace it with --force"
         )));
     }
-    // The output appears under its name when it is complete, so that nothing is lost when it cannot be.
-    let partial = partial_name(&args.output);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(cannot)?;
-    let result = copy(&name, &mut input, BufWriter::new(file), &output).and_then(|report| {
-        fs::rename(&partial, &args.output).map_err(cannot)?;
-        Ok(report)
-    });
-    match result {
-        Ok(report) => Ok(summary(terminal.out, &name, &output, &report)?),
-        Err(failure) => {
-            drop(fs::remove_file(&partial));
-            Err(failure)
-        }
+    let (sink, partial) = Partial::create(&args.output, 0o600).map_err(cannot)?;
+    let report = copy(&name, &mut input, BufWriter::new(sink), &output)?;
+    if report.snapshots == 0 && !report.damage.is_empty() {
+        return Err(Failure::Input(format!(
+            "{name}: no snapshot could be read, so {output} was not written"
+        )));
     }
+    partial.keep().map_err(cannot)?;
+    Ok(summary(terminal.out, &name, &output, &report)?)
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
@@ -89,12 +78,6 @@ fn same_file(a: &Path, b: &Path) -> bool {
         return false;
     };
     (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-fn partial_name(output: &Path) -> PathBuf {
-    let mut name = OsString::from(output);
-    name.push(format!(".partial-{}", std::process::id()));
-    PathBuf::from(name)
 }
 
 fn summary(
