@@ -100,7 +100,13 @@ pub fn choose(
             continue;
         }
         let attached = (kind.self_test)(proc)
-            .map_err(AttachError::Refused)
+            .map_err(|refusal| {
+                // Who asked for it wants to know how to get it; a list of reasons is long enough.
+                AttachError::Refused(match wanted {
+                    Some(_) => refusal.to_string(),
+                    None => refusal.why,
+                })
+            })
             .and_then(|()| (kind.attach)(proc, pid));
         match attached {
             Ok(watch) => {
@@ -138,8 +144,11 @@ fn reason(wanted: Option<&str>, refused: &[(&str, String)]) -> String {
 mod tests {
     use super::*;
 
-    const BROKEN: Kind =
-        Kind { name: "writes", self_test: |_| Err("no such ioctl".into()), ..referenced::KIND };
+    const BROKEN: Kind = Kind {
+        name: "writes",
+        self_test: |_| Err("no such ioctl".to_owned().into()),
+        ..referenced::KIND
+    };
     const CLOSED: Kind = Kind {
         name: "writes",
         self_test: |_| Ok(()),

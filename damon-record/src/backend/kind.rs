@@ -17,6 +17,41 @@ pub enum AttachError {
     Refused(String),
 }
 
+/// Why a backend does not work on this machine or for this user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One sentence: what is and what is needed.
+    pub why: String,
+    /// What would make it work: a command, or an option of the kernel. `None` when nothing does.
+    pub remedy: Option<&'static str>,
+}
+
+/// The remedy for everything that only the superuser may do.
+pub const BECOME_ROOT: &str = "run it as root: sudo damon-record ...";
+
+impl Refusal {
+    /// With what would help.
+    pub fn with_remedy(why: impl Into<String>, remedy: &'static str) -> Self {
+        Self { why: why.into(), remedy: Some(remedy) }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self { why, remedy: None }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)?;
+        match self.remedy {
+            Some(remedy) => write!(f, " ({remedy})"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl From<ProcError> for AttachError {
     fn from(error: ProcError) -> Self {
         match error {
@@ -60,8 +95,9 @@ pub struct Kind {
     pub needs: &'static str,
     /// One sentence: what it does to the target and to the rest of the system while it watches. Recorded.
     pub side_effect: &'static str,
-    /// Proves on the recorder's own memory that it works on this kernel.
-    pub self_test: fn(&ProcRoot) -> Result<(), String>,
+    /// Proves on the recorder's own memory, within 50 ms, that it sees an access and does not see a missing
+    /// one on this kernel. Changes nothing that outlives the call.
+    pub self_test: fn(&ProcRoot) -> Result<(), Refusal>,
     /// Begins to watch one process.
     pub attach: Attach,
 }

@@ -26,7 +26,7 @@ pub const KIND: Kind = Kind {
     needs: "nothing; root for other users' processes",
     side_effect: "each look clears the accessed state of all pages of the target, so that the kernel's \
         reclaim sees them as colder, and delays its page faults and mmap calls for as long as it lasts",
-    self_test,
+    self_test: |proc| Ok(self_test(proc)?),
     attach: |proc, pid| Ok(Box::new(Referenced::attach(proc, pid)?)),
 };
 

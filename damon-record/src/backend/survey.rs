@@ -56,7 +56,7 @@ impl Machine {
                 supported: true,
                 works,
                 kernel: works,
-                reason: verdict.err().unwrap_or_else(|| {
+                reason: verdict.map_err(|refusal| refusal.why).err().unwrap_or_else(|| {
                     format!(
                         "self-test passed: sees {} by {}",
                         kind.access.as_str(),

@@ -1,6 +1,7 @@
 //! Does this kernel do what the backend needs? Tried on three pages of our own; the presence of a
 //! system call proves nothing.
 
+use crate::backend::kind::Refusal;
 use crate::sys::own_pages::OwnPages;
 use crate::sys::pagemap_scan::{self, PageRange, Then, Unregistered};
 use crate::sys::userfaultfd::Userfaultfd;
@@ -12,26 +13,32 @@ use std::os::fd::AsFd;
 /// is not, and not by protecting again either. Takes well under a millisecond; changes nothing that
 /// outlives the call. Needs no privilege.
 ///
-/// The error is one sentence: what is missing.
-pub fn self_test() -> Result<(), String> {
+/// The error says what is missing and what would help.
+pub fn self_test() -> Result<(), Refusal> {
     if !cfg!(target_arch = "x86_64") {
         return Err(format!(
             "injection is written for x86-64 only, this is {}",
             std::env::consts::ARCH
-        ));
+        )
+        .into());
     }
     let uffd = Userfaultfd::create().map_err(|errno| match errno {
-        Errno::ENOSYS => "the kernel has no userfaultfd (CONFIG_USERFAULTFD)".to_owned(),
-        Errno::EPERM => {
-            "userfaultfd(2) is forbidden here, by seccomp or a security module".to_owned()
-        }
-        errno => format!("userfaultfd(2) failed: {errno}"),
+        Errno::ENOSYS => Refusal::with_remedy(
+            "the kernel has no userfaultfd",
+            "a kernel with CONFIG_USERFAULTFD=y; distributions' kernels have it",
+        ),
+        Errno::EPERM => Refusal::with_remedy(
+            "userfaultfd(2) is forbidden here, by seccomp or a security module",
+            "outside of the container, or with a seccomp profile that allows userfaultfd",
+        ),
+        errno => format!("userfaultfd(2) failed: {errno}").into(),
     })?;
     uffd.enable_async_write_protection().map_err(|errno| match errno {
-        Errno::EINVAL => "the kernel lacks asynchronous write protection (Linux 6.7 or later with \
-             CONFIG_PTE_MARKER_UFFD_WP)"
-            .to_owned(),
-        errno => format!("UFFDIO_API failed: {errno}"),
+        Errno::EINVAL => Refusal::with_remedy(
+            "the kernel lacks asynchronous write protection",
+            "Linux 6.7 or later with CONFIG_PTE_MARKER_UFFD_WP=y",
+        ),
+        errno => format!("UFFDIO_API failed: {errno}").into(),
     })?;
     let pagemap =
         File::open("/proc/self/pagemap").map_err(|error| format!("/proc/self/pagemap: {error}"))?;
@@ -42,7 +49,8 @@ pub fn self_test() -> Result<(), String> {
         [read, written, untouched] => Err(format!(
             "PAGEMAP_SCAN gives wrong answers here: a page that was only read reads as written: \
              {read}, one that was written: {written}, one left alone: {untouched}"
-        )),
+        )
+        .into()),
     }
 }
 
