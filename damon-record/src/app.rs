@@ -3,10 +3,12 @@
 use crate::cli::{Action, Cli, RecordArgs};
 use crate::doctor;
 use crate::exit::{ExitCode, Failure};
+use crate::plan::Verbosity;
 use crate::session::{Console, record};
+use crate::sys::stdout;
 use clap::Parser as _;
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 
 /// Runs the program with `arguments`, the first of which is its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -14,12 +16,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            let printed = error.print();
-            return match (error.use_stderr(), printed) {
-                (true, _) => ExitCode::Usage,
-                (false, Ok(())) => ExitCode::Ok,
-                (false, Err(_)) => ExitCode::Output,
-            };
+            if error.use_stderr() {
+                let _nobody_listens = error.print();
+                return ExitCode::Usage;
+            }
+            return printed(stdout::open().and_then(|_open| error.print()));
         }
     };
     match cli.action {
@@ -29,12 +30,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run_doctor(json: bool) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match doctor::run(json, &mut out).and_then(|()| out.flush()) {
+    let print = |out| {
+        let mut out = BufWriter::new(out);
+        doctor::run(json, &mut out).and_then(|()| out.flush())
+    };
+    printed(stdout::open().and_then(print))
+}
+
+/// The status after printing to standard output.
+fn printed(outcome: io::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::Ok,
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
-        Err(_) => ExitCode::Output,
+        Err(error) => {
+            let text = format!("standard output cannot be written: {error}");
+            Console::new(Verbosity::Quiet).error(&text);
+            ExitCode::Output
+        }
     }
 }
 

@@ -303,6 +303,25 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
 }
 
+/// Rust's runtime puts `/dev/null` where standard output was closed, and its handle hides `EBADF`.
+#[test]
+fn a_standard_output_that_is_closed_or_not_for_writing_is_an_output_error() {
+    let bench = Bench::new();
+    let file = bench.name("work.damon");
+    let run = |words: &str| {
+        let script = format!("exec \"$0\" {words}");
+        let program = env!("CARGO_BIN_EXE_damon-report");
+        ran(&Command::new("sh").args(["-c", &script, program, &file]).output().unwrap())
+    };
+    let closed = run("wss \"$1\" >&-");
+    assert_eq!(closed.status, 5);
+    assert!(closed.err.contains("standard output: it was closed"), "{}", closed.err);
+    assert_eq!(run("--help >&-").status, 5);
+    assert_eq!(run("wss \"$1\" 1</dev/null").status, 5);
+    assert_eq!(run("wss \"$1\" >/dev/null").status, 0);
+    assert_eq!(run("wss \"$1\" 1<>/dev/null").status, 0);
+}
+
 #[test]
 fn a_full_disk_is_an_output_error() {
     let bench = Bench::new();

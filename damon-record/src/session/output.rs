@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::plan::{DEFAULT_OUTPUT, OutputPlan};
+use crate::sys::stdout;
 use damon_format::WriteError;
 use nix::unistd::{AccessFlags, access};
 use std::fs::{self, File, OpenOptions};
@@ -33,6 +34,7 @@ impl Place {
     pub fn check(plan: &OutputPlan) -> Result<Self, Failure> {
         let (path, force) = match plan {
             OutputPlan::Stdout => {
+                drop(stdout::open().map_err(|error| no_stdout(&error))?);
                 if io::stdout().is_terminal() {
                     return Err(Failure::Usage(
                         "a recording is binary and standard output is a terminal: redirect it, or use -o FILE".into(),
@@ -86,7 +88,8 @@ impl Place {
     /// Opens it, for nobody but the owner.
     pub fn open(self) -> Result<Output, Failure> {
         let Some(path) = self.path else {
-            return Ok(Output::Stdout(io::stdout()));
+            let file = stdout::open().map_err(|error| no_stdout(&error))?;
+            return Ok(Output::Stdout(file));
         };
         let mut options = OpenOptions::new();
         options.write(true).mode(MODE);
@@ -115,6 +118,12 @@ impl Place {
     }
 }
 
+fn no_stdout(error: &io::Error) -> Failure {
+    Failure::Output(format!(
+        "standard output cannot be written: {error}; redirect it, or use -o FILE"
+    ))
+}
+
 fn cannot_create(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
     Failure::Output(match error.kind() {
@@ -139,7 +148,7 @@ pub enum Output {
         path: PathBuf,
     },
     /// Standard output.
-    Stdout(io::Stdout),
+    Stdout(File),
 }
 
 impl Output {
@@ -155,15 +164,13 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::File { file, .. } => file.write(bytes),
-            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::File { file, .. } | Self::Stdout(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::File { file, .. } => file.flush(),
-            Self::Stdout(stdout) => stdout.flush(),
+            Self::File { file, .. } | Self::Stdout(file) => file.flush(),
         }
     }
 }

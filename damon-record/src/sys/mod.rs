@@ -10,6 +10,7 @@ pub mod pidfd;
 pub mod ptrace;
 pub mod signals;
 pub mod spawn;
+pub mod stdout;
 #[doc(hidden)]
 pub mod test_target;
 pub mod tty;

@@ -169,6 +169,26 @@ fn a_reader_that_goes_away_is_an_output_error() {
     expect(&output, 5, "its reader has gone");
 }
 
+/// Rust's runtime puts `/dev/null` where standard output was closed, and its handle hides `EBADF`.
+#[test]
+fn a_standard_output_that_is_closed_or_not_for_writing() {
+    let place = Place::new();
+    let run = |words: &str| {
+        let script = format!("exec \"$0\" {words}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, crate::common::PROGRAM]).current_dir(place.path("."));
+        command.output().unwrap()
+    };
+    expect(&run("-o - -- touch ran >&-"), 5, "it was closed");
+    assert!(!place.path("ran").exists(), "nothing was started");
+    expect(&run("-o - -- true 1</dev/null"), 5, "standard output cannot be written");
+    expect(&run("doctor >&-"), 5, "it was closed");
+    expect(&run("--help >&-"), 5, "it was closed");
+    expect(&run("-o - -- true >/dev/null"), 0, "recorded");
+    expect(&run("-o - -- true 1<>/dev/null"), 0, "recorded");
+    expect(&run("-o x -- true >&-"), 0, "recorded");
+}
+
 #[test]
 fn a_disk_that_is_full_from_the_start() {
     let said = expect(&Place::new().run(&["-o", "/dev/full", "--", "true"]), 5, "the disk is full");
