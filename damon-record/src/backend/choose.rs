@@ -1,11 +1,11 @@
 //! Which backends are built, in the order in which `auto` tries them, and the choice among them.
 
 use super::kind::{AttachError, Kind};
-use super::{Watch, referenced, writes};
+use super::{Watch, referenced, soft_dirty, writes};
 use crate::proc::ProcRoot;
 
 /// The backends of this version, best first. Add one here, in the order of [`ALL_NAMES`].
-pub static BUILT: [Kind; 2] = [writes::KIND, referenced::KIND];
+pub static BUILT: [Kind; 3] = [writes::KIND, soft_dirty::KIND, referenced::KIND];
 
 /// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
 /// chosen by itself.

@@ -4,6 +4,7 @@ pub mod choose;
 pub mod kind;
 pub mod pte;
 pub mod referenced;
+pub mod soft_dirty;
 pub mod survey;
 pub mod writes;
 

@@ -69,7 +69,6 @@ impl Machine {
             "damon" => self.damon(),
             "pte" => self.pte(),
             "idle" => self.idle(),
-            "soft-dirty" => self.soft_dirty(),
             "attach" => self.running_kdamond(),
             _ => (false, "no check for it".to_owned()),
         };
@@ -149,46 +148,10 @@ impl Machine {
             (false, "the kernel has no idle page tracking (CONFIG_IDLE_PAGE_TRACKING)".into())
         }
     }
-
-    fn soft_dirty(&self) -> (bool, String) {
-        match soft_dirty_works(&self.proc) {
-            Ok(true) => (true, "the kernel has soft-dirty bits".into()),
-            Ok(false) => (
-                false,
-                "the kernel takes the request and does nothing (CONFIG_MEM_SOFT_DIRTY)".into(),
-            ),
-            Err(error) => (false, format!("it could not be tried: {error}")),
-        }
-    }
 }
 
 fn read_number(path: &Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// Clears the soft-dirty bits of this process, writes to a page and looks for its bit
-/// (Documentation/admin-guide/mm/soft-dirty.rst).
-fn soft_dirty_works(proc: &ProcRoot) -> std::io::Result<bool> {
-    use std::os::unix::fs::FileExt as _;
-    const SOFT_DIRTY: u64 = 1 << 55;
-    const ENTRY: u64 = 8;
-    let me = std::process::id();
-    let page = crate::proc::page_size();
-    let pagemap = std::fs::File::open(proc.of(me, "pagemap"))?;
-    let mut block = vec![1_u8; 1 << 18];
-    let middle = block.len() / 2;
-    let address = block.as_ptr().addr() as u64 + middle as u64;
-    let bit = || -> std::io::Result<bool> {
-        let mut entry = [0_u8; 8];
-        pagemap.read_exact_at(&mut entry, address / page * ENTRY)?;
-        Ok(u64::from_le_bytes(entry) & SOFT_DIRTY != 0)
-    };
-    std::fs::write(proc.of(me, "clear_refs"), "4")?;
-    let before = bit()?;
-    if let Some(byte) = block.get_mut(middle) {
-        *std::hint::black_box(byte) = 2;
-    }
-    Ok(!before && bit()?)
 }
 
 /// True when `auto` would find a backend here.

@@ -2,12 +2,14 @@
 
 mod children;
 mod maps;
+mod pagemap;
 mod pressure;
 mod smaps;
 mod stat;
 
 pub use children::{children_of, descendants_of};
 pub use maps::{MapsDelta, MapsFile, delta, parse_maps};
+pub use pagemap::{Entry, PagemapFile};
 pub use pressure::{Pressure, read_pressure};
 pub use smaps::{SmapsEntry, SmapsFile};
 pub use stat::{Stat, Status, parse_stat, parse_status};

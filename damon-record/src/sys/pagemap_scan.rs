@@ -1,6 +1,6 @@
 //! The `PAGEMAP_SCAN` ioctl of `/proc/PID/pagemap` (6.7): which pages were written since they were
-//! last write-protected, and protecting them again in the same walk. Constants from
-//! `include/uapi/linux/fs.h`, behaviour from `fs/proc/task_mmu.c`.
+//! last write-protected, and protecting them again in the same walk; or which pages have their soft-dirty
+//! bit. Constants from `include/uapi/linux/fs.h`, behaviour from `fs/proc/task_mmu.c`.
 
 #![expect(unsafe_code, reason = "an ioctl with a pointer inside its argument")]
 
@@ -12,9 +12,14 @@ const PAGEMAP_SCAN: libc::c_ulong = 0xC060_6610;
 const PM_SCAN_WP_MATCHING: u64 = 1;
 const PM_SCAN_CHECK_WPASYNC: u64 = 2;
 const PAGE_IS_WRITTEN: u64 = 1 << 1;
+/// Category of pages of files and of shared memory.
+pub const PAGE_IS_FILE: u64 = 1 << 2;
 const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_SWAPPED: u64 = 1 << 4;
 const PAGE_IS_PFNZERO: u64 = 1 << 5;
+/// Category of pages that are mapped as huge ones.
+pub const PAGE_IS_HUGE: u64 = 1 << 6;
+const PAGE_IS_SOFT_DIRTY: u64 = 1 << 7;
 
 /// A run of pages of the same categories.
 #[repr(C)]
@@ -136,4 +141,33 @@ pub fn protect(pagemap: BorrowedFd<'_>, start: u64, end: u64) -> Result<bool, Er
     };
     scan(pagemap, &mut arg)?;
     Ok(arg.walk_end >= end)
+}
+
+/// The pages of `[start, end)` that are there (in memory or in swap, but not the shared zero page) and have
+/// their soft-dirty bit, ascending, into `ranges`, with [`PAGE_IS_FILE`] and [`PAGE_IS_HUGE`] where they
+/// apply; returns how many. Fewer than `ranges.len()` means that the walk is complete.
+///
+/// `ESRCH`: the address space is gone. `ENOTTY`, `EINVAL`: the kernel cannot.
+pub fn soft_dirty(
+    pagemap: BorrowedFd<'_>,
+    start: u64,
+    end: u64,
+    ranges: &mut [PageRange],
+) -> Result<usize, Errno> {
+    let len = ranges.len().min(MAX_RANGES);
+    let found = scan(
+        pagemap,
+        &mut ScanArg {
+            start,
+            end,
+            vec: ranges.as_mut_ptr() as u64,
+            vec_len: len as u64,
+            category_inverted: PAGE_IS_PFNZERO,
+            category_mask: PAGE_IS_SOFT_DIRTY | PAGE_IS_PFNZERO,
+            category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+            return_mask: PAGE_IS_FILE | PAGE_IS_HUGE,
+            ..ScanArg::default()
+        },
+    )?;
+    Ok(found.min(len))
 }
