@@ -1,0 +1,199 @@
+//! How accurate the monitors are, measured against programs whose accesses are known.
+//!
+//! `scripts/accuracy` runs it and writes `docs/ACCURACY.md`, which explains what is measured.
+#![expect(clippy::print_stderr, reason = "progress of a long measurement, run by hand")]
+#![expect(unreachable_pub, reason = "modules of a program")]
+
+mod coverage;
+mod document;
+mod judge;
+mod metrics;
+mod num;
+mod patterns;
+mod programs;
+mod rows;
+mod speed;
+mod truth;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+
+use document::{CostRow, Results};
+use judge::{Verdict, judge};
+use patterns::Pattern;
+use programs::{Programs, Setup};
+use rows::{Row, Summary};
+
+/// Measure how accurate the monitors are.
+#[derive(Debug, Parser)]
+#[command(name = "damon-accuracy")]
+struct Cli {
+    /// Write the document to FILE
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+
+    /// Write the numbers to FILE
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Text that was written by hand, for the end of the document
+    #[arg(long, value_name = "FILE")]
+    notes: Option<PathBuf>,
+
+    /// Patterns [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pattern: Vec<String>,
+
+    /// Backends; one that does not work here gets a row with the reason
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "pte,writes,idle,soft-dirty,referenced"
+    )]
+    backend: Vec<String>,
+
+    /// Region limits of sampled backends
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "200")]
+    max_regions: Vec<u32>,
+
+    /// Further region limits, for the patterns islands and two-level only
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "50,1000")]
+    more_regions: Vec<u32>,
+
+    /// Repetitions
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    repeat: u64,
+
+    /// Two patterns, once, and nothing else: some seconds
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("accuracy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    fn run(mut self) -> Result<(), String> {
+        if self.quick {
+            self.repeat = 1;
+            self.more_regions.clear();
+            if self.pattern.is_empty() {
+                self.pattern = vec!["islands".into(), "stairs".into()];
+            }
+        }
+        let begun = Instant::now();
+        let programs = Programs::beside_this()?;
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let patterns = self.patterns()?;
+        let mut results = Results::new(self.repeat, self.quick);
+        for setup in self.setups() {
+            let refusal = programs.refusal(&setup);
+            for pattern in &patterns {
+                for limit in self.limits(&setup, pattern) {
+                    let setup = Setup { max_regions: limit, ..setup.clone() };
+                    let row = match &refusal {
+                        Some(reason) => Row::of(pattern, &setup, Err(reason.clone())),
+                        None => self.measure(&programs, folder.path(), pattern, &setup),
+                    };
+                    eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), row.one_line());
+                    results.rows.push(row);
+                }
+            }
+            let cost = match refusal {
+                None if !self.quick => speed::measure(&programs, folder.path(), &setup),
+                None => Err("not measured in a quick run".into()),
+                Some(reason) => Err(reason),
+            };
+            results.costs.push(CostRow { backend: setup.name(), outcome: cost });
+        }
+        results.lasted_s = begun.elapsed().as_secs();
+        let notes = self.notes.as_deref().map(read).transpose()?.unwrap_or_default();
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
+            write(path, &format!("{text}\n"))?;
+        }
+        let text = document::markdown(&results, &patterns, &notes);
+        if let Some(path) = &self.markdown {
+            write(path, &text)?;
+        }
+        Ok(())
+    }
+
+    fn patterns(&self) -> Result<Vec<Pattern>, String> {
+        let mut all = patterns::all();
+        let names: Vec<&str> = all.iter().map(|pattern| pattern.name).collect();
+        if let Some(unknown) = self.pattern.iter().find(|name| !names.contains(&name.as_str())) {
+            return Err(format!("there is no pattern {unknown}; there are: {}", names.join(", ")));
+        }
+        if !self.pattern.is_empty() {
+            all.retain(|pattern| self.pattern.iter().any(|name| name == pattern.name));
+        }
+        Ok(all)
+    }
+
+    /// Sampled, exact, or the only way there is.
+    fn setups(&self) -> Vec<Setup> {
+        let max_regions = self.max_regions.first().copied().unwrap_or(200);
+        let setup =
+            |backend: &String, exact| Setup { backend: backend.clone(), exact, max_regions };
+        let both = |backend: &String| match backend.as_str() {
+            "pte" | "writes" | "soft-dirty" => vec![setup(backend, false), setup(backend, true)],
+            _ => vec![setup(backend, false)],
+        };
+        self.backend.iter().flat_map(both).collect()
+    }
+
+    fn limits(&self, setup: &Setup, pattern: &Pattern) -> Vec<u32> {
+        let more = ["islands", "two-level"].contains(&pattern.name);
+        let regions_matter = !setup.exact && setup.backend != "referenced";
+        let more = self.more_regions.iter().filter(|_| more && regions_matter);
+        let one = if regions_matter { usize::MAX } else { 1 };
+        self.max_regions.iter().take(one).chain(more).copied().collect()
+    }
+
+    fn measure(&self, programs: &Programs, folder: &Path, pattern: &Pattern, setup: &Setup) -> Row {
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        let mut last_error = None;
+        for seed in 1..=self.repeat {
+            match programs.record(folder, &pattern.text(), setup, seed) {
+                Ok((recording, truth)) => verdicts.push(judge(&recording, &truth)),
+                Err(error) => last_error = Some(error),
+            }
+        }
+        let outcome = match last_error {
+            Some(error) if verdicts.is_empty() => Err(error),
+            _ => Ok(Summary::of(&verdicts)),
+        };
+        Row::of(pattern, setup, outcome)
+    }
+}
+
+impl Row {
+    fn of(pattern: &Pattern, setup: &Setup, outcome: Result<Summary, String>) -> Self {
+        Self {
+            pattern: pattern.name.into(),
+            backend: setup.name(),
+            max_regions: setup.max_regions,
+            outcome,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
