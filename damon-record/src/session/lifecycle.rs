@@ -5,13 +5,15 @@ use super::events::Events;
 use super::mode::Mode;
 use super::run::Session;
 use super::tracked::Tracked;
+use crate::backend::WatchError;
 use crate::backend::kind::AttachError;
-use crate::backend::{Watch, WatchError};
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
+use crate::monitor::AddressRange;
+use crate::plan::Plan;
 use crate::proc::descendants_of;
 use crate::sys::pidfd;
-use crate::target::{Command, Resolved};
+use crate::target::Command;
 use crate::units::show_duration;
 use damon_format::{Lost, MappingsChanged, Note, Record, TargetExecuted, TargetExited, TargetId};
 use std::collections::BTreeSet;
@@ -27,11 +29,10 @@ const CHILDREN_COST: u64 = 200;
 const CHILDREN_TIME_NS: u64 = 10_000_000;
 /// After this many failures of its watch a target is given up.
 const FAILURES: u32 = 5;
-/// Wrappers execute one program after the other before they settle: a first target that does so while it
-/// is attached to is attached to anew this often …
-pub(super) const EXECS: u32 = 200;
-/// … after this time.
-pub(super) const EXEC_PAUSE: Duration = Duration::from_millis(5);
+/// The ranges asked for; none when everything mapped is to be monitored.
+pub(super) fn limits(plan: &Plan) -> Vec<AddressRange> {
+    plan.ranges.iter().map(|&(start, end)| AddressRange { start, end }).collect()
+}
 
 impl Session<'_> {
     /// Says how the recording is done.
@@ -53,46 +54,6 @@ impl Session<'_> {
         self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))
     }
 
-    /// Takes up the target that `watch` is attached to.
-    pub(super) fn first_target(
-        &mut self,
-        events: &Events,
-        found: &Resolved,
-        watch: Box<dyn Watch>,
-    ) -> Result<(), Failure> {
-        let pid = found.identity.pid;
-        let gone = || {
-            Failure::CannotObserve(format!(
-                "process {pid} ({}) exited before it could be watched",
-                found.comm
-            ))
-        };
-        let mut watch = Some(watch);
-        let mut attempts = 0;
-        loop {
-            let attached = Tracked::attach(self.proc, self.kind, pid, TargetId(0), watch.take());
-            let taken_up = match attached {
-                Ok(tracked) if tracked.identity != found.identity => return Err(gone()),
-                Ok(tracked) => self.take_up(events, tracked, None)?,
-                Err(AttachError::Gone) => Err(WatchError::Gone),
-                Err(AttachError::Refused(why)) => return Err(Failure::CannotObserve(why)),
-            };
-            match taken_up {
-                Ok(()) => return Ok(()),
-                Err(WatchError::Gone | WatchError::Replaced)
-                    if attempts < EXECS && self.proc.is_alive(found.identity) =>
-                {
-                    attempts += 1;
-                    std::thread::sleep(EXEC_PAUSE);
-                }
-                Err(WatchError::Gone) => return Err(gone()),
-                Err(error) => {
-                    return Err(Failure::CannotObserve(format!("process {pid}: {error}")));
-                }
-            }
-        }
-    }
-
     /// Begins to monitor `target`; the inner result tells whether its watch agreed.
     fn take_up(
         &mut self,
@@ -100,9 +61,19 @@ impl Session<'_> {
         mut target: Tracked,
         parent: Option<TargetId>,
     ) -> Result<Result<(), WatchError>, Failure> {
-        if let Err(error) = self.arm_target(&mut target) {
-            return Ok(Err(error));
+        match target.arm(&mut self.mode, &self.limits) {
+            Ok(()) => self.adopt(events, target, parent),
+            Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// Records the appearance of a target that is monitored already.
+    pub(super) fn adopt(
+        &mut self,
+        events: &Events,
+        target: Tracked,
+        parent: Option<TargetId>,
+    ) -> Result<Result<(), WatchError>, Failure> {
         if let Err(errno) = events.watch(target.id, target.pidfd.as_fd()) {
             let why = format!("cannot wait for its end: {errno}");
             return Ok(Err(WatchError::Failed(why)));
@@ -112,17 +83,6 @@ impl Session<'_> {
         self.next_id = self.next_id.max(target.id.0 + 1);
         self.targets.push(target);
         Ok(Ok(()))
-    }
-
-    /// Tells watch and monitor what there is, and takes the first look of an exact session.
-    fn arm_target(&mut self, target: &mut Tracked) -> Result<(), WatchError> {
-        target.watch.mappings_changed(&target.mappings)?;
-        if matches!(self.mode, Mode::Exact(_)) {
-            target.watch.look(&mut Vec::new())?;
-        }
-        self.mode
-            .add(target.id, &target.mappings, &self.limits)
-            .map_err(|error| WatchError::Failed(error.to_string()))
     }
 
     fn record_all_mappings(&mut self, target: &Tracked, removed: Vec<u64>) -> Result<(), Failure> {
@@ -222,7 +182,7 @@ impl Session<'_> {
             Err(AttachError::Refused(why)) => return self.give_up(index, &why, events, console),
         };
         new.failures = failures;
-        if let Err(error) = self.arm_target(&mut new) {
+        if let Err(error) = new.arm(&mut self.mode, &self.limits) {
             self.troubles.push((id, error));
             return Ok(());
         }

@@ -8,6 +8,7 @@ mod exact;
 mod lifecycle;
 mod mode;
 mod output;
+mod place;
 mod run;
 mod series;
 mod status;
@@ -16,24 +17,28 @@ mod trace;
 mod tracked;
 
 pub use console::Console;
-pub use output::{Output, Place};
+pub use output::Output;
+pub use place::Place;
 pub use status::{Figures, render as render_status};
 
 use crate::backend::choose::{BUILT, Choice, ChooseError, check_name, choose};
+use crate::backend::kind::{AttachError, Kind};
+use crate::backend::{Watch, WatchError};
 use crate::exit::{ExitCode, Failure};
 use crate::host::{Host, clock_anchor};
 use crate::plan::{Intervals, OutputPlan, Plan, Subject};
 use crate::proc::{Identity, ProcRoot, page_size};
 use crate::sys::signals::ignore_file_size_signal;
 use crate::sys::spawn::Inherited;
-use crate::target::{Command, resolve};
-use damon_format::{Backend, RecordingInfo};
+use crate::target::{Command, Resolved, resolve};
+use damon_format::{Backend, RecordingInfo, TargetId};
 use events::Events;
-use lifecycle::{EXEC_PAUSE, EXECS};
 use mode::Mode;
 use nix::sys::signal::Signal;
 use run::{End, Session};
+use std::time::Duration;
 use trace::Trace;
+use tracked::Tracked;
 
 impl From<ChooseError> for Failure {
     fn from(error: ChooseError) -> Self {
@@ -83,6 +88,12 @@ pub fn record(
     conclude(ended, command, console)
 }
 
+/// Wrappers execute one program after the other before they settle: a first target that does so while it
+/// is attached to is attached to anew this often …
+const EXECS: u32 = 200;
+/// … after this time.
+const EXEC_PAUSE: Duration = Duration::from_millis(5);
+
 /// What is known when the target exists.
 struct Stage<'a> {
     plan: &'a Plan,
@@ -105,21 +116,69 @@ impl Stage<'_> {
         let kind = choice.kind;
         let intervals = self.plan.intervals(kind.intervals);
         let info = self.info(&choice, intervals);
-        let trace = Trace::create(self.place.open()?, &info)?;
         console.detail(&format!("backend {}: {}", kind.name, choice.reason));
         let seed = self.plan.seed.unwrap_or(info.clock.realtime_ns);
-        let mode = if info.backend.exact {
+        let mut mode = if info.backend.exact {
             Mode::exact(info.attrs, kind.granularity)
         } else {
             Mode::sampled(info.attrs, seed).map_err(|error| Failure::Usage(error.to_string()))?
         };
+        let first = self.first_target(&found, kind, choice.watch, &mut mode)?;
+        // Nothing that can go wrong with the target can cost an older recording any more.
+        let trace = Trace::create(&self.place, &info)?;
         let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace);
         session.begin(&choice.reason, console)?;
-        session.first_target(events, &found, choice.watch)?;
+        session
+            .adopt(events, first, None)?
+            .map_err(|error| Failure::CannotObserve(format!("process {}: {error}", self.pid)))?;
         if let Some(command) = command.as_mut() {
             command.resume();
         }
         session.run(events, command, console)
+    }
+
+    /// Takes up the target that `watch` is attached to.
+    fn first_target(
+        &self,
+        found: &Resolved,
+        kind: &'static Kind,
+        watch: Box<dyn Watch>,
+        mode: &mut Mode,
+    ) -> Result<Tracked, Failure> {
+        let pid = self.pid;
+        let gone = || {
+            Failure::CannotObserve(format!(
+                "process {pid} ({}) exited before it could be watched",
+                found.comm
+            ))
+        };
+        let limits = lifecycle::limits(self.plan);
+        let mut watch = Some(watch);
+        let mut attempts = 0;
+        loop {
+            let attached = Tracked::attach(self.proc, kind, pid, TargetId(0), watch.take());
+            let armed = match attached {
+                Ok(tracked) if tracked.identity != found.identity => return Err(gone()),
+                Ok(mut tracked) => tracked.arm(mode, &limits).map(|()| tracked),
+                Err(AttachError::Gone) => Err(WatchError::Gone),
+                Err(AttachError::Refused(why)) => {
+                    return Err(Failure::CannotObserve(why));
+                }
+            };
+            match armed {
+                Ok(tracked) => return Ok(tracked),
+                Err(WatchError::Gone | WatchError::Replaced)
+                    if attempts < EXECS && self.proc.is_alive(found.identity) =>
+                {
+                    attempts += 1;
+                    std::thread::sleep(EXEC_PAUSE);
+                }
+                Err(WatchError::Gone) => return Err(gone()),
+                Err(error) => {
+                    return Err(Failure::CannotObserve(format!("process {pid}: {error}")));
+                }
+            }
+        }
     }
 
     /// The best backend; one that saw the target's address space vanish is asked again while it lives.

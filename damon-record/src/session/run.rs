@@ -4,6 +4,7 @@ use super::budget::{Budget, OwnCpu};
 use super::chores::Due;
 use super::console::Console;
 use super::events::{Events, Wake};
+use super::lifecycle;
 use super::mode::Mode;
 use super::trace::Trace;
 use super::tracked::Tracked;
@@ -94,7 +95,7 @@ impl<'a> Session<'a> {
             due: Due::new(now, plan.duration),
             started_ns: now,
             working_set: 0,
-            limits: plan.ranges.iter().map(|&(start, end)| AddressRange { start, end }).collect(),
+            limits: lifecycle::limits(plan),
             troubles: Vec::new(),
             refused: Vec::new(),
             line: String::new(),

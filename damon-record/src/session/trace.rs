@@ -1,6 +1,7 @@
 //! The trace as the session writes it: failures become sentences, refusals are counted.
 
 use super::output::{Output, write_failure};
+use super::place::{Draft, Opened, Place};
 use crate::exit::Failure;
 use damon_format::{Record, RecordingInfo, Snapshot, TraceWriter, WriteError, WriterOptions};
 
@@ -14,11 +15,13 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Writes the head of a trace to `output`.
-    pub(super) fn create(output: Output, info: &RecordingInfo) -> Result<Self, Failure> {
+    /// Writes the head of a trace to `place`. A file appears under its name when it has this head.
+    pub(super) fn create(place: &Place, info: &RecordingInfo) -> Result<Self, Failure> {
+        let Opened { output, draft } = place.open()?;
         let name = output.name();
         let writer = TraceWriter::create(output, info, WriterOptions::default())
             .map_err(|error| write_failure(&name, false, &error))?;
+        draft.map_or(Ok(()), Draft::publish)?;
         Ok(Self { writer, name, snapshots: 0, lost: 0 })
     }
 

@@ -1,8 +1,10 @@
 //! One target while it is recorded.
 
-use crate::backend::Watch;
+use super::mode::Mode;
 use crate::backend::kind::{AttachError, Kind};
+use crate::backend::{Watch, WatchError};
 use crate::host::monotonic_ns;
+use crate::monitor::AddressRange;
 use crate::proc::{Identity, MapsFile, ProcError, ProcRoot, delta};
 use crate::sys::pidfd;
 use damon_format::{Mapping, MappingsChanged, TargetId, TargetStarted};
@@ -105,6 +107,20 @@ impl Tracked {
         };
         tracked.schedule(monotonic_ns(), u64::MAX, 0);
         Ok(tracked)
+    }
+
+    /// Tells watch and monitor what there is, and takes the first look of an exact session.
+    pub(super) fn arm(
+        &mut self,
+        mode: &mut Mode,
+        limits: &[AddressRange],
+    ) -> Result<(), WatchError> {
+        self.watch.mappings_changed(&self.mappings)?;
+        if matches!(mode, Mode::Exact(_)) {
+            self.watch.look(&mut Vec::new())?;
+        }
+        mode.add(self.id, &self.mappings, limits)
+            .map_err(|error| WatchError::Failed(error.to_string()))
     }
 
     /// The record of its appearance.

@@ -118,6 +118,29 @@ fn commands_that_cannot_be_started_leave_older_recordings_alone() {
     assert!(!place.path("recording.damon.old").exists());
 }
 
+/// What cannot be taken up leaves no file, and no older one loses its place.
+#[test]
+fn targets_that_cannot_be_taken_up_leave_older_recordings_alone() {
+    let target = Sleeper::new();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(target.0.id()).unwrap());
+    nix::sys::ptrace::seize(pid, nix::sys::ptrace::Options::empty()).unwrap();
+    let place = Place::new();
+    for name in ["recording.damon", "x"] {
+        std::fs::write(place.path(name), "older").unwrap();
+    }
+    let pid = target.pid();
+    // The backend itself refuses, and then what is asked of it.
+    expect(&place.run(&["--backend", "writes", &pid]), 3, "being traced");
+    expect(&place.run(&["--backend", "writes", "-o", "x", "--force", &pid]), 3, "being traced");
+    let names = std::fs::read_dir(place.path(".")).unwrap();
+    let mut names: Vec<_> = names.map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["recording.damon", "x"]);
+    for name in names {
+        assert_eq!(std::fs::read_to_string(place.path(name.to_str().unwrap())).unwrap(), "older");
+    }
+}
+
 #[test]
 fn an_existing_output_is_refused_before_the_command_runs() {
     let place = Place::new();

@@ -1,0 +1,305 @@
+//! Where the recording goes: checked early, created late, complete under its name at any moment.
+
+use super::output::Output;
+use crate::exit::Failure;
+use crate::plan::{DEFAULT_OUTPUT, OutputPlan};
+use crate::sys::stdout;
+use nix::unistd::{AccessFlags, access};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
+
+/// Recordings reveal the layout of address spaces: for their owner only.
+const MODE: u32 = 0o600;
+
+/// A place that will do, checked before anything is started; nothing has been created or changed yet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    path: Option<PathBuf>,
+    existing: Existing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Existing {
+    No,
+    KeepAsOld,
+    Replace,
+    /// A pipe or device: nothing in it can be lost.
+    WriteInto,
+}
+
+impl Place {
+    /// Checks `plan`; `Failure::Output` tells what to do instead.
+    pub fn check(plan: &OutputPlan) -> Result<Self, Failure> {
+        let (path, force) = match plan {
+            OutputPlan::Stdout => {
+                drop(stdout::open().map_err(|error| no_stdout(&error))?);
+                if io::stdout().is_terminal() {
+                    return Err(Failure::Usage(
+                        "a recording is binary and standard output is a terminal: redirect it, or use -o FILE".into(),
+                    ));
+                }
+                return Ok(Self { path: None, existing: Existing::WriteInto });
+            }
+            OutputPlan::Default => (Path::new(DEFAULT_OUTPUT), None),
+            OutputPlan::File { path, force } => (path.as_path(), Some(*force)),
+        };
+        let shown = path.display();
+        let existing = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Existing::No,
+            Err(error) => return Err(cannot_create(path, &error)),
+            Ok(found) if found.is_dir() => {
+                return Err(Failure::Output(format!(
+                    "{shown} is a directory: give a file name, for example -o {}",
+                    path.join(DEFAULT_OUTPUT).display()
+                )));
+            }
+            Ok(found) if found.file_type().is_fifo() || found.file_type().is_char_device() => {
+                Existing::WriteInto
+            }
+            Ok(_) => match force {
+                None => Existing::KeepAsOld,
+                Some(true) => Existing::Replace,
+                Some(false) => {
+                    return Err(Failure::Output(format!(
+                        "{shown} exists: choose another name, or replace it with --force"
+                    )));
+                }
+            },
+        };
+        match existing {
+            Existing::No | Existing::KeepAsOld => {
+                access(directory_of(path), AccessFlags::W_OK | AccessFlags::X_OK)
+                    .map_err(|errno| cannot_create(path, &errno.into()))?;
+            }
+            Existing::Replace | Existing::WriteInto => {
+                access(path, AccessFlags::W_OK)
+                    .map_err(|errno| cannot_create(path, &errno.into()))?;
+            }
+        }
+        Ok(Self { path: Some(path.to_path_buf()), existing })
+    }
+
+    /// Opens it, for nobody but the owner. A file has another name until it is [published](Opened::publish).
+    pub(super) fn open(&self) -> Result<Opened, Failure> {
+        let Some(path) = &self.path else {
+            let file = stdout::open().map_err(|error| no_stdout(&error))?;
+            return Ok(Opened { output: Output::Stdout(file), draft: None });
+        };
+        match self.existing {
+            Existing::WriteInto => self.open_in_place(path),
+            Existing::No | Existing::KeepAsOld | Existing::Replace => {
+                let draft = Draft::create(path, self.existing);
+                match draft {
+                    Ok((file, draft)) => Ok(Opened {
+                        output: Output::File { file, path: path.clone() },
+                        draft: Some(draft),
+                    }),
+                    // A file that may be written in a directory that may not.
+                    Err(_) if self.existing == Existing::Replace => self.open_in_place(path),
+                    Err(error) => Err(cannot_create(path, &error)),
+                }
+            }
+        }
+    }
+
+    /// Opens the file itself; what it holds is lost.
+    fn open_in_place(&self, path: &Path) -> Result<Opened, Failure> {
+        let open = || -> io::Result<File> {
+            let mut options = OpenOptions::new();
+            options.write(true).mode(MODE);
+            if self.existing != Existing::WriteInto {
+                options.create(true).truncate(true);
+            }
+            let file = options.open(path)?;
+            if self.existing != Existing::WriteInto {
+                file.set_permissions(fs::Permissions::from_mode(MODE))?;
+            }
+            Ok(file)
+        };
+        let file = open().map_err(|error| cannot_create(path, &error))?;
+        Ok(Opened { output: Output::File { file, path: path.to_path_buf() }, draft: None })
+    }
+}
+
+/// An open [`Place`].
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) output: Output,
+    pub(super) draft: Option<Draft>,
+}
+
+/// A new file that does not have its name yet. It vanishes when it never gets it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    temporary: TempPath,
+    path: PathBuf,
+    existing: Existing,
+}
+
+impl Draft {
+    fn create(path: &Path, existing: Existing) -> io::Result<(File, Self)> {
+        // What a symbolic link leads to is replaced, not the link.
+        let path = match existing {
+            Existing::Replace => fs::canonicalize(path)?,
+            _ => path.into(),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".recording.")
+            .suffix(".new")
+            .permissions(fs::Permissions::from_mode(MODE))
+            .tempfile_in(directory_of(&path))?;
+        let (file, temporary) = file.into_parts();
+        Ok((file, Self { temporary, path, existing }))
+    }
+
+    /// Gives it its name. At any moment there is the older file under that name or the new one.
+    pub(super) fn publish(self) -> Result<(), Failure> {
+        let path = self.path;
+        let published = match self.existing {
+            Existing::No => self.temporary.persist_noclobber(&path),
+            Existing::KeepAsOld => {
+                keep_as_old(&path).map_err(|error| cannot_create(&path, &error))?;
+                self.temporary.persist(&path)
+            }
+            Existing::Replace | Existing::WriteInto => self.temporary.persist(&path),
+        };
+        published.map_err(|error| cannot_create(&path, &error.error))
+    }
+}
+
+/// Gives the file `path` the name `path.old` too.
+fn keep_as_old(path: &Path) -> io::Result<()> {
+    let mut old = path.to_path_buf().into_os_string();
+    old.push(".old");
+    let second = tempfile::Builder::new()
+        .prefix(".recording.")
+        .suffix(".old")
+        .make_in(directory_of(path), |name| fs::hard_link(path, name));
+    match second {
+        Ok(second) => Ok(second.into_temp_path().persist(&old)?),
+        // A file system without hard links: for a moment there is no file under the name.
+        Err(_) => fs::rename(path, &old),
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn no_stdout(error: &io::Error) -> Failure {
+    Failure::Output(format!(
+        "standard output cannot be written: {error}; redirect it, or use -o FILE"
+    ))
+}
+
+fn cannot_create(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.display();
+    Failure::Output(match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "no permission to write {shown}: write elsewhere with -o FILE, for example -o /tmp/{DEFAULT_OUTPUT}"
+        ),
+        io::ErrorKind::NotFound => {
+            format!("cannot create {shown}: its directory does not exist; create it first")
+        }
+        _ => format!("cannot create {shown}: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn file(path: &Path, force: bool) -> OutputPlan {
+        OutputPlan::File { path: path.into(), force }
+    }
+
+    fn publish(place: &Place, text: &str) {
+        let Opened { mut output, draft } = place.open().unwrap();
+        output.write_all(text.as_bytes()).unwrap();
+        draft.unwrap().publish().unwrap();
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_older_file_gets_a_second_name_and_a_link_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("x"), dir.path().join("link"));
+        std::os::unix::fs::symlink("x", &link).unwrap();
+        for text in ["1", "2", "3"] {
+            fs::write(&path, text).unwrap();
+            let place = Place { path: Some(path.clone()), existing: Existing::KeepAsOld };
+            publish(&place, "new");
+            assert_eq!(fs::read_to_string(dir.path().join("x.old")).unwrap(), text);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        }
+        publish(&Place::check(&file(&link, true)).unwrap(), "newer");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(names(dir.path()), ["link", "x", "x.old"]);
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let opened = Place::check(&file(&path, false)).unwrap().open().unwrap();
+        fs::write(&path, "somebody else's").unwrap();
+        opened.draft.unwrap().publish().unwrap_err();
+        assert_eq!(names(dir.path()), ["x"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+    }
+
+    #[test]
+    fn an_existing_file_is_untouched_until_the_new_one_is_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        fs::write(&path, "precious").unwrap();
+        let text = Place::check(&file(&path, false)).unwrap_err().to_string();
+        assert!(text.contains("--force"), "{text}");
+        let place = Place::check(&file(&path, true)).unwrap();
+        drop(place.open().unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious", "never published");
+        assert_eq!(names(dir.path()), ["x"]);
+        publish(&place, "new");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(names(dir.path()), ["x"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_only_and_created_late() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let place = Place::check(&file(&path, false)).unwrap();
+        assert!(!path.exists());
+        publish(&place, "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+    }
+
+    #[test]
+    fn directories_and_missing_directories_have_their_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |path: &Path| Place::check(&file(path, true)).unwrap_err().to_string();
+        assert!(text(dir.path()).contains("is a directory"));
+        assert!(text(&dir.path().join("no/x")).contains("does not exist"));
+    }
+
+    #[test]
+    fn devices_need_no_force() {
+        assert!(Place::check(&file(Path::new("/dev/null"), false)).is_ok());
+    }
+}
