@@ -1,6 +1,7 @@
 //! The only unsafe code: system calls, wrapped safely.
 
 pub mod area;
+pub mod bpf;
 pub mod detached;
 pub mod fdpass;
 pub mod own_pages;
