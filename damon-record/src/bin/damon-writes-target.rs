@@ -1,6 +1,7 @@
 //! A development binary: a process that gets itself into awkward states on command, for the tests of the
 //! backend `writes`. One command per line on standard input, one answer per line on standard output.
 
+use damon_record::backend::writes::HELPER_ARGUMENT;
 use damon_record::sys::test_target as target;
 use damon_record::sys::test_target::{Kind, Memory};
 use nix::errno::Errno;
@@ -35,8 +36,26 @@ fn main() -> ExitCode {
         let count = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(0);
         return exec_loop(count);
     }
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(HELPER_ARGUMENT) {
+        return hold(arguments.filter_map(|number| number.parse().ok()));
+    }
     let answered = answer("ready").and_then(|()| serve(State::default()));
     if answered.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Looks like an injection helper of a recorder that was killed: traces a process for some milliseconds.
+fn hold(mut numbers: impl Iterator<Item = i32>) -> ExitCode {
+    let (Some(pid), Some(ms)) = (numbers.next(), numbers.next()) else {
+        return ExitCode::FAILURE;
+    };
+    let options = nix::sys::ptrace::Options::empty();
+    let held = nix::sys::ptrace::seize(nix::unistd::Pid::from_raw(pid), options);
+    if held.is_err() || answer("ready").is_err() {
+        return ExitCode::FAILURE;
+    }
+    std::thread::sleep(Duration::from_millis(u64::from(ms.unsigned_abs())));
+    ExitCode::SUCCESS
 }
 
 fn exec_loop(count: u64) -> ExitCode {

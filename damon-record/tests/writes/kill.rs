@@ -1,6 +1,7 @@
 //! Killing the recorder, at any moment and in the rudest way, must not harm the target.
 
-use crate::common::{Target, assert_unregistered, attach, skipped, status, wait_until};
+use crate::common::{TARGET, Target, assert_unregistered, attach, is_root, skipped, wait_until};
+use damon_record::backend::writes::HELPER_ARGUMENT;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
@@ -19,7 +20,6 @@ fn attacher() {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\nbegun").unwrap();
     out.flush().unwrap();
-    wait_until("the helper of a killed predecessor", || status(pid, "TracerPid") == "0");
     let watch = attach(pid);
     writeln!(out, "attached").unwrap();
     out.flush().unwrap();
@@ -121,4 +121,25 @@ fn a_recorder_killed_at_300_random_moments() {
     wait_until("it goes on counting", || target.ask("counter").parse::<u64>().unwrap() > count);
     target.assert_unharmed();
     assert_unregistered(pid);
+}
+
+/// A recorder that was killed may leave a helper behind that still holds the target: no debugger.
+#[test]
+fn a_helper_that_still_holds_the_target_is_waited_for() {
+    if skipped() || !is_root() {
+        return;
+    }
+    let mut target = Target::start();
+    let pid = target.pid().to_string();
+    let mut earlier = Command::new(TARGET)
+        .args([HELPER_ARGUMENT, &pid, "700"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(earlier.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    drop(target.attach());
+    assert!(earlier.try_wait().unwrap().is_some(), "attached while it was traced?");
+    target.assert_unharmed();
 }

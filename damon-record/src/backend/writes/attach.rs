@@ -157,7 +157,7 @@ pub(super) fn acquire(pid: i32, helper: &Helper) -> Result<Acquired, AttachError
         // EINVAL, or ENOENT since 6.16: the number is a thread, not a process.
         errno => call_failed(pid, "pidfd_open(2)", errno),
     })?;
-    let (reply, fd) = ask(pid, &process, helper)?;
+    let (reply, fd) = ask_in_turn(pid, &process, helper)?;
     match (reply, fd) {
         (Reply::Done { tid, pause_ns }, Some(fd)) => {
             let userfaultfd = Userfaultfd::from_fd(fd);
@@ -180,6 +180,54 @@ fn helper_failed(helper: &Helper, what: impl Into<String>) -> AttachError {
 
 fn call_failed(pid: i32, what: &'static str, errno: Errno) -> AttachError {
     AttachError::Call { pid, what, errno }
+}
+
+/// Asks, and asks again when a helper started earlier, by this recorder or by one that died, still holds
+/// the target: it is no debugger, and ends by itself.
+fn ask_in_turn(
+    pid: i32,
+    process: &OwnedFd,
+    helper: &Helper,
+) -> Result<(Reply, Option<OwnedFd>), AttachError> {
+    let deadline = Instant::now() + HELPER_LIMIT;
+    loop {
+        let (reply, fd) = ask(pid, process, helper)?;
+        let Reply::Failed(Failure::Traced { tracer }) = reply else {
+            return Ok((reply, fd));
+        };
+        if !is_helper(tracer) {
+            return Ok((reply, fd));
+        }
+        if !ends_until(tracer, deadline) {
+            let what = format!(
+                "an earlier one (process {tracer}) still waits for process {pid} to be scheduled, and \
+                 will restore it and end by itself: try again later"
+            );
+            return Err(helper_failed(helper, what));
+        }
+    }
+}
+
+/// Whether the thread `tid` belongs to a helper of any recorder, or has ended since it was looked up.
+fn is_helper(tid: i32) -> bool {
+    fs::read(format!("/proc/{tid}/cmdline")).map_or(true, |line| {
+        line.split(|byte| *byte == 0).nth(1) == Some(HELPER_ARGUMENT.as_bytes())
+    })
+}
+
+/// Waits until the process of the thread `tid` has ended; false when it has not at the deadline.
+fn ends_until(tid: i32, deadline: Instant) -> bool {
+    let process = status_field(&tid.to_string(), "Tgid:").unwrap_or(tid);
+    let Ok(process) = pidfd::open(process) else {
+        return Instant::now() < deadline;
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, timeout) {
+        Ok(ready) => ready > 0,
+        Err(_) => Instant::now() < deadline,
+    }
 }
 
 fn ask(
