@@ -1,11 +1,11 @@
 //! Which backends are built, in the order in which `auto` tries them, and the choice among them.
 
 use super::kind::{AttachError, Kind};
-use super::{Watch, referenced, soft_dirty, writes};
+use super::{Watch, idle, referenced, soft_dirty, writes};
 use crate::proc::ProcRoot;
 
 /// The backends of this version, best first. Add one here, in the order of [`ALL_NAMES`].
-pub static BUILT: [Kind; 3] = [writes::KIND, soft_dirty::KIND, referenced::KIND];
+pub static BUILT: [Kind; 4] = [idle::KIND, writes::KIND, soft_dirty::KIND, referenced::KIND];
 
 /// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
 /// chosen by itself.
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn unknown_and_unbuilt_names_are_told_apart() {
-        assert!(matches!(check_name(Some("idle")), Err(ChooseError::NotBuilt { .. })));
+        assert!(matches!(check_name(Some("attach")), Err(ChooseError::NotBuilt { .. })));
         assert!(matches!(check_name(Some("magic")), Err(ChooseError::Unknown { .. })));
         assert!(check_name(Some("referenced")).is_ok() && check_name(None).is_ok());
     }

@@ -1,6 +1,7 @@
 //! How an access is seen. A backend that is attached to one target is a [`Watch`].
 
 pub mod choose;
+pub mod idle;
 pub mod kind;
 pub mod pte;
 pub mod referenced;

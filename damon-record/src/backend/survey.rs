@@ -68,7 +68,6 @@ impl Machine {
         let (kernel, detail) = match name {
             "damon" => self.damon(),
             "pte" => self.pte(),
-            "idle" => self.idle(),
             "attach" => self.running_kdamond(),
             _ => (false, "no check for it".to_owned()),
         };
@@ -140,14 +139,6 @@ impl Machine {
             (true, true) => (true, "the kernel has BTF; it will need root".into()),
         }
     }
-
-    fn idle(&self) -> (bool, String) {
-        if self.sys.join("kernel/mm/page_idle/bitmap").exists() {
-            (true, "the kernel has idle page tracking; it will need root".into())
-        } else {
-            (false, "the kernel has no idle page tracking (CONFIG_IDLE_PAGE_TRACKING)".into())
-        }
-    }
 }
 
 fn read_number(path: &Path) -> Option<u64> {
@@ -191,7 +182,7 @@ mod tests {
     fn an_empty_machine_has_none_of_the_later_backends() {
         let dir = tempfile::tempdir().unwrap();
         let machine = machine(dir.path());
-        for name in ["damon", "pte", "idle", "attach"] {
+        for name in ["damon", "pte", "attach"] {
             let (kernel, text) = reason(&machine, name);
             assert!(!kernel && text.contains("not supported by this version"), "{text}");
         }
@@ -214,13 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn what_pte_and_idle_need_is_looked_for() {
+    fn what_pte_needs_is_looked_for() {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "kernel/btf/vmlinux", "");
-        put(dir.path(), "kernel/mm/page_idle/bitmap", "");
         let machine = machine(dir.path());
         let (kernel, text) = reason(&machine, "pte");
         assert!(kernel && text.contains("root"), "{text}");
-        assert!(reason(&machine, "idle").0);
     }
 }

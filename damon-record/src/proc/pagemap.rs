@@ -1,6 +1,8 @@
 //! `/proc/PID/pagemap`: one entry of eight bytes for each page of an address space
 //! (Documentation/admin-guide/mm/pagemap.rst).
 
+#![expect(clippy::host_endian_bytes, reason = "the kernel shows its own words")]
+
 use super::{ProcError, ProcRoot, classify, page_size};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -80,7 +82,7 @@ impl PagemapFile {
             .map_err(|source| classify(self.pid, self.path.clone(), source))?;
         let (words, _) = self.bytes.get(..length).unwrap_or_default().as_chunks();
         for (entry, word) in entries.iter_mut().zip(words) {
-            *entry = Entry(u64::from_le_bytes(*word));
+            *entry = Entry(u64::from_ne_bytes(*word));
         }
         Ok(words.len().min(entries.len()))
     }

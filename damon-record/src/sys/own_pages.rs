@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "mmap, and access that the compiler must not remove")]
 
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, mprotect, munmap};
 use nix::unistd::{SysconfVar, sysconf};
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
@@ -45,6 +45,18 @@ impl OwnPages {
     /// Address of the first byte of page `index`; `None` past the end.
     pub fn address(&self, index: usize) -> Option<u64> {
         (index < self.count).then(|| self.base.as_ptr() as u64 + (index * self.page_size) as u64)
+    }
+
+    /// Makes the processor forget where the pages are, so that the next access to each walks the page tables
+    /// again and sets its Accessed bit: taking write permission away flushes the TLB.
+    pub fn forget_translations(&mut self) -> Result<(), Errno> {
+        let bytes = self.count * self.page_size;
+        for protection in [ProtFlags::PROT_READ, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE] {
+            // SAFETY: the range is exactly the mapping made in `new`; `&mut self` excludes that anybody
+            // writes to it while it is read-only.
+            unsafe { mprotect(self.base, bytes, protection) }?;
+        }
+        Ok(())
     }
 
     fn byte(&self, index: usize) -> Option<*mut u8> {

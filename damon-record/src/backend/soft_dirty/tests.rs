@@ -44,7 +44,7 @@ impl Fake {
         for (page, entry) in entries {
             words[*page] = *entry;
         }
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         std::fs::write(self.path("pagemap"), bytes).unwrap();
     }
 
