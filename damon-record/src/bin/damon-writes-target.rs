@@ -197,6 +197,21 @@ fn run(
             });
             ok()
         }
+        "storm" => {
+            let memory = Arc::clone(state.memory.as_ref().ok_or("nothing mapped")?);
+            let counter = Arc::clone(&state.counter);
+            let (first, count) = (number(numbers, 0), number(numbers, 1));
+            std::thread::spawn(move || {
+                let once = || {
+                    memory.replace(first, count)?;
+                    (first..first + count).step_by(64).try_for_each(|page| memory.write(page))
+                };
+                while once().is_ok() {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            ok()
+        }
         "counter" => Ok(state.counter.load(Ordering::Relaxed).to_string()),
         "threads" => {
             for _ in 0..number(numbers, 0) {

@@ -186,8 +186,14 @@ impl Array {
 
     /// Copies the words from `first` on; 0 past the end.
     pub fn read(&self, first: usize, words: &mut [u64]) {
-        for (index, word) in (first..).zip(words) {
-            *word = self.get(index);
+        let inside = self.words.saturating_sub(first).min(words.len());
+        let (words, past_the_end) = words.split_at_mut(inside);
+        past_the_end.fill(0);
+        let base = self.base.as_ptr().cast::<u64>().wrapping_add(first);
+        for (index, word) in words.iter_mut().enumerate() {
+            // SAFETY: `first + index` is below `self.words` by the choice of `inside`, so this is aligned and
+            // inside our mapping; volatile as in `get`.
+            *word = unsafe { base.wrapping_add(index).read_volatile() };
         }
     }
 }
@@ -308,6 +314,8 @@ mod tests {
         let mut words = [9; 3];
         array.read(510, &mut words);
         assert_eq!(words, [0, u64::MAX, 0]);
+        array.read(usize::MAX, &mut words);
+        assert_eq!(words, [0; 3]);
         assert_eq!((array.get(511), array.get(usize::MAX)), (u64::MAX, 0));
     }
 

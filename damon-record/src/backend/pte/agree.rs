@@ -51,6 +51,12 @@ fn judge(address: u64, leaf: Leaf, page: Page) -> Verdict {
     }
 }
 
+/// Whether both have the page in memory, in the same frame, at the first look.
+pub(super) fn agrees(pagemap: &Pagemap, address: u64, leaf: Leaf) -> bool {
+    let page = pagemap.page(address).unwrap_or_default();
+    judge(address, leaf, page) == Verdict::Agree
+}
+
 /// Compares. `walk` gives the leaf for an address.
 pub(super) fn compare<E>(
     pagemap: &Pagemap,
@@ -112,5 +118,38 @@ mod tests {
         assert_eq!(judge(0, nothing, Page::default()), Verdict::Nothing);
         let mapped = Leaf { entry: 0x5067, level: 0 };
         assert_eq!(judge(0, mapped, Page::default()), Verdict::Disagree);
+    }
+
+    /// The `pagemap` of a made-up process 5 whose page at address 0 has frame 7.
+    fn pagemap(dir: &std::path::Path) -> Pagemap {
+        std::fs::create_dir(dir.join("5")).unwrap();
+        std::fs::write(dir.join("5/pagemap"), ((1_u64 << 63) | 7).to_le_bytes()).unwrap();
+        Pagemap::open(&crate::proc::ProcRoot::new(dir), 5).unwrap()
+    }
+
+    #[test]
+    fn only_what_never_agrees_disagrees() {
+        let dir = tempfile::tempdir().unwrap();
+        let pagemap = pagemap(dir.path());
+        let (right, wrong) = (Leaf { entry: 0x7067, level: 0 }, Leaf { entry: 0x8067, level: 0 });
+        let found = compare(&pagemap, &[0], |_| Ok::<_, ()>(wrong)).unwrap();
+        assert_eq!(found.disagreed, Some(Disagreement { address: 0, leaf: wrong, frame: Some(7) }));
+        let mut looks = 0;
+        let found = compare(&pagemap, &[0], |_| {
+            looks += 1;
+            Ok::<_, ()>(if looks < 4 { wrong } else { right })
+        });
+        assert_eq!(found, Ok(Agreement { agreed: 1, ..Agreement::default() }));
+        assert!(agrees(&pagemap, 0, right) && !agrees(&pagemap, 0, wrong));
+        assert!(!agrees(&pagemap, 4096, right), "past the end nothing is in memory");
+    }
+
+    #[test]
+    fn hidden_frames_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let pagemap = pagemap(dir.path());
+        std::fs::write(dir.path().join("5/pagemap"), (1_u64 << 63).to_le_bytes()).unwrap();
+        let found = compare(&pagemap, &[0], |_| Ok::<_, ()>(Leaf::default())).unwrap();
+        assert!(found.hidden);
     }
 }

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How often locating is tried while the target executes programs or has no memory yet.
 const LOCATE_TRIES: u32 = 8;
+/// How often in a row a process must seem to be gone before that is believed.
+const GONE_LOOKS: u32 = 3;
 /// How often a run is repeated because the thread looked through has exited.
 const RELOCATE_TRIES: u32 = 4;
 /// How often an address is walked for again whose tables changed meanwhile; then it counts as not mapped.
@@ -56,45 +58,62 @@ struct Sample {
 /// Finds the page tables of the process that `pid` (a process, or any thread of one) belongs to, and makes
 /// sure that they are its tables.
 pub fn locate(kernel: &Arc<PageTables>, proc: &ProcRoot, pid: u32) -> Result<Located, AttachError> {
-    let pid = Some(proc.status(pid)?.tgid).filter(|tgid| *tgid != 0).unwrap_or(pid);
-    let mut why = String::new();
+    let (mut why, mut gone) = (String::new(), 0);
     for attempt in 0..LOCATE_TRIES {
         if attempt > 0 {
             std::thread::sleep(Duration::from_millis(u64::from(attempt)));
         }
-        let stat = proc.stat(pid)?;
-        if stat.is_kernel_thread() {
-            return Err(AttachError::Refused(format!(
-                "{pid} ({}) is a thread of the kernel; it has no memory of its own",
-                stat.comm
-            )));
+        match try_locate(kernel, proc, pid) {
+            Ok(Ok(located)) => return Ok(located),
+            Ok(Err(text)) => why = text.into(),
+            Err(AttachError::Gone) => {}
+            Err(refused) => return Err(refused),
         }
-        let identity = Identity { pid, start_ticks: stat.start_ticks };
-        let pagemap = Pagemap::open(proc, pid)?;
-        let Some(sample) = choose_sample(proc, pid, &pagemap)? else {
-            why = "has no page in memory".into();
-            continue;
-        };
-        match find_subject(kernel, identity, &pagemap, &sample)? {
-            Some(subject) => {
-                return Ok(Located {
-                    kernel: Arc::clone(kernel),
-                    proc: proc.clone(),
-                    identity,
-                    subject,
-                    pagemap,
-                    compared: Instant::now(),
-                    copies: Vec::new(),
-                    ends: Vec::new(),
-                });
-            }
-            None => why = "has page tables that were not found in the kernel".into(),
+        // While another thread than the first executes a program, the process seems to be gone for a moment.
+        gone = if is_gone(proc, pid) { gone + 1 } else { 0 };
+        if gone == GONE_LOOKS {
+            return Err(AttachError::Gone);
         }
-    }
-    if proc.stat(pid).map_or(true, |stat| stat.is_dead()) && proc.memory_dir(pid).is_empty() {
-        return Err(AttachError::Gone);
     }
     Err(AttachError::Refused(format!("process {pid} {why}; use another backend")))
+}
+
+fn is_gone(proc: &ProcRoot, pid: u32) -> bool {
+    proc.stat(pid).map_or(true, |stat| stat.is_dead()) && proc.memory_dir(pid).is_empty()
+}
+
+/// One try; the inner error is what may be otherwise in a moment.
+fn try_locate(
+    kernel: &Arc<PageTables>,
+    proc: &ProcRoot,
+    pid: u32,
+) -> Result<Result<Located, &'static str>, AttachError> {
+    let pid = Some(proc.status(pid)?.tgid).filter(|tgid| *tgid != 0).unwrap_or(pid);
+    let stat = proc.stat(pid)?;
+    if stat.is_kernel_thread() {
+        return Err(AttachError::Refused(format!(
+            "{pid} ({}) is a thread of the kernel; it has no memory of its own",
+            stat.comm
+        )));
+    }
+    let identity = Identity { pid, start_ticks: stat.start_ticks };
+    let pagemap = Pagemap::open(proc, pid)?;
+    let Some(sample) = choose_sample(proc, pid, &pagemap)? else {
+        return Ok(Err("has no page in memory"));
+    };
+    let Some(subject) = find_subject(kernel, identity, &pagemap, &sample)? else {
+        return Ok(Err("has page tables that were not found in the kernel"));
+    };
+    Ok(Ok(Located {
+        kernel: Arc::clone(kernel),
+        proc: proc.clone(),
+        identity,
+        subject,
+        pagemap,
+        compared: Instant::now(),
+        copies: Vec::new(),
+        ends: Vec::new(),
+    }))
 }
 
 /// Some pages in memory, those that only one address space has where there are such.
@@ -192,12 +211,17 @@ fn verified(
     let refuse = |errno| AttachError::Refused(refusal::run(errno));
     let subject = kernel.members.subject(&mut kernel.machine().peek, task).map_err(refuse)?;
     let Some(subject) = subject else { return Ok(None) };
-    // Most candidates fail at the first page, without waiting for it to come to agree.
-    let first = sample.addresses.first().copied().unwrap_or(0);
-    match kernel.walk_one(&subject, first) {
-        Ok(leaf) if leaf.is_present() => {}
-        Ok(_) | Err(RunError::Another) => return Ok(None),
-        Err(RunError::Failed(why)) => return Err(AttachError::Refused(why)),
+    // Most candidates fail at the first look; nobody waits for those to come to agree.
+    let mut plausible = false;
+    for &address in sample.addresses.iter().take(TAKEN) {
+        match kernel.walk_one(&subject, address) {
+            Ok(leaf) => plausible |= agree::agrees(pagemap, address, leaf),
+            Err(RunError::Another) => return Ok(None),
+            Err(RunError::Failed(why)) => return Err(AttachError::Refused(why)),
+        }
+    }
+    if !plausible && sample.unmistakable {
+        return Ok(None);
     }
     let compared =
         agree::compare(pagemap, &sample.addresses, |address| kernel.walk_one(&subject, address));
@@ -303,15 +327,21 @@ impl Located {
 
     /// What has become of a process that no longer uses the address space.
     fn lost(&self) -> WatchError {
-        let same = self
-            .proc
-            .stat(self.identity.pid)
-            .is_ok_and(|stat| stat.start_ticks == self.identity.start_ticks);
+        let lives = |attempt| {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.has_memory()
+        };
+        if (0..GONE_LOOKS).any(lives) { WatchError::Replaced } else { WatchError::Gone }
+    }
+
+    fn has_memory(&self) -> bool {
+        let pid = self.identity.pid;
         let mut mappings = Vec::new();
-        let has_memory = MapsFile::open(&self.proc, self.identity.pid)
-            .and_then(|mut maps| maps.read(&mut mappings))
-            .is_ok_and(|_| !mappings.is_empty());
-        if same && has_memory { WatchError::Replaced } else { WatchError::Gone }
+        let same = self.proc.stat(pid).is_ok_and(|s| s.start_ticks == self.identity.start_ticks);
+        let read = MapsFile::open(&self.proc, pid).and_then(|mut maps| maps.read(&mut mappings));
+        same && read.is_ok() && !mappings.is_empty()
     }
 
     /// Compares some of these addresses with `pagemap`, if it is time.

@@ -20,6 +20,8 @@ struct Scan<'a> {
     /// One address of each table handed out last, to be compared with `pagemap`.
     seen: Vec<u64>,
     next_seen: usize,
+    /// End of what was handed out: tables change while we go, but nothing is handed out twice.
+    done: u64,
 }
 
 /// Addresses kept for the comparison.
@@ -48,7 +50,7 @@ pub(super) fn scan(
         return Ok(());
     }
     let top = tables.levels().saturating_sub(1);
-    let mut scan = Scan { start, end, each, seen: Vec::with_capacity(KEPT), next_seen: 0 };
+    let mut scan = Scan { start, end, each, seen: Vec::with_capacity(KEPT), next_seen: 0, done: 0 };
     scan.descend(tables, top, &[start])?;
     let seen = std::mem::take(&mut scan.seen);
     tables.compare_now_and_then(seen.into_iter())
@@ -110,17 +112,17 @@ impl Scan<'_> {
             let entries = copy.get(part).unwrap_or_default();
             if let Some(present) = entries.iter().position(|entry| entry & PRESENT != 0) {
                 self.saw(first + present as u64 * entry_bytes(0));
-                (self.each)(first, 0, entries);
+                self.hand_out(first, 0, entries);
             }
         }
     }
 
     /// What was found above a table that is no longer there: perhaps a large page by now.
     fn leaf_above(&mut self, address: u64, leaf: Leaf) {
-        if leaf.is_present() && leaf.level <= HIGHEST_LEAF {
-            let base = address & !(entry_bytes(leaf.level) - 1);
+        let base = address & !(entry_bytes(leaf.level) - 1);
+        if leaf.is_present() && leaf.level <= HIGHEST_LEAF && base >= self.done {
             self.saw(base);
-            (self.each)(base, leaf.level, &[leaf.entry]);
+            self.hand_out(base, leaf.level, &[leaf.entry]);
         }
     }
 
@@ -145,7 +147,7 @@ impl Scan<'_> {
                 Kind::Absent => {}
                 Kind::Leaf => {
                     self.saw(at);
-                    (self.each)(at, level, run);
+                    self.hand_out(at, level, run);
                 }
                 Kind::Table => {
                     let below: Vec<u64> = (0..run.len() as u64)
@@ -157,6 +159,11 @@ impl Scan<'_> {
             at += run.len() as u64 * entry_bytes(level);
         }
         Ok(())
+    }
+
+    fn hand_out(&mut self, first: u64, level: u8, entries: &[u64]) {
+        self.done = first + entries.len() as u64 * entry_bytes(level);
+        (self.each)(first, level, entries);
     }
 
     fn saw(&mut self, address: u64) {
