@@ -3,7 +3,7 @@
 use crate::exit::Failure;
 use crate::plan::{
     DEFAULT_BUDGET_PERCENT, DEFAULT_MAX_REGIONS, DEFAULT_MIN_REGIONS, OutputPlan, Plan, Subject,
-    Verbosity,
+    Verbosity, Wanted,
 };
 use crate::units::{parse_duration, parse_percent, parse_range};
 use clap::{Args, Parser, Subcommand};
@@ -15,6 +15,9 @@ const EXAMPLES: &str = "\
 Examples:
   damon-record 4242                        record a running process until it ends or Ctrl-C
   damon-record -d 30s -o web.damon 4242    for thirty seconds, into web.damon
+  damon-record 4242 4243                   several processes in one recording
+  damon-record --cgroup system.slice/web.service   all processes of a service, coming and going
+  damon-record --comm postgres --wait      all of this name; waits for the first
   damon-record -- make -j4                 start a command and record it from its first instruction
   damon-record --backend referenced 4242   choose how accesses are seen
   damon-record doctor                      which backends work on this machine, and why not
@@ -41,7 +44,7 @@ Not in this version: damon, attach, pte";
     version,
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
-    override_usage = "damon-record [OPTIONS] <PID>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record doctor [--json]"
+    override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record doctor [--json]"
 )]
 pub struct Cli {
     /// Something else than recording.
@@ -67,9 +70,25 @@ pub enum Action {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one per switch of the command line")]
 pub struct RecordArgs {
-    /// Process to record
-    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
-    pub pid: Option<u32>,
+    /// Processes to record; the id of a thread stands for its process
+    #[arg(value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pub pids: Vec<u32>,
+
+    /// Record all processes of a control group and of the groups below it, coming and going: its directory,
+    /// or its path as in /proc/PID/cgroup. Ends when the group is removed or has been empty for a second
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<PathBuf>,
+
+    /// Record all processes of this name, coming and going: as ps -o comm shows it, or a longer name of the
+    /// executable or script. Who executes another program later stays recorded. Ends when there has been
+    /// none for a second
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub comm: Vec<String>,
+
+    /// With --cgroup and --comm: wait for the first process, and go on when there is none, until Ctrl-C,
+    /// --duration, or the removal of the group
+    #[arg(long)]
+    pub wait: bool,
 
     /// Command to start and record
     #[arg(last = true, value_name = "COMMAND")]
@@ -116,7 +135,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "START-END", value_delimiter = ',', value_parser = parse_range)]
     pub regions: Vec<(u64, u64)>,
 
-    /// Record forked processes too
+    /// Record forked processes too, once they have memory of their own
     #[arg(long)]
     pub children: bool,
 
@@ -158,17 +177,26 @@ impl RecordArgs {
     pub fn plan(self) -> Result<Plan, Failure> {
         self.refuse_later_features()?;
         let verbosity = self.verbosity();
-        let subject = match (self.pid, self.command.is_empty()) {
-            (Some(pid), true) => Subject::Pid(pid),
-            (None, false) => Subject::Command(self.command),
-            (None, true) => {
+        let wanted = Wanted { pids: self.pids, cgroups: self.cgroup, comms: self.comm };
+        let is_open = !wanted.cgroups.is_empty() || !wanted.comms.is_empty();
+        if self.wait && !is_open {
+            return Err(Failure::Usage(
+                "--wait waits for processes of a --cgroup or --comm: give one of these".into(),
+            ));
+        }
+        let subject = match (wanted == Wanted::default(), self.command.is_empty()) {
+            (false, true) => Subject::Running(wanted),
+            (true, false) => Subject::Command(self.command),
+            (true, true) => {
                 return Err(Failure::Usage(
-                    "nothing to record: give a PID, or a command after --".into(),
+                    "nothing to record: give a PID, --cgroup, --comm, or a command after --".into(),
                 ));
             }
-            (Some(_), false) => {
+            (false, false) => {
                 return Err(Failure::Usage(
-                    "give either a PID or a command after --, not both".into(),
+                    "give either running processes (PID, --cgroup, --comm) or a command after --, \
+                     not both"
+                        .into(),
                 ));
             }
         };
@@ -189,6 +217,7 @@ impl RecordArgs {
             max_regions: self.max_regions,
             ranges: self.regions,
             children: self.children,
+            wait: self.wait,
             budget_percent: self.budget,
             verbosity,
             seed: self.seed,
@@ -253,7 +282,7 @@ mod tests {
 
     #[test]
     fn defaults_are_the_librarys_defaults() {
-        assert_eq!(plan(&["12"]).unwrap(), Plan::new(Subject::Pid(12)));
+        assert_eq!(plan(&["12"]).unwrap(), Plan::new(Subject::pid(12)));
     }
 
     #[test]
@@ -277,10 +306,14 @@ mod tests {
     fn every_option_reaches_the_plan() {
         let line = "-o x.damon --force -d 2s --backend writes --sample 1ms --aggr 10ms --update 3s \
                     --min-regions 4 --max-regions 5 --regions 0x1000-0x2000,8192-12288 --children \
-                    --budget 7% -v --seed 9 77";
+                    --budget 7% -v --seed 9 77,78 79 --cgroup /a --comm web --comm db --wait";
         let words: Vec<&str> = line.split_whitespace().collect();
         let expected = Plan {
-            subject: Subject::Pid(77),
+            subject: Subject::Running(Wanted {
+                pids: vec![77, 78, 79],
+                cgroups: vec!["/a".into()],
+                comms: vec!["web".into(), "db".into()],
+            }),
             output: OutputPlan::File { path: "x.damon".into(), force: true },
             duration: Some(Duration::from_secs(2)),
             backend: Some("writes".into()),
@@ -291,6 +324,7 @@ mod tests {
             max_regions: 5,
             ranges: vec![(0x1000, 0x2000), (0x2000, 0x3000)],
             children: true,
+            wait: true,
             budget_percent: 7.0,
             verbosity: Verbosity::Verbose,
             seed: Some(9),
@@ -310,7 +344,9 @@ mod tests {
     #[test]
     fn a_subject_is_needed_and_only_one() {
         assert!(matches!(plan(&[]), Err(Failure::Usage(_))));
-        assert!(matches!(plan(&["3", "--", "ls"]), Err(Failure::Usage(_))));
+        for words in [&["3", "--", "ls"][..], &["--comm", "x", "--", "ls"], &["--wait", "3"]] {
+            assert!(matches!(plan(words), Err(Failure::Usage(_))), "{words:?}");
+        }
     }
 
     #[test]

@@ -33,10 +33,28 @@ pub struct Intervals {
 /// Who is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A running process.
-    Pid(u32),
+    /// Running processes.
+    Running(Wanted),
     /// A command to be started, with its arguments.
     Command(Vec<OsString>),
+}
+
+impl Subject {
+    /// One running process.
+    pub fn pid(pid: u32) -> Self {
+        Self::Running(Wanted { pids: vec![pid], ..Wanted::default() })
+    }
+}
+
+/// Running processes that are to be recorded: all that one of these rules names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// These, by number; a thread stands for its process.
+    pub pids: Vec<u32>,
+    /// All in these control groups and the groups below, now and later.
+    pub cgroups: Vec<PathBuf>,
+    /// All with these names, now and later.
+    pub comms: Vec<String>,
 }
 
 /// Where the recording goes.
@@ -91,6 +109,8 @@ pub struct Plan {
     pub ranges: Vec<(u64, u64)>,
     /// Whether forked processes are recorded too.
     pub children: bool,
+    /// Whether to wait for the first process of a control group or name, and go on when there is none.
+    pub wait: bool,
     /// Ceiling of the recorder's own CPU use, per cent of one core.
     pub budget_percent: f64,
     /// How much is said.
@@ -114,6 +134,7 @@ impl Plan {
             max_regions: DEFAULT_MAX_REGIONS,
             ranges: Vec::new(),
             children: false,
+            wait: false,
             budget_percent: DEFAULT_BUDGET_PERCENT,
             verbosity: Verbosity::Normal,
             seed: None,
@@ -189,7 +210,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn plan() -> Plan {
-        Plan::new(Subject::Pid(1))
+        Plan::new(Subject::pid(1))
     }
 
     #[test]

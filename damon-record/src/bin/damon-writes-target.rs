@@ -5,9 +5,13 @@ use damon_record::backend::writes::HELPER_ARGUMENT;
 use damon_record::sys::test_target as target;
 use damon_record::sys::test_target::{Kind, Memory};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawnp};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::select::{FdSet, select};
+use nix::sys::stat::Mode;
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -30,6 +34,9 @@ struct State {
 /// over; the second counts how often.
 const EXEC_LOOP: &str = "exec-loop";
 
+/// First argument of the mode that starts a process the way `posix_spawn(3)` does; the second names a pipe.
+const SPAWN_BEHIND: &str = "spawn-behind";
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(EXEC_LOOP) {
@@ -37,11 +44,32 @@ fn main() -> ExitCode {
         return exec_loop(count);
     }
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(HELPER_ARGUMENT) {
-        return hold(arguments.filter_map(|number| number.parse().ok()));
+    match (arguments.next().as_deref(), arguments.next()) {
+        (Some(HELPER_ARGUMENT), Some(pid)) => {
+            return hold(pid.parse().into_iter().chain(arguments.flat_map(|ms| ms.parse())));
+        }
+        (Some(SPAWN_BEHIND), Some(gate)) => return spawn_behind(&gate),
+        _ => {}
     }
     let answered = answer("ready").and_then(|()| serve(State::default()));
     if answered.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Spawns a process that cannot execute its program before somebody writes to the named pipe `gate`; until
+/// then it has the memory of this one, which waits for its end.
+fn spawn_behind(gate: &str) -> ExitCode {
+    let Ok(mut actions) = PosixSpawnFileActions::init() else { return ExitCode::FAILURE };
+    let opened = actions.add_open(0, gate, OFlag::O_RDONLY, Mode::empty());
+    let attributes = PosixSpawnAttr::init();
+    let (Ok(()), Ok(attributes)) = (opened, attributes) else { return ExitCode::FAILURE };
+    let words = [c"sleep", c"600"];
+    match posix_spawnp(c"sleep", &actions, &attributes, &words, &[] as &[&CStr]) {
+        Ok(pid) => {
+            let _its_end = nix::sys::wait::waitpid(pid, None);
+            ExitCode::SUCCESS
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Looks like an injection helper of a recorder that was killed: traces a process for some milliseconds.

@@ -1,5 +1,6 @@
 //! Readers of `/proc`. Every reader takes its root, so that tests use a directory of their own.
 
+mod cgroup;
 mod children;
 mod maps;
 mod pagemap;
@@ -7,6 +8,7 @@ mod pressure;
 mod smaps;
 mod stat;
 
+pub use cgroup::{CgroupError, Hierarchy, find as find_cgroup, hierarchies, processes_below};
 pub use children::{children_of, descendants_of};
 pub use maps::{MapsDelta, MapsFile, delta, parse_maps};
 pub use pagemap::{Entry, PagemapFile};

@@ -78,8 +78,8 @@ impl Session<'_> {
             self.settle_troubles(events, command.as_deref_mut(), console)?;
             self.refresh_mappings(now)?;
             self.settle_troubles(events, command, console)?;
-            if self.plan.children && now >= self.due.children {
-                self.due.children = self.find_children(events, console)?;
+            if self.seeks_newcomers() && now >= self.due.children {
+                self.due.children = self.find_newcomers(events, console)?;
             }
         }
         if console.is_live() && is_due(&mut self.due.status, now, STATUS_NS) {

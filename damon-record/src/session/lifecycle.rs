@@ -11,22 +11,13 @@ use crate::exit::Failure;
 use crate::host::monotonic_ns;
 use crate::monitor::AddressRange;
 use crate::plan::Plan;
-use crate::proc::descendants_of;
 use crate::sys::pidfd;
 use crate::target::Command;
 use crate::units::show_duration;
 use damon_format::{Lost, MappingsChanged, Note, Record, TargetExecuted, TargetExited, TargetId};
-use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-/// Between two searches for forked processes, at least …
-const CHILDREN_NS: u64 = 50_000_000;
-/// … and at most; in between, this many times as long as a search takes.
-const CHILDREN_MOST_NS: u64 = 1_000_000_000;
-const CHILDREN_COST: u64 = 200;
-/// Attaching to many new processes in a row would keep the others from being sampled.
-const CHILDREN_TIME_NS: u64 = 10_000_000;
 /// After this many failures of its watch a target is given up.
 const FAILURES: u32 = 5;
 /// The ranges asked for; none when everything mapped is to be monitored.
@@ -55,7 +46,7 @@ impl Session<'_> {
     }
 
     /// Begins to monitor `target`; the inner result tells whether its watch agreed.
-    fn take_up(
+    pub(super) fn take_up(
         &mut self,
         events: &Events,
         mut target: Tracked,
@@ -228,6 +219,7 @@ impl Session<'_> {
             self.retire(id)?;
         }
         let target = self.targets.remove(index);
+        self.newcomers.refuse(target.identity);
         events.forget(target.pidfd.as_fd());
         let what = format!(
             "process {} ({}) cannot be watched any longer: {why}",
@@ -240,68 +232,5 @@ impl Session<'_> {
             count: 1,
             what,
         }))
-    }
-
-    /// Descendants of targets that are no targets yet, with their parents, parents first.
-    fn new_children(&self) -> Vec<(u32, u32)> {
-        let known = |pid: u32| self.targets.iter().any(|t| t.identity.pid == pid);
-        let mut seen = BTreeSet::new();
-        let mut found = Vec::new();
-        for target in &self.targets {
-            // A target that was met below an earlier one has been searched with it.
-            if seen.insert(target.identity.pid) {
-                for (pid, parent) in descendants_of(self.proc, target.identity.pid) {
-                    if seen.insert(pid) && !known(pid) && !self.refused.contains(&pid) {
-                        found.push((pid, parent));
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    /// Takes up processes that targets have forked; tells when to search again.
-    pub(super) fn find_children(
-        &mut self,
-        events: &Events,
-        console: &mut Console,
-    ) -> Result<u64, Failure> {
-        let begin = monotonic_ns();
-        let found = self.new_children();
-        let searched = monotonic_ns();
-        let cost = searched.saturating_sub(begin);
-        let pause = cost.saturating_mul(CHILDREN_COST).clamp(CHILDREN_NS, CHILDREN_MOST_NS);
-        for (pid, parent) in found {
-            if monotonic_ns().saturating_sub(searched) > CHILDREN_TIME_NS {
-                // The rest is found again at the end of the next round.
-                return Ok(0);
-            }
-            self.take_up_child(pid, parent, events, console)?;
-        }
-        Ok(searched.saturating_add(pause))
-    }
-
-    fn take_up_child(
-        &mut self,
-        pid: u32,
-        parent: u32,
-        events: &Events,
-        console: &mut Console,
-    ) -> Result<(), Failure> {
-        let parent = self.targets.iter().find(|t| t.identity.pid == parent).map(|t| t.id);
-        let id = TargetId(self.next_id);
-        let why = match Tracked::attach(self.proc, self.kind, pid, id, None) {
-            Ok(target) => match self.take_up(events, target, parent)? {
-                // Replaced: in the middle of an exec, found again at the next search.
-                Ok(()) | Err(WatchError::Gone | WatchError::Replaced) => return Ok(()),
-                Err(WatchError::Failed(why)) => why,
-            },
-            Err(AttachError::Gone) => return Ok(()),
-            Err(AttachError::Refused(why)) => why,
-        };
-        self.refused.push(pid);
-        let text = format!("process {pid}, forked by a target, is not recorded: {why}");
-        console.say(&text);
-        self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))
     }
 }

@@ -6,6 +6,7 @@ use super::console::Console;
 use super::events::{Events, Wake};
 use super::lifecycle;
 use super::mode::Mode;
+use super::newcomers::Newcomers;
 use super::trace::Trace;
 use super::tracked::Tracked;
 use crate::backend::kind::Kind;
@@ -57,8 +58,8 @@ pub(super) struct Session<'a> {
     pub(super) limits: Vec<AddressRange>,
     /// Failures of watches, to be dealt with between rounds.
     pub(super) troubles: Vec<(TargetId, WatchError)>,
-    /// Pids that could not be attached to, so that it is said once.
-    pub(super) refused: Vec<u32>,
+    /// Who may become a target.
+    pub(super) newcomers: Newcomers<'a>,
     pub(super) line: String,
     aggregation_start_ns: u64,
     next_look_ns: u64,
@@ -97,7 +98,7 @@ impl<'a> Session<'a> {
             working_set: 0,
             limits: lifecycle::limits(plan),
             troubles: Vec::new(),
-            refused: Vec::new(),
+            newcomers: Newcomers::default(),
             line: String::new(),
             aggregation_start_ns: now,
             next_look_ns: now,
@@ -124,7 +125,7 @@ impl<'a> Session<'a> {
         self.next_look_ns = now.saturating_add(self.sample_ns());
         self.foresee(console)?;
         let end = loop {
-            if self.targets.is_empty() {
+            if self.is_over() {
                 break End::TargetsGone;
             }
             let deadline = self.arm();
@@ -210,7 +211,7 @@ impl<'a> Session<'a> {
                 }
                 Wake::Exited(id) => {
                     self.exited(id, events, command.as_deref_mut())?;
-                    if self.targets.is_empty() {
+                    if self.is_over() {
                         return Ok(Some(End::TargetsGone));
                     }
                 }

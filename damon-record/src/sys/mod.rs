@@ -4,6 +4,7 @@ pub mod area;
 pub mod bpf;
 pub mod detached;
 pub mod fdpass;
+pub mod kcmp;
 pub mod own_pages;
 pub mod pagemap_scan;
 pub mod pidfd;

@@ -11,6 +11,8 @@ pub struct Resolved {
     pub comm: String,
     /// Path of the executable; empty when it cannot be read.
     pub exe: String,
+    /// The id it was asked for by, if that is one of its threads.
+    pub thread: Option<u32>,
 }
 
 /// Why a pid cannot be recorded. Each text says what is and what to do.
@@ -21,18 +23,6 @@ pub enum TargetError {
     NoSuchProcess {
         /// The pid given.
         pid: u32,
-    },
-    /// It names a thread.
-    #[error(
-        "{pid} is a thread of process {process} ({comm}); record the process: damon-record {process}"
-    )]
-    Thread {
-        /// The id given.
-        pid: u32,
-        /// Its process.
-        process: u32,
-        /// Its name.
-        comm: String,
     },
     /// It belongs to the kernel.
     #[error(
@@ -96,8 +86,17 @@ pub enum TargetError {
     },
 }
 
-/// Checks everything about `pid` that can be seen without touching it.
-pub fn resolve(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
+/// Checks everything about `id` that can be seen without touching it. The id of a thread stands for its
+/// process.
+pub fn resolve(proc: &ProcRoot, id: u32) -> Result<Resolved, TargetError> {
+    let process = proc.status(id).map_or(id, |status| status.tgid);
+    if process == id || process == 0 {
+        return resolve_process(proc, id);
+    }
+    Ok(Resolved { thread: Some(id), ..resolve_process(proc, process)? })
+}
+
+fn resolve_process(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
     if pid == std::process::id() {
         return Err(TargetError::Ourselves { pid });
     }
@@ -110,9 +109,6 @@ pub fn resolve(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
     let comm = stat.comm.clone();
     if stat.is_kernel_thread() {
         return Err(TargetError::KernelThread { pid, comm });
-    }
-    if status.tgid != 0 && status.tgid != pid {
-        return Err(TargetError::Thread { pid, process: status.tgid, comm });
     }
     let memory = proc.memory_dir(pid);
     if stat.is_dead() && memory.is_empty() {
@@ -133,6 +129,7 @@ pub fn resolve(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
         identity: Identity { pid, start_ticks: stat.start_ticks },
         comm,
         exe: proc.exe(pid),
+        thread: None,
     })
 }
 
@@ -157,11 +154,6 @@ mod tests {
             put(dir, "2/status", "");
         });
         assert!(text.contains("thread of the kernel"), "{text}");
-        let text = sentence(7, |dir| {
-            put(dir, "7/stat", &stat_line(7, "x", 'S', 1, 1));
-            put(dir, "7/status", "Tgid:\t6\n");
-        });
-        assert!(text.contains("damon-record 6"), "{text}");
         let text = sentence(8, |dir| {
             put(dir, "8/stat", &stat_line(8, "x", 'Z', 4, 1));
             put(dir, "8/status", "Tgid:\t8\n");
@@ -179,6 +171,19 @@ mod tests {
         put(dir.path(), "8/maps", "");
         let found = resolve(&proc, 8).unwrap();
         assert_eq!(found.identity, Identity { pid: 8, start_ticks: 321 });
-        assert_eq!(found.comm, "a b");
+        assert_eq!((found.comm.as_str(), found.thread), ("a b", None));
+    }
+
+    #[test]
+    fn a_thread_stands_for_its_process() {
+        let (dir, proc) = root();
+        put(dir.path(), "6/stat", &stat_line(6, "worker", 'S', 4, 400));
+        put(dir.path(), "6/status", "Tgid:\t5\n");
+        put(dir.path(), "5/stat", &stat_line(5, "leader", 'S', 4, 321));
+        put(dir.path(), "5/status", "Tgid:\t5\n");
+        put(dir.path(), "5/maps", "");
+        let found = resolve(&proc, 6).unwrap();
+        assert_eq!(found.identity, Identity { pid: 5, start_ticks: 321 });
+        assert_eq!((found.comm.as_str(), found.thread), ("leader", Some(6)));
     }
 }

@@ -5,7 +5,7 @@ use damon_format::IndexedReader;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Moments after the start, spread over everything from loading the program to the first snapshots.
 /// Deterministic; the machine's own jitter does the rest.
@@ -68,11 +68,22 @@ fn a_process_survives_the_death_of_its_recorder_at_any_moment() {
     target.wait().unwrap();
 }
 
+fn time_to_begin() -> Duration {
+    let (place, begun) = (Place::new(), Instant::now());
+    let mut recorder = place.command(&["-q", "-o", "x", "--", "true"]).spawn().unwrap();
+    wait_until("the recording begins", || place.path("x").exists());
+    let time = begun.elapsed();
+    recorder.wait().unwrap();
+    time
+}
+
 #[test]
 fn a_command_runs_to_its_end_whenever_its_recorder_dies() {
     let place = Place::new();
     let mut started = Vec::new();
-    for (index, moment) in moments(100, Duration::from_millis(40)).enumerate() {
+    // Half of them before the recording begins here and now, half of them after.
+    let span = (0..3).map(|_| time_to_begin()).max().unwrap() * 2;
+    for (index, moment) in moments(100, span).enumerate() {
         let mark = place.path(&format!("ended{index}"));
         let script = format!("sleep 0.05; echo > {}", mark.display());
         let output = format!("x{index}");

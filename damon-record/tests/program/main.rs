@@ -5,3 +5,4 @@ mod bad_input;
 mod common;
 mod killed;
 mod recording;
+mod targets;

@@ -1,0 +1,276 @@
+//! Processes that are to be recorded too: forked by targets, or wanted by number, name or control group.
+
+use super::console::Console;
+use super::events::Events;
+use super::run::Session;
+use super::tracked::Tracked;
+use crate::backend::WatchError;
+use crate::backend::kind::AttachError;
+use crate::exit::Failure;
+use crate::host::monotonic_ns;
+use crate::proc::{Identity, descendants_of};
+use crate::sys::kcmp::share_memory;
+use crate::target::{Candidate, Roster};
+use damon_format::{Note, Record, TargetId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Between two searches, at least …
+const SEARCH_NS: u64 = 50_000_000;
+/// … and at most; in between, this many times as long as a search takes.
+const SEARCH_MOST_NS: u64 = 2_000_000_000;
+const SEARCH_COST: u64 = 200;
+/// Attaching to many new processes in a row would keep the others from being sampled: so long at most, or
+/// this part of a sampling interval.
+const ATTACH_TIME_NS: u64 = 10_000_000;
+const ATTACH_PART: u64 = 4;
+/// Before the first round more time may be spent on those that are there from the beginning.
+const BEGIN_TIME_NS: u64 = 2_000_000_000;
+/// Each address space is three regions at least (DAMON's three ranges).
+const LEAST_REGIONS: u32 = 3;
+/// Each target holds several files open.
+const MOST_TARGETS: usize = 1000;
+/// So many refusals are named one by one.
+const MOST_NAMED: u32 = 20;
+/// A recording of whoever comes goes on for so long when there is nobody.
+const GRACE_NS: u64 = 1_000_000_000;
+/// While there is nobody, it is asked this often whether somebody can still come.
+const ASK_NS: u64 = 100_000_000;
+
+/// Who may become a target, and who may not.
+#[derive(Debug, Default)]
+pub(super) struct Newcomers<'a> {
+    roster: Option<Roster<'a>>,
+    /// Not to be asked again, by pid.
+    refused: BTreeMap<u32, Identity>,
+    /// How many refusals were said.
+    named: u32,
+    /// Found with the memory of a target in the latest search, and in how many in a row.
+    sharing: BTreeMap<u32, u32>,
+    full_said: bool,
+    deserted: Option<Deserted>,
+}
+
+/// There is no target.
+#[derive(Debug)]
+struct Deserted {
+    since_ns: u64,
+    ask_ns: u64,
+}
+
+impl<'a> Newcomers<'a> {
+    /// Those that `roster` wants.
+    pub(super) fn of(roster: Option<Roster<'a>>) -> Self {
+        Self { roster, ..Self::default() }
+    }
+
+    /// It will not be tried again.
+    pub(super) fn refuse(&mut self, identity: Identity) {
+        self.refused.insert(identity.pid, identity);
+    }
+}
+
+impl Session<'_> {
+    /// Whether processes may become targets.
+    pub(super) fn seeks_newcomers(&self) -> bool {
+        self.plan.children
+            || self.newcomers.roster.as_ref().is_some_and(|r| r.is_open() || r.named().len() > 1)
+    }
+
+    /// Whether there is no target and none will come.
+    pub(super) fn is_over(&mut self) -> bool {
+        if !self.targets.is_empty() {
+            self.newcomers.deserted = None;
+            return false;
+        }
+        let Some(roster) = self.newcomers.roster.as_ref().filter(|roster| roster.is_open()) else {
+            return true;
+        };
+        let now = monotonic_ns();
+        let deserted = &mut self.newcomers.deserted;
+        let Deserted { since_ns, ask_ns } =
+            deserted.get_or_insert(Deserted { since_ns: now, ask_ns: now });
+        if now < *ask_ns {
+            return false;
+        }
+        *ask_ns = now.saturating_add(ASK_NS);
+        let refused = &self.newcomers.refused;
+        roster.is_closed()
+            || (!self.plan.wait
+                && now.saturating_sub(*since_ns) >= GRACE_NS
+                && roster.search(|pid| refused.contains_key(&pid)).is_empty())
+    }
+
+    /// Takes up those that are there from the beginning.
+    pub(super) fn welcome(
+        &mut self,
+        events: &Events,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        if self.seeks_newcomers() {
+            self.find_newcomers_within(BEGIN_TIME_NS, events, console)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up new processes; tells when to search again.
+    pub(super) fn find_newcomers(
+        &mut self,
+        events: &Events,
+        console: &mut Console,
+    ) -> Result<u64, Failure> {
+        let time_ns = ATTACH_TIME_NS.max(self.sample_ns() / ATTACH_PART);
+        self.find_newcomers_within(time_ns, events, console)
+    }
+
+    fn find_newcomers_within(
+        &mut self,
+        time_ns: u64,
+        events: &Events,
+        console: &mut Console,
+    ) -> Result<u64, Failure> {
+        let begin = monotonic_ns();
+        let proc = self.proc;
+        self.newcomers.refused.retain(|_, identity| proc.is_alive(*identity));
+        let found = self.new_processes();
+        let found = self.with_memory_of_their_own(found, console)?;
+        let searched = monotonic_ns();
+        let cost = searched.saturating_sub(begin);
+        let pause = cost.saturating_mul(SEARCH_COST).clamp(SEARCH_NS, SEARCH_MOST_NS);
+        let most = self.most_targets();
+        let mut left = found.len();
+        for candidate in found {
+            if self.targets.len() >= most {
+                self.say_full(left, most, console)?;
+                break;
+            }
+            if monotonic_ns().saturating_sub(searched) > time_ns {
+                // The rest is found again at the end of the next round.
+                return Ok(0);
+            }
+            self.take_up_newcomer(candidate, events, console)?;
+            left -= 1;
+        }
+        Ok(searched.saturating_add(pause))
+    }
+
+    fn most_targets(&self) -> usize {
+        usize::try_from(self.plan.max_regions / LEAST_REGIONS)
+            .unwrap_or(MOST_TARGETS)
+            .clamp(1, MOST_TARGETS)
+    }
+
+    fn say_full(&mut self, left: usize, most: usize, console: &mut Console) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.newcomers.full_said, true) {
+            return Ok(());
+        }
+        let why = if most < MOST_TARGETS {
+            let max = self.plan.max_regions;
+            format!(", as each needs {LEAST_REGIONS} of --max-regions {max}: raise that for more")
+        } else {
+            String::new()
+        };
+        let verb = if left == 1 { "process is" } else { "processes are" };
+        self.note(
+            format!("{left} more {verb} not recorded: at most {most} at a time{why}"),
+            console,
+        )
+    }
+
+    /// Processes that should be targets and are none yet; parents before their children.
+    fn new_processes(&self) -> Vec<Candidate> {
+        let targets: BTreeSet<u32> = self.targets.iter().map(|t| t.identity.pid).collect();
+        let known = |pid: u32| targets.contains(&pid) || self.newcomers.refused.contains_key(&pid);
+        let mut found =
+            self.newcomers.roster.as_ref().map(|roster| roster.search(known)).unwrap_or_default();
+        if self.plan.children {
+            let mut seen: BTreeSet<u32> = found.iter().map(|candidate| candidate.pid).collect();
+            let me = std::process::id();
+            let mut searched = BTreeSet::new();
+            for target in &targets {
+                // A target that was met below an earlier one has been searched with it.
+                if !searched.insert(*target) {
+                    continue;
+                }
+                for (pid, parent) in descendants_of(self.proc, *target) {
+                    searched.insert(pid);
+                    if pid != me && parent != me && !known(pid) && seen.insert(pid) {
+                        found.push(Candidate { pid, parent });
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Leaves out who has the memory of a target: a vfork(2) child until it executes its program, and
+    /// others made with `CLONE_VM` for ever. Memory is recorded once.
+    fn with_memory_of_their_own(
+        &mut self,
+        found: Vec<Candidate>,
+        console: &mut Console,
+    ) -> Result<Vec<Candidate>, Failure> {
+        let before = std::mem::take(&mut self.newcomers.sharing);
+        let mut own: Vec<Candidate> = Vec::with_capacity(found.len());
+        for candidate in found {
+            let pid = candidate.pid;
+            let targets = self.targets.iter().map(|target| target.identity.pid);
+            // Of newcomers that share memory with each other the first is taken up.
+            let mut others = targets.chain(own.iter().map(|other| other.pid));
+            let Some(other) = others.find(|other| share_memory(pid, *other)) else {
+                own.push(candidate);
+                continue;
+            };
+            let times = before.get(&pid).map_or(1, |times| times.saturating_add(1));
+            self.newcomers.sharing.insert(pid, times);
+            if times == 2 {
+                let text = format!(
+                    "process {pid} has the memory of process {other} and is recorded there"
+                );
+                self.note(text, console)?;
+            }
+        }
+        Ok(own)
+    }
+
+    fn take_up_newcomer(
+        &mut self,
+        candidate: Candidate,
+        events: &Events,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let Candidate { pid, parent } = candidate;
+        let Ok(stat) = self.proc.stat(pid) else { return Ok(()) };
+        let parent = self.targets.iter().find(|t| t.identity.pid == parent).map(|t| t.id);
+        let id = TargetId(self.next_id);
+        let why = match Tracked::attach(self.proc, self.kind, pid, id, None) {
+            Ok(target) => match self.take_up(events, target, parent)? {
+                Ok(()) => {
+                    console.detail(&format!("process {pid} ({}) is recorded too", stat.comm));
+                    return Ok(());
+                }
+                // Replaced: in the middle of an exec, found again at the next search.
+                Err(WatchError::Gone | WatchError::Replaced) => return Ok(()),
+                Err(WatchError::Failed(why)) => why,
+            },
+            Err(AttachError::Gone) => return Ok(()),
+            Err(AttachError::Refused(why)) => why,
+        };
+        self.newcomers.refuse(Identity { pid, start_ticks: stat.start_ticks });
+        self.newcomers.named = self.newcomers.named.saturating_add(1);
+        match self.newcomers.named {
+            ..=MOST_NAMED => {
+                let comm = stat.comm;
+                self.note(format!("process {pid} ({comm}) is not recorded: {why}"), console)
+            }
+            number if number == MOST_NAMED + 1 => {
+                self.note("further processes that cannot be recorded are not named".into(), console)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&mut self, text: String, console: &mut Console) -> Result<(), Failure> {
+        console.say(&text);
+        self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))
+    }
+}

@@ -1,0 +1,247 @@
+//! From the plan to a running session: find the first target, choose the backend, create the recording.
+
+use super::console::Console;
+use super::events::{Events, Wake};
+use super::lifecycle;
+use super::mode::Mode;
+use super::newcomers::Newcomers;
+use super::place::Place;
+use super::run::{End, Session};
+use super::trace::Trace;
+use super::tracked::Tracked;
+use crate::backend::choose::{BUILT, Choice, ChooseError, choose};
+use crate::backend::kind::{AttachError, Kind};
+use crate::backend::{Watch, WatchError};
+use crate::exit::Failure;
+use crate::host::{Host, clock_anchor, monotonic_ns};
+use crate::plan::{Intervals, Plan};
+use crate::proc::{Identity, ProcRoot, page_size};
+use crate::target::{Command, Resolved, Roster, resolve};
+use damon_format::{Backend, RecordingInfo, TargetId};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::time::Duration;
+
+/// Wrappers execute one program after the other before they settle: a first target that does so while it
+/// is attached to is attached to anew this often …
+const EXECS: u32 = 200;
+/// … after this time.
+const EXEC_PAUSE: Duration = Duration::from_millis(5);
+/// While nobody is there to be recorded, at least so long between two searches …
+const WAIT_NS: u64 = 100_000_000;
+/// … and this many times as long as a search takes.
+const WAIT_COST: u64 = 200;
+
+/// What is known before the first target is.
+pub(super) struct Start<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) command_line: Vec<String>,
+    pub(super) proc: &'a ProcRoot,
+    pub(super) place: Place,
+}
+
+/// The first target under observation, and what it decided.
+struct First {
+    kind: &'static Kind,
+    info: RecordingInfo,
+    mode: Mode,
+    target: Tracked,
+}
+
+impl<'a> Start<'a> {
+    /// Records `command`, or those whom `roster` wants.
+    pub(super) fn run(
+        self,
+        roster: Option<Roster<'a>>,
+        events: &mut Events,
+        mut command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<End, Failure> {
+        let first = match (&command, &roster) {
+            (Some(command), _) => self.first_by_number(command.pid())?,
+            (None, Some(roster)) => {
+                allow_many_files();
+                self.first_of(roster, events, console)?
+            }
+            (None, None) => return Err(Failure::Usage("nothing to record".into())),
+        };
+        let First { kind, info, mode, target } = first;
+        let reason = &info.backend.reason;
+        let pid = target.identity.pid;
+        console.detail(&format!("backend {}: {reason}", kind.name));
+        // Nothing that can go wrong with the target can cost an older recording any more.
+        let trace = Trace::create(&self.place, &info)?;
+        let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace);
+        session.newcomers = Newcomers::of(roster);
+        session.begin(reason, console)?;
+        session
+            .adopt(events, target, None)?
+            .map_err(|error| Failure::CannotObserve(format!("process {pid}: {error}")))?;
+        if let Some(command) = command.as_mut() {
+            command.resume();
+        }
+        session.welcome(events, console)?;
+        session.run(events, command, console)
+    }
+
+    /// The first of those who are wanted: when that was by number the first of these, otherwise the first
+    /// that can be recorded.
+    fn first_of(
+        &self,
+        roster: &Roster<'_>,
+        events: &mut Events,
+        console: &mut Console,
+    ) -> Result<First, Failure> {
+        for Resolved { identity, comm, thread, .. } in roster.named() {
+            if let Some(thread) = thread {
+                let pid = identity.pid;
+                console.say(&format!(
+                    "{thread} is a thread of process {pid} ({comm}): that process is recorded"
+                ));
+            }
+        }
+        if let Some(found) = roster.named().first() {
+            return self.first(found);
+        }
+        let mut said = None;
+        loop {
+            let begin = monotonic_ns();
+            let mut why = None;
+            for candidate in roster.search(|_| false) {
+                match self.first_by_number(candidate.pid) {
+                    Err(Failure::CannotObserve(reason)) => why = Some(reason),
+                    outcome => return outcome,
+                }
+            }
+            let who = roster.describe();
+            let text = match why {
+                Some(why) => format!("no process {who} can be recorded: {why}"),
+                None => format!("there is no process {who}"),
+            };
+            if !self.plan.wait {
+                return Err(Failure::CannotObserve(format!("{text}; --wait waits for the first")));
+            }
+            if said.as_ref() != Some(&text) {
+                console.say(&format!("{text}: waiting; Ctrl-C ends that"));
+                said = Some(text);
+            }
+            let now = monotonic_ns();
+            let pause = now.saturating_sub(begin).saturating_mul(WAIT_COST).max(WAIT_NS);
+            if let Wake::Signal(signal) = events.wait_until(now.saturating_add(pause)) {
+                return Err(Failure::CannotObserve(format!(
+                    "ended by {} while waiting for a process {who}: nothing was recorded",
+                    signal.as_str()
+                )));
+            }
+        }
+    }
+
+    fn first_by_number(&self, pid: u32) -> Result<First, Failure> {
+        let found =
+            resolve(self.proc, pid).map_err(|error| Failure::CannotObserve(error.to_string()))?;
+        self.first(&found)
+    }
+
+    /// Takes up `found` with the best backend.
+    fn first(&self, found: &Resolved) -> Result<First, Failure> {
+        let Choice { kind, reason, watch } = self.choose(found.identity)?;
+        let intervals = self.plan.intervals(kind.intervals);
+        let info = self.info(kind, reason, intervals);
+        let seed = self.plan.seed.unwrap_or(info.clock.realtime_ns);
+        let mut mode = if info.backend.exact {
+            Mode::exact(info.attrs, kind.granularity)
+        } else {
+            Mode::sampled(info.attrs, seed).map_err(|error| Failure::Usage(error.to_string()))?
+        };
+        let target = self.attach(found, kind, watch, &mut mode)?;
+        Ok(First { kind, info, mode, target })
+    }
+
+    /// Takes up the target that `watch` is attached to; with a new one when it executes another program.
+    fn attach(
+        &self,
+        found: &Resolved,
+        kind: &'static Kind,
+        watch: Box<dyn Watch>,
+        mode: &mut Mode,
+    ) -> Result<Tracked, Failure> {
+        let pid = found.identity.pid;
+        let gone = || {
+            Failure::CannotObserve(format!(
+                "process {pid} ({}) exited before it could be watched",
+                found.comm
+            ))
+        };
+        let limits = lifecycle::limits(self.plan);
+        let mut watch = Some(watch);
+        let mut attempts = 0;
+        loop {
+            let attached = Tracked::attach(self.proc, kind, pid, TargetId(0), watch.take());
+            let armed = match attached {
+                Ok(target) if target.identity != found.identity => return Err(gone()),
+                Ok(mut target) => target.arm(mode, &limits).map(|()| target),
+                Err(AttachError::Gone) => Err(WatchError::Gone),
+                Err(AttachError::Refused(why)) => return Err(Failure::CannotObserve(why)),
+            };
+            match armed {
+                Ok(target) => return Ok(target),
+                Err(WatchError::Gone | WatchError::Replaced)
+                    if attempts < EXECS && self.proc.is_alive(found.identity) =>
+                {
+                    attempts += 1;
+                    std::thread::sleep(EXEC_PAUSE);
+                }
+                Err(WatchError::Gone) => return Err(gone()),
+                Err(error) => {
+                    return Err(Failure::CannotObserve(format!("process {pid}: {error}")));
+                }
+            }
+        }
+    }
+
+    /// The best backend; one that saw the target's address space vanish is asked again while it lives.
+    fn choose(&self, identity: Identity) -> Result<Choice, ChooseError> {
+        let mut attempts = 0;
+        loop {
+            match choose(&BUILT, self.plan.backend.as_deref(), self.proc, identity.pid) {
+                Err(ChooseError::Gone { .. })
+                    if attempts < EXECS && self.proc.is_alive(identity) =>
+                {
+                    attempts += 1;
+                    std::thread::sleep(EXEC_PAUSE);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn info(&self, kind: &Kind, reason: String, intervals: Intervals) -> RecordingInfo {
+        let host = Host::read();
+        RecordingInfo {
+            tool: "damon-record".into(),
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            host: host.name,
+            kernel: host.kernel,
+            arch: host.arch,
+            page_size: u32::try_from(page_size()).unwrap_or(4096),
+            clock: clock_anchor(),
+            command_line: self.command_line.clone(),
+            backend: Backend {
+                name: kind.name.into(),
+                access: kind.access,
+                granularity: kind.granularity,
+                exact: kind.is_exact_at(intervals.sample),
+                reason,
+            },
+            attrs: self.plan.attrs(intervals),
+        }
+    }
+}
+
+/// Each target holds several files open: the recorder allows itself as many as it may.
+fn allow_many_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _as_many_as_before = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
