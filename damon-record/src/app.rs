@@ -30,11 +30,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run_doctor(json: bool) -> ExitCode {
+    let style = (!json).then(doctor::Style::of_stdout);
+    // Until it is known; whoever stops reading does not want to know.
+    let mut works = true;
     let print = |out| {
         let mut out = BufWriter::new(out);
-        doctor::run(json, &mut out).and_then(|()| out.flush())
+        works = doctor::run(style, &mut out)?;
+        out.flush()
     };
-    printed(stdout::open().and_then(print))
+    match printed(stdout::open().and_then(print)) {
+        ExitCode::Ok if !works => ExitCode::CannotObserve,
+        status => status,
+    }
 }
 
 /// The status after printing to standard output.

@@ -20,10 +20,10 @@ pub enum AttachError {
 /// Why a backend does not work on this machine or for this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// One sentence: what is and what is needed.
+    /// What is and what is needed.
     pub why: String,
-    /// What would make it work: a command, or an option of the kernel. `None` when nothing does.
-    pub remedy: Option<&'static str>,
+    /// What would make it work: a command, or an option of the kernel. `None` when nothing is known to.
+    pub remedy: Option<String>,
 }
 
 /// The remedy for everything that only the superuser may do.
@@ -31,22 +31,26 @@ pub const BECOME_ROOT: &str = "run it as root: sudo damon-record ...";
 
 impl Refusal {
     /// With what would help.
-    pub fn with_remedy(why: impl Into<String>, remedy: &'static str) -> Self {
-        Self { why: why.into(), remedy: Some(remedy) }
+    pub fn with_remedy(why: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { why: why.into(), remedy: Some(remedy.into()) }
     }
 }
 
 impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        Self { why, remedy: None }
+    /// A sentence of the form `what is; what to do`, or without the second part.
+    fn from(sentence: String) -> Self {
+        match sentence.split_once("; ") {
+            Some((why, remedy)) => Self::with_remedy(why, remedy),
+            None => Self { why: sentence, remedy: None },
+        }
     }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.why)?;
-        match self.remedy {
-            Some(remedy) => write!(f, " ({remedy})"),
+        match &self.remedy {
+            Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 
 use nix::libc;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, RawFd};
 
 nix::ioctl_read_bad! {
     /// `TIOCGWINSZ` (ioctl_tty(2)).
@@ -12,11 +12,18 @@ nix::ioctl_read_bad! {
 
 /// Columns of the terminal behind standard error, 80 where it does not tell.
 pub fn stderr_columns() -> usize {
+    columns(io::stderr().as_raw_fd()).unwrap_or(80)
+}
+
+/// Columns of the terminal behind standard output; `None` when there is none, or it does not tell.
+pub fn stdout_columns() -> Option<usize> {
+    columns(io::stdout().as_raw_fd())
+}
+
+fn columns(file: RawFd) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: the call writes one winsize into a variable that lives across it.
-    let answered = unsafe { window_size(io::stderr().as_raw_fd(), &raw mut size) };
-    match (answered, size.ws_col) {
-        (Err(_), _) | (Ok(_), 0) => 80,
-        (Ok(_), columns) => usize::from(columns),
-    }
+    // SAFETY: the call writes one winsize into a variable that lives across it; a descriptor that is no
+    // terminal, or none at all, makes it fail.
+    unsafe { window_size(file, &raw mut size) }.ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }

@@ -25,9 +25,8 @@ pub(super) fn self_test(proc: &ProcRoot, places: &Places) -> Result<(), Refusal>
     let addresses: Vec<u64> = (0..PAGES).filter_map(|page| pages.address(page)).collect();
     if are_frames_hidden(proc, me, &addresses)? {
         return Err(Refusal::with_remedy(
-            "the kernel hides page frame numbers from this user (CAP_SYS_ADMIN is needed, and not only inside \
-             a container)",
-            BECOME_ROOT,
+            "the kernel hides page frame numbers from this user",
+            format!("{BECOME_ROOT}; in a container, CAP_SYS_ADMIN outside of it is needed"),
         ));
     }
     let mut watch = IdleWatch::attach(proc, me, frames).map_err(|error| error.to_string())?;
@@ -134,7 +133,7 @@ mod tests {
         assert!(refusal.remedy.unwrap().contains("CONFIG_IDLE_PAGE_TRACKING=y"));
         std::fs::write(&places.bitmap, "").unwrap();
         let refusal = self_test(&proc, &places).unwrap_err();
-        assert!(refusal.remedy.unwrap().contains("CONFIG_PROC_PAGE_MONITOR"), "{refusal}");
+        assert!(refusal.to_string().contains("CONFIG_PROC_PAGE_MONITOR"), "{refusal}");
         // Takes what is written, and that is all. An ordinary user does not get that far.
         places.flags = "/proc/kpageflags".into();
         let refusal = self_test(&proc, &places).unwrap_err();
