@@ -297,25 +297,13 @@ impl Engine {
         };
 
         let largest = self.all_regions().map(|region| region.nr_accesses).max();
-        let mut threshold = largest.unwrap_or(0) / 10;
+        let threshold = largest.unwrap_or(0) / 10;
         for target in self.targets.iter_mut().filter(|target| target.rounds > 0) {
             merge::age(&mut target.regions, threshold);
         }
 
         let size_limit = self.size_limit();
-        let ceiling = attrs::max_nr_accesses(&self.attrs);
-        loop {
-            for target in &mut self.targets {
-                merge::merge(&mut target.regions, threshold, size_limit);
-            }
-            if self.nr_regions() <= self.max_nr_regions() {
-                break;
-            }
-            match merge::next_threshold(threshold, ceiling) {
-                Some(next) => threshold = next,
-                None => break,
-            }
-        }
+        self.merge_to_maximum(threshold, size_limit);
         for target in &mut self.targets {
             target.points.clear();
             limit::enforce(&mut target.regions, size_limit, &mut self.scratch);
@@ -342,7 +330,8 @@ impl Engine {
     /// Changes intervals and region limits from now on.
     ///
     /// What was counted in the running aggregation is dropped, the previous result and the ages are
-    /// converted to the new scale, and the schedule restarts.
+    /// converted to the new scale, and the schedule restarts. A lower maximum holds at once: neighbours
+    /// merge by the previous result, most alike first.
     pub fn change_attrs(&mut self, new: Attrs) -> Result<(), EngineError> {
         attrs::validate(&new)?;
         let old = self.attrs;
@@ -358,7 +347,42 @@ impl Engine {
         }
         self.attrs = new;
         self.restart_schedule();
+        self.merge_down();
         Ok(())
+    }
+
+    /// Merges what looks alike within `threshold`, and further with rising thresholds while there are
+    /// too many regions.
+    fn merge_to_maximum(&mut self, mut threshold: u32, size_limit: u64) {
+        let ceiling = attrs::max_nr_accesses(&self.attrs);
+        loop {
+            for target in &mut self.targets {
+                merge::merge(&mut target.regions, threshold, size_limit);
+            }
+            if self.nr_regions() <= self.max_nr_regions() {
+                break;
+            }
+            match merge::next_threshold(threshold, ceiling) {
+                Some(next) => threshold = next,
+                None => break,
+            }
+        }
+    }
+
+    /// Keeps a maximum that was lowered between two aggregations: those to come may be far away, and
+    /// every region costs a sample until then.
+    fn merge_down(&mut self) {
+        if self.nr_regions() <= self.max_nr_regions() {
+            return;
+        }
+        for region in self.targets.iter_mut().flat_map(|target| &mut target.regions) {
+            region.nr_accesses = region.last_nr_accesses;
+        }
+        let size_limit = self.size_limit();
+        self.merge_to_maximum(0, size_limit);
+        for region in self.targets.iter_mut().flat_map(|target| &mut target.regions) {
+            region.last_nr_accesses = std::mem::take(&mut region.nr_accesses);
+        }
     }
 
     fn restart_schedule(&mut self) {

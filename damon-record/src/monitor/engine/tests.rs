@@ -79,14 +79,35 @@ fn more_gaps_than_the_maximum_allows_still_give_one_region_each() {
 }
 
 #[test]
-fn a_lowered_maximum_is_reached_within_one_aggregation() {
+fn a_lowered_maximum_holds_at_once() {
     let mut engine = engine(attrs(3, 100), &[range(0, 140 * MIB)]);
     let noisy = |address: u64| (address / (10 * MIB)).is_multiple_of(2);
     let before = results(&mut engine, 50, noisy);
     assert!(before[49].len() > 7, "{}", before[49].len());
     engine.change_attrs(attrs(3, 7)).unwrap();
+    assert!((3..=7).contains(&engine.nr_regions()), "{}", engine.nr_regions());
+    let bounds = |r: &MonitoredRegion| (r.start, r.end);
+    let all: Vec<_> = engine.regions(A).iter().map(bounds).collect();
+    assert_eq!((all[0].0, all[all.len() - 1].1), (0, 140 * MIB));
+    assert!(all.windows(2).all(|pair| pair[0].1 == pair[1].0), "nothing is lost: {all:?}");
     for regions in results(&mut engine, 20, noisy) {
         assert!((3..=7).contains(&regions.len()), "{}", regions.len());
+    }
+}
+
+#[test]
+fn merging_down_to_a_lowered_maximum_keeps_the_border_between_hot_and_cold() {
+    let mut engine = engine(attrs(10, 100), &[range(0, 140 * MIB)]);
+    drop(results(&mut engine, 50, |address| address < 70 * MIB));
+    assert!(engine.nr_regions() > 12, "just split: {}", engine.nr_regions());
+    engine.change_attrs(attrs(10, 12)).unwrap();
+    let regions = engine.regions(A);
+    assert!(regions.len() <= 12, "{}", regions.len());
+    assert!(regions.iter().any(|region| region.start.abs_diff(70 * MIB) <= MIB), "{regions:?}");
+    for region in regions {
+        let hot = region.start + region.size() / 2 < 70 * MIB;
+        assert_eq!(region.last_nr_accesses > 10, hot, "{region:?}");
+        assert_eq!(region.nr_accesses, 0);
     }
 }
 
