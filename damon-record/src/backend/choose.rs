@@ -1,11 +1,12 @@
 //! Which backends are built, in the order in which `auto` tries them, and the choice among them.
 
 use super::kind::{AttachError, Kind};
-use super::{Watch, idle, referenced, soft_dirty, writes};
+use super::{Watch, idle, pte, referenced, soft_dirty, writes};
 use crate::proc::ProcRoot;
 
 /// The backends of this version, best first. Add one here, in the order of [`ALL_NAMES`].
-pub static BUILT: [Kind; 4] = [idle::KIND, writes::KIND, soft_dirty::KIND, referenced::KIND];
+pub static BUILT: [Kind; 5] =
+    [pte::KIND, idle::KIND, writes::KIND, soft_dirty::KIND, referenced::KIND];
 
 /// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
 /// chosen by itself.
@@ -109,8 +110,12 @@ pub fn choose(
             })
             .and_then(|()| (kind.attach)(proc, pid));
         match attached {
-            Ok(watch) => {
-                return Ok(Choice { kind, reason: reason(wanted, &refused), watch });
+            Ok(mut watch) => {
+                let mut reason = reason(wanted, &refused);
+                if let Some(remark) = watch.remark() {
+                    reason = format!("{reason}; {remark}");
+                }
+                return Ok(Choice { kind, reason, watch });
             }
             Err(AttachError::Gone) => return Err(ChooseError::Gone { pid }),
             Err(AttachError::Refused(why)) => refused.push((kind.name, why)),

@@ -1,6 +1,7 @@
 //! How an access is seen. A backend that is attached to one target is a [`Watch`].
 
 pub mod choose;
+pub mod exclusive;
 pub mod idle;
 pub mod kind;
 pub mod pte;
@@ -71,5 +72,11 @@ pub trait Watch {
     /// What observing has cost and missed since the last call.
     fn toll(&mut self) -> Toll {
         Toll::default()
+    }
+
+    /// What there is to say of watching this very target, once: said and recorded with the reason of
+    /// the backend's choice.
+    fn remark(&mut self) -> Option<String> {
+        None
     }
 }

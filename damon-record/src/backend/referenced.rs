@@ -4,15 +4,16 @@
 //! and leaves nothing behind. Clearing does not flush the processor's TLB (as DAMON's own clearing does
 //! not on x86), so a hot set that fits into the TLB may be missed now and then.
 
-use super::kind::{Kind, Looks};
+use super::exclusive::{self, Claim};
+use super::kind::{AttachError, Kind, Looks};
 use super::{Touched, Watch, WatchError};
 use crate::plan::Intervals;
-use crate::proc::{ProcError, ProcRoot, SmapsFile};
+use crate::proc::{Identity, ProcError, ProcRoot, SmapsFile};
 use crate::sys::own_pages::{OwnPages, page_size};
 use damon_format::{AccessKind, Granularity, Mapping};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// This backend.
@@ -27,8 +28,15 @@ pub const KIND: Kind = Kind {
     side_effect: "each look clears the accessed state of all pages of the target, so that the kernel's \
         reclaim sees them as colder, and delays its page faults and mmap calls for as long as it lasts",
     self_test: |proc| Ok(self_test(proc)?),
-    attach: |proc, pid| Ok(Box::new(Referenced::attach(proc, pid)?)),
+    attach: attach_alone,
 };
+
+fn attach_alone(proc: &ProcRoot, pid: u32) -> Result<Box<dyn Watch>, AttachError> {
+    let start_ticks = proc.stat(pid)?.start_ticks;
+    let claim = exclusive::claim(Identity { pid, start_ticks })
+        .map_err(|error| AttachError::Refused(error.to_string()))?;
+    Ok(Box::new(Referenced { _claim: Some(claim), ..Referenced::attach(proc, pid)? }))
+}
 
 /// Clears the accessed state of every page (Documentation/filesystems/proc.rst, `clear_refs`).
 const CLEAR_ACCESSED: &[u8] = b"1";
@@ -41,6 +49,8 @@ pub struct Referenced {
     smaps: SmapsFile,
     clear_refs: File,
     armed: bool,
+    /// Missing in the self-test, which looks at the recorder itself.
+    _claim: Option<Arc<Claim>>,
 }
 
 impl Referenced {
@@ -54,7 +64,7 @@ impl Referenced {
                 io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
                 _ => ProcError::Io { path, source },
             })?;
-        Ok(Self { pid, proc: proc.clone(), smaps, clear_refs, armed: false })
+        Ok(Self { pid, proc: proc.clone(), smaps, clear_refs, armed: false, _claim: None })
     }
 
     /// The address space behind the open files is no more: exit, or another program?

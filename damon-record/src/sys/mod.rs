@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod detached;
 pub mod fdpass;
 pub mod kcmp;
+pub mod madvise;
 pub mod own_pages;
 pub mod pagemap_scan;
 pub mod pidfd;

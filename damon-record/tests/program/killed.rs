@@ -41,7 +41,7 @@ fn a_process_survives_the_death_of_its_recorder_at_any_moment() {
     let path = place.path("x");
     expect(&place.run(&["-o", "x", "-d", "100ms", &pid]), 0, "recorded");
     for moment in moments(300, Duration::from_millis(60)) {
-        let words = ["-q", "--force", "-o", "x", &pid];
+        let words = ["-q", "--backend", "writes", "--force", "-o", "x", &pid];
         let recorder = place.command(&words).spawn().unwrap();
         kill_after(recorder, moment);
         assert!(target.try_wait().unwrap().is_none(), "died after {moment:?}");
@@ -88,7 +88,7 @@ fn a_command_runs_to_its_end_whenever_its_recorder_dies() {
         let script = format!("sleep 0.05; echo > {}", mark.display());
         let output = format!("x{index}");
         let recorder = Command::new(PROGRAM)
-            .args(["-q", "-o", &output, "--", "sh", "-c", &script])
+            .args(["-q", "--backend", "writes", "-o", &output, "--", "sh", "-c", &script])
             .current_dir(place.path("."))
             .spawn()
             .unwrap();
