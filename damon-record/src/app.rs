@@ -4,6 +4,7 @@ use crate::cli::{Action, Cli, RecordArgs};
 use crate::doctor;
 use crate::exit::{ExitCode, Failure};
 use crate::plan::Verbosity;
+use crate::replay;
 use crate::session::{Console, record};
 use crate::sys::stdout;
 use clap::Parser as _;
@@ -61,7 +62,10 @@ fn printed(outcome: io::Result<()>) -> ExitCode {
 fn run_record(args: RecordArgs, arguments: &[OsString]) -> ExitCode {
     let command_line = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut console = Console::new(args.verbosity());
-    let outcome = args.plan().and_then(|plan| record(plan, command_line, &mut console));
+    let outcome = match args.replay() {
+        Some(replay) => replay.and_then(|plan| replay::record::record(&plan, command_line)),
+        None => args.plan().and_then(|plan| record(plan, command_line, &mut console)),
+    };
     outcome.unwrap_or_else(|failure: Failure| {
         console.error(&failure.to_string());
         (&failure).into()

@@ -5,6 +5,8 @@ use crate::plan::{
     DEFAULT_BUDGET_PERCENT, DEFAULT_MAX_REGIONS, DEFAULT_MIN_REGIONS, OutputPlan, Plan, Subject,
     Verbosity, Wanted,
 };
+use crate::proc::page_size;
+use crate::replay::{self, record::ReplayPlan};
 use crate::units::{parse_duration, parse_percent, parse_range};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -176,7 +178,7 @@ impl RecordArgs {
     /// The plan these arguments ask for; nothing of the machine is looked at.
     pub fn plan(self) -> Result<Plan, Failure> {
         self.refuse_later_features()?;
-        let verbosity = self.verbosity();
+        let (verbosity, output) = (self.verbosity(), self.output_plan());
         let wanted = Wanted { pids: self.pids, cgroups: self.cgroup, comms: self.comm };
         let is_open = !wanted.cgroups.is_empty() || !wanted.comms.is_empty();
         if self.wait && !is_open {
@@ -200,11 +202,6 @@ impl RecordArgs {
                 ));
             }
         };
-        let output = match self.output {
-            None => OutputPlan::Default,
-            Some(path) if path.as_os_str() == "-" => OutputPlan::Stdout,
-            Some(path) => OutputPlan::File { path, force: self.force },
-        };
         Ok(Plan {
             subject,
             output,
@@ -222,6 +219,41 @@ impl RecordArgs {
             verbosity,
             seed: self.seed,
         })
+    }
+
+    /// The replay these arguments ask for, if it is one.
+    pub fn replay(&self) -> Option<Result<ReplayPlan, Failure>> {
+        let log = PathBuf::from(self.backend.strip_prefix(replay::record::PREFIX)?);
+        let running = !self.pids.is_empty() || !self.cgroup.is_empty() || !self.comm.is_empty();
+        if running || !self.command.is_empty() {
+            let text =
+                "--backend replay takes its accesses from a file: give neither PID nor command";
+            return Some(Err(Failure::Usage(text.into())));
+        }
+        if self.duration.is_some() || !self.regions.is_empty() || self.children {
+            let text = "--backend replay always replays everything: leave out --duration, --regions and --children";
+            return Some(Err(Failure::Usage(text.into())));
+        }
+        let plan = Plan {
+            output: self.output_plan(),
+            sample: self.sample,
+            aggr: self.aggr,
+            update: self.update,
+            min_regions: self.min_regions,
+            max_regions: self.max_regions,
+            seed: self.seed,
+            ..Plan::new(Subject::Command(Vec::new()))
+        };
+        let plan = plan.validated(page_size()).map_err(Failure::Usage);
+        Some(plan.map(|plan| ReplayPlan::new(log, plan)))
+    }
+
+    fn output_plan(&self) -> OutputPlan {
+        match &self.output {
+            None => OutputPlan::Default,
+            Some(path) if path.as_os_str() == "-" => OutputPlan::Stdout,
+            Some(path) => OutputPlan::File { path: path.clone(), force: self.force },
+        }
     }
 
     /// How much is to be said.

@@ -9,6 +9,7 @@ pub mod host;
 pub mod monitor;
 pub mod plan;
 pub mod proc;
+pub mod replay;
 pub mod session;
 pub mod sys;
 pub mod target;

@@ -22,6 +22,8 @@ pub struct Results {
     pub quick: bool,
     /// Seconds it took.
     pub lasted_s: u64,
+    /// The algorithm alone.
+    pub replays: Vec<Row>,
     /// Patterns by setups.
     pub rows: Vec<Row>,
     /// One per setup.
@@ -48,6 +50,7 @@ impl Results {
             repetitions,
             quick,
             lasted_s: 0,
+            replays: Vec::new(),
             rows: Vec::new(),
             costs: Vec::new(),
         }
@@ -217,6 +220,15 @@ are not judged either. The memory judged is the generator's areas with the gaps 
 Backends that see writes only are judged by the pages written, all others by the pages touched. *referenced* sees mappings, not
 pages, and is judged as it is. Values are means over the repetitions ± their standard deviation. Region limits are 10 at least, and
 at most what the table says.
+";
+
+const REPLAY: &str = "\
+## The algorithm alone (replay)
+
+The same engine on touch logs, with a clock that is never late: patterns from above, and programs traced instruction by
+instruction (`valgrind --tool=lackey --trace-mem=yes`, a million instructions count as a second). The truth is the log itself:
+in each sample exactly the pages that the log names were touched. Nothing here depends on the machine. Five seeds each. Try it:
+`damon-workload simulate` or `damon-workload fold-lackey`, then `damon-record --backend replay:FILE`.
 ";
 
 const COST: &str = "\

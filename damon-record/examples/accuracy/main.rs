@@ -11,6 +11,7 @@ mod metrics;
 mod num;
 mod patterns;
 mod programs;
+mod replays;
 mod rows;
 mod speed;
 mod truth;
@@ -68,6 +69,10 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 2)]
     repeat: u64,
 
+    /// Leave out the programs that valgrind traces
+    #[arg(long)]
+    no_programs: bool,
+
     /// Two patterns, once, and nothing else: some seconds
     #[arg(long)]
     quick: bool,
@@ -97,6 +102,10 @@ impl Cli {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let patterns = self.patterns()?;
         let mut results = Results::new(self.repeat, self.quick);
+        for row in self.replay(folder.path(), &patterns) {
+            eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), row.one_line());
+            results.replays.push(row);
+        }
         for setup in self.setups() {
             let refusal = programs.refusal(&setup);
             for pattern in &patterns {
@@ -142,6 +151,40 @@ impl Cli {
         Ok(all)
     }
 
+    /// The algorithm alone, on patterns and on programs.
+    fn replay(&self, folder: &Path, patterns: &[Pattern]) -> Vec<Row> {
+        let row = |name: &str, limit: u32, outcome: Result<Summary, String>| Row {
+            pattern: name.into(),
+            backend: "replay".into(),
+            max_regions: limit,
+            outcome,
+        };
+        let limits: Vec<u32> = self.more_regions.iter().chain(&self.max_regions).copied().collect();
+        let mut rows = Vec::new();
+        for pattern in patterns {
+            let log = replays::simulate(&pattern.text(), 1);
+            for &limit in &limits {
+                let summary = log.as_ref().map_err(Clone::clone).and_then(|log| {
+                    repeat(|seed| replays::judge(log, limit, seed, replays::SETTLE))
+                });
+                rows.push(row(pattern.name, limit, summary));
+            }
+        }
+        let programs = replays::PROGRAMS.iter().filter(|_| !self.quick && !self.no_programs);
+        for program in programs {
+            let log = replays::program(folder, program);
+            for &limit in &limits {
+                let summary = log
+                    .as_ref()
+                    .map_err(Clone::clone)
+                    .and_then(|log| repeat(|seed| replays::judge(log, limit, seed, 0)));
+                rows.push(row(program.name, limit, summary));
+            }
+        }
+        rows.sort_by_key(|row| row.max_regions);
+        rows
+    }
+
     /// Sampled, exact, or the only way there is.
     fn setups(&self) -> Vec<Setup> {
         let max_regions = self.max_regions.first().copied().unwrap_or(200);
@@ -177,6 +220,14 @@ impl Cli {
         };
         Row::of(pattern, setup, outcome)
     }
+}
+
+/// As often as costs nothing much and makes intervals countable.
+const REPLAYS: u64 = 5;
+
+fn repeat(judge: impl Fn(u64) -> Result<Verdict, String>) -> Result<Summary, String> {
+    let verdicts: Result<Vec<Verdict>, String> = (1..=REPLAYS).map(judge).collect();
+    verdicts.map(|verdicts| Summary::of(&verdicts))
 }
 
 impl Row {

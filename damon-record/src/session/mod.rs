@@ -22,6 +22,7 @@ pub use console::Console;
 pub use output::Output;
 pub use place::Place;
 pub use status::{Figures, render as render_status};
+pub(crate) use trace::Trace;
 
 use crate::backend::choose::{ChooseError, check_name};
 use crate::exit::{ExitCode, Failure};

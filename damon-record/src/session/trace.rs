@@ -7,7 +7,7 @@ use damon_format::{Record, RecordingInfo, Snapshot, TraceWriter, WriteError, Wri
 
 /// A trace being written.
 #[derive(Debug)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     writer: TraceWriter<Output>,
     name: String,
     snapshots: u64,
@@ -16,7 +16,7 @@ pub(super) struct Trace {
 
 impl Trace {
     /// Writes the head of a trace to `place`. A file appears under its name when it has this head.
-    pub(super) fn create(place: &Place, info: &RecordingInfo) -> Result<Self, Failure> {
+    pub(crate) fn create(place: &Place, info: &RecordingInfo) -> Result<Self, Failure> {
         let Opened { output, draft } = place.open()?;
         let name = output.name();
         let writer = TraceWriter::create(output, info, WriterOptions::default())
@@ -46,7 +46,7 @@ impl Trace {
     }
 
     /// Stores a snapshot; one that the format refuses is counted as lost.
-    pub(super) fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Failure> {
+    pub(crate) fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Failure> {
         match self.writer.snapshot(snapshot) {
             Ok(()) => self.snapshots += 1,
             Err(WriteError::Snapshot(_)) => self.lost += 1,
@@ -56,7 +56,7 @@ impl Trace {
     }
 
     /// Stores a record; one that the format refuses is counted as lost.
-    pub(super) fn record(&mut self, record: &Record) -> Result<(), Failure> {
+    pub(crate) fn record(&mut self, record: &Record) -> Result<(), Failure> {
         if let Record::Lost(lost) = record {
             self.lost = self.lost.saturating_add(lost.count);
         }
@@ -69,7 +69,7 @@ impl Trace {
     }
 
     /// Ends the trace in good order; returns its size.
-    pub(super) fn finish(self) -> Result<u64, Failure> {
+    pub(crate) fn finish(self) -> Result<u64, Failure> {
         let Self { writer, name, .. } = self;
         let before = writer.bytes_written();
         let output = writer.finish().map_err(|error| write_failure(&name, true, &error))?;

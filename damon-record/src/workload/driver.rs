@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::memory::{Memory, MemoryError};
 use super::pattern::{Pattern, Sweep, split_mix};
-use super::run::{self, Done, Machine as _, Outcome, Stream, Tempo};
+use super::run::{self, Done, Machine, Outcome, Stream, Tempo};
+use super::simulated::SimulationError;
 use super::spec::{AccessSpec, AreaSpec, Pace, PhaseSpec, Spec};
 use super::truth::{AccessRun, AreaTruth, Begin, Event, FORMAT, PhaseRun};
 use crate::sys::area::page_size;
@@ -32,21 +33,56 @@ pub enum PlayError {
     /// Its memory cannot be had or touched.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// Its touches cannot be written down.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
     /// The account cannot be written.
     #[error("cannot write the truth: {0}")]
     Truth(#[from] io::Error),
+}
+
+/// What a workload is performed on.
+pub trait Stage: Machine {
+    /// Where the areas of the workload are, in its order.
+    fn areas(&self, spec: &Spec) -> Vec<AreaTruth>;
+
+    /// Waits until somebody says to go on.
+    ///
+    /// # Errors
+    /// That cannot be waited for.
+    fn wait(&mut self) -> Result<(), Self::Error>;
+
+    /// The signal that asked for an end, if one did.
+    fn signal(&self) -> Option<i32>;
+}
+
+impl Stage for Memory {
+    fn areas(&self, spec: &Spec) -> Vec<AreaTruth> {
+        self.truth(spec)
+    }
+
+    fn wait(&mut self) -> Result<(), MemoryError> {
+        self.wait_for(&io::stdin())
+    }
+
+    fn signal(&self) -> Option<i32> {
+        Memory::signal(self)
+    }
 }
 
 /// Populates the areas, runs the phases and tells `truth`; returns the signal that ended it early.
 ///
 /// # Errors
 /// See [`PlayError`].
-pub fn play(
+pub fn play<S: Stage>(
     spec: &Spec,
-    memory: &mut Memory,
+    memory: &mut S,
     options: &Options,
     truth: &mut dyn Write,
-) -> Result<Option<i32>, PlayError> {
+) -> Result<Option<i32>, PlayError>
+where
+    PlayError: From<S::Error>,
+{
     let mut player = Player::new(spec, memory, options, truth)?;
     let complete = player.populate()? && player.ready()? && player.rounds()?;
     let time_ns = player.memory.now();
@@ -54,26 +90,29 @@ pub fn play(
     Ok(player.memory.signal())
 }
 
-struct Player<'a> {
+struct Player<'a, S> {
     spec: &'a Spec,
-    memory: &'a mut Memory,
+    memory: &'a mut S,
     options: &'a Options,
     truth: &'a mut dyn Write,
     areas: Vec<AreaTruth>,
     page_size: u64,
 }
 
-impl<'a> Player<'a> {
+impl<'a, S: Stage> Player<'a, S>
+where
+    PlayError: From<S::Error>,
+{
     fn new(
         spec: &'a Spec,
-        memory: &'a mut Memory,
+        memory: &'a mut S,
         options: &'a Options,
         truth: &'a mut dyn Write,
     ) -> Result<Self, PlayError> {
         let page_size = page_size()
             .map_err(|source| MemoryError::System { what: "learn the page size", source })?
             as u64;
-        let areas = memory.truth(spec);
+        let areas = memory.areas(spec);
         let begin = Begin {
             format: FORMAT,
             workload: options.name.clone(),
@@ -105,7 +144,7 @@ impl<'a> Player<'a> {
         let time_ns = self.memory.now();
         tell(self.truth, &Event::Ready { time_ns })?;
         if self.options.wait {
-            self.memory.wait_for(&io::stdin())?;
+            self.memory.wait()?;
         }
         let outcome = run::phase(self.memory, &[], self.options.delay_ns, u64::MAX)?;
         Ok(!outcome.interrupted && self.memory.signal().is_none())
