@@ -117,6 +117,8 @@ pub fn markdown(results: &Results, patterns: &[Pattern], notes: &str) -> String 
         }
         put(&table(&rows));
     }
+    put(REPLAY);
+    put(&table(&results.replays.iter().collect::<Vec<_>>()));
     put(
         "## damon\n\nThe kernel's own DAMON (vaddr and paddr) will be measured in a virtual machine by a later release.\n",
     );

@@ -1,7 +1,7 @@
 //! The algorithm alone: the engine on touch logs, whose touches are the exact truth. Nothing here depends on the
 //! machine; the same numbers come out everywhere.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -231,7 +231,7 @@ mod tests {
         assert!(count(&mut [], 4, 5, 5).pieces.is_empty());
     }
 
-    /// A pattern of patterns.rs, a third of its length.
+    /// A pattern of patterns.rs under the engine.
     fn verdict(name: &str, max_regions: u32) -> Verdict {
         let pattern = patterns::all().into_iter().find(|pattern| pattern.name == name).unwrap();
         let log = simulate(&pattern.text(), 1).unwrap();

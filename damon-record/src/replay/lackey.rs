@@ -100,10 +100,9 @@ pub fn fold<W: Write>(
                 pages.insert(page);
                 last = page;
             }
-            for write in [record.read.then_some(false), record.written.then_some(true)] {
-                if let Some(write) = write {
-                    log.touch(now, page * PAGE_SIZE, write).map_err(FoldError::Write)?;
-                }
+            let kinds = [record.read.then_some(false), record.written.then_some(true)];
+            for write in kinds.into_iter().flatten() {
+                log.touch(now, page * PAGE_SIZE, write).map_err(FoldError::Write)?;
             }
         }
     }
