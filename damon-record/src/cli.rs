@@ -141,7 +141,8 @@ pub struct RecordArgs {
     #[arg(long)]
     pub children: bool,
 
-    /// Ceiling of the recorder's own CPU use, per cent of one core; intervals are stretched to keep it
+    /// Ceiling of what recording costs, here and in the target, per cent of one core: it decides on exact or
+    /// sampled looks, regions and intervals; 100% leaves everything as asked for
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent, default_value_t = DEFAULT_BUDGET_PERCENT)]
     pub budget: f64,
 

@@ -12,8 +12,8 @@ pub const DEFAULT_MIN_REGIONS: u32 = 10;
 pub const DEFAULT_MAX_REGIONS: u32 = 1000;
 /// Interval at which mappings are read again.
 pub const DEFAULT_UPDATE: Duration = Duration::from_secs(1);
-/// Ceiling of the recorder's own CPU use, per cent of one core.
-pub const DEFAULT_BUDGET_PERCENT: f64 = 2.0;
+/// Ceiling of what recording costs, in the recorder and the target, per cent of one core.
+pub const DEFAULT_BUDGET_PERCENT: f64 = 1.0;
 /// Where a recording goes when nobody says otherwise; its predecessor becomes `recording.damon.old`.
 pub const DEFAULT_OUTPUT: &str = "recording.damon";
 /// The kernel refuses fewer (`damon_set_attrs`): an address space starts as three regions.
@@ -111,7 +111,8 @@ pub struct Plan {
     pub children: bool,
     /// Whether to wait for the first process of a control group or name, and go on when there is none.
     pub wait: bool,
-    /// Ceiling of the recorder's own CPU use, per cent of one core.
+    /// Ceiling of what recording costs, in the recorder and the target, per cent of one core; 100 and more
+    /// are none.
     pub budget_percent: f64,
     /// How much is said.
     pub verbosity: Verbosity,

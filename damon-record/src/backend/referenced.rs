@@ -6,7 +6,7 @@
 
 use super::exclusive::{self, Claim};
 use super::kind::{AttachError, Kind, Looks};
-use super::{Touched, Watch, WatchError};
+use super::{Toll, Touched, Watch, WatchError};
 use crate::plan::Intervals;
 use crate::proc::{Identity, ProcError, ProcRoot, SmapsFile};
 use crate::sys::own_pages::{OwnPages, page_size};
@@ -41,6 +41,10 @@ fn attach_alone(proc: &ProcRoot, pid: u32) -> Result<Box<dyn Watch>, AttachError
 /// Clears the accessed state of every page (Documentation/filesystems/proc.rst, `clear_refs`).
 const CLEAR_ACCESSED: &[u8] = b"1";
 
+/// What a page that was accessed has cost the target, about: its processor has to set the accessed bit
+/// again, a locked update of a page table entry whose cache line was taken away.
+const ACCESS: Duration = Duration::from_nanos(30);
+
 /// One process seen through its `smaps`.
 #[derive(Debug)]
 pub struct Referenced {
@@ -49,6 +53,8 @@ pub struct Referenced {
     smaps: SmapsFile,
     clear_refs: File,
     armed: bool,
+    /// Bytes found accessed since the last question for the toll.
+    accessed: u64,
     /// Missing in the self-test, which looks at the recorder itself.
     _claim: Option<Arc<Claim>>,
 }
@@ -64,7 +70,8 @@ impl Referenced {
                 io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
                 _ => ProcError::Io { path, source },
             })?;
-        Ok(Self { pid, proc: proc.clone(), smaps, clear_refs, armed: false, _claim: None })
+        let proc = proc.clone();
+        Ok(Self { pid, proc, smaps, clear_refs, armed: false, accessed: 0, _claim: None })
     }
 
     /// The address space behind the open files is no more: exit, or another program?
@@ -102,8 +109,10 @@ impl Watch for Referenced {
 
     fn look(&mut self, touched: &mut Vec<Touched>) -> Result<(), WatchError> {
         if self.armed {
+            let accessed = &mut self.accessed;
             let seen = self.smaps.read(|entry| {
                 let bytes = entry.referenced.min(entry.end - entry.start);
+                *accessed = accessed.saturating_add(bytes);
                 if bytes > 0 {
                     touched.push(Touched { start: entry.start, end: entry.end, bytes });
                 }
@@ -121,6 +130,12 @@ impl Watch for Referenced {
 
     fn mappings_changed(&mut self, _mappings: &[Mapping]) -> Result<(), WatchError> {
         Ok(())
+    }
+
+    fn toll(&mut self) -> Toll {
+        let pages = std::mem::take(&mut self.accessed) / page_size().max(1) as u64;
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        Toll { target: ACCESS.saturating_mul(pages), ..Toll::default() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a session does besides sampling: status line, memory series, budget, mappings, children.
 
-use super::budget::Change;
+use super::budget::{Change, Setting, own, show_costs};
 use super::console::Console;
 use super::events::Events;
 use super::mode::Mode;
@@ -14,21 +14,26 @@ use crate::host::monotonic_ns;
 use crate::proc::ProcError;
 use crate::sys::tty::stderr_columns;
 use crate::target::Command;
-use crate::units::show_duration;
-use damon_format::Record;
+use damon_format::{Note, Record};
 use std::time::Duration;
 
 /// Between two redraws of the status line.
 const STATUS_NS: u64 = 250_000_000;
 /// Between two judgements of the budget.
 const BUDGET_NS: u64 = 250_000_000;
+/// Between two words about the cost, for those who want to know more.
+const COST_NS: u64 = 1_000_000_000;
+/// The memory series waits this many times as long as it took, so that it does not eat the budget when
+/// there are many targets: at most a twentieth of one per cent of a core, or what that is of another budget.
+const MEMORY_COST: f64 = 2000.0;
+
 /// Moments at which something is due, nanoseconds of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Due {
     status: u64,
     memory: u64,
-    budget: u64,
     children: u64,
+    cost: u64,
     end: Option<u64>,
 }
 
@@ -44,7 +49,13 @@ impl Due {
     pub(super) fn new(now: u64, duration: Option<Duration>) -> Self {
         let after =
             |d: Duration| now.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
-        Self { status: now, memory: now, budget: now, children: now, end: duration.map(after) }
+        Self {
+            status: now,
+            memory: now,
+            children: now,
+            cost: now.saturating_add(COST_NS),
+            end: duration.map(after),
+        }
     }
 
     /// When the recording is to end; far away when it is not.
@@ -64,17 +75,55 @@ impl Session<'_> {
         &mut self,
         boundary: bool,
         events: &mut Events,
-        mut command: Option<&mut Command>,
+        command: Option<&mut Command>,
         console: &mut Console,
     ) -> Result<(), Failure> {
         let now = monotonic_ns();
-        if is_due(&mut self.due.memory, now, series::PERIOD_NS) {
-            self.sample_memory()?;
+        if boundary && self.meter.running_ns(now).is_some_and(|ns| ns >= BUDGET_NS) {
+            self.judge_budget(now, console)?;
         }
-        if boundary || matches!(self.mode, Mode::Exact(_)) {
-            if is_due(&mut self.due.budget, now, BUDGET_NS) {
-                self.judge_budget(now, console)?;
+        let between = boundary || matches!(self.mode, Mode::Exact(_));
+        if self.is_anything_due(now, between, console) {
+            let (before, attached) = (self.cpu.used(), self.attachments);
+            let done = self.due_chores(now, between, events, command, console);
+            let spent = self.cpu.used().saturating_sub(before);
+            if self.attachments == attached {
+                self.meter.background(spent);
+            } else {
+                self.meter.one_off(spent);
             }
+            done?;
+        }
+        Ok(())
+    }
+
+    fn is_anything_due(&self, now: u64, between: bool, console: &Console) -> bool {
+        let due = &self.due;
+        now >= due.memory
+            || (console.is_live() && now >= due.status)
+            || (between
+                && (!self.troubles.is_empty()
+                    || (self.seeks_newcomers() && now >= due.children)
+                    || self.targets.iter().any(|target| now >= target.refresh_at_ns)))
+    }
+
+    fn due_chores(
+        &mut self,
+        now: u64,
+        between: bool,
+        events: &mut Events,
+        mut command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        if now >= self.due.memory {
+            let before = own();
+            self.sample_memory()?;
+            let spent = own().saturating_sub(before);
+            let pause = spent.mul_f64(MEMORY_COST / self.budget.percent().clamp(0.01, 100.0));
+            let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+            self.due.memory = now.saturating_add(pause.max(series::PERIOD_NS));
+        }
+        if between {
             self.settle_troubles(events, command.as_deref_mut(), console)?;
             self.refresh_mappings(now)?;
             self.settle_troubles(events, command, console)?;
@@ -100,36 +149,69 @@ impl Session<'_> {
         }
     }
 
+    /// What watching has cost the targets since the last call.
+    pub(super) fn collect_toll(&mut self) -> Duration {
+        let missed = &mut self.missed;
+        self.targets.iter_mut().map(|target| missed.take(target.id, target.watch.toll())).sum()
+    }
+
+    /// Records what could not be observed, as far as that is due, or `all` of it.
+    pub(super) fn record_missed(&mut self, all: bool) -> Result<(), Failure> {
+        for lost in self.missed.due(monotonic_ns(), all) {
+            self.trace.record(&Record::Lost(lost))?;
+        }
+        Ok(())
+    }
+
     fn judge_budget(&mut self, now: u64, console: &mut Console) -> Result<(), Failure> {
-        self.budget.observe(Duration::from_nanos(now), self.cpu.used());
+        let target = self.collect_toll();
+        self.record_missed(false)?;
+        self.target_cpu += target;
+        let spent = self.meter.close(now, self.cpu.used(), target);
+        self.budget.observe(&spent);
+        if is_due(&mut self.due.cost, now, COST_NS) {
+            let elapsed = Duration::from_nanos(now.saturating_sub(self.started_ns));
+            let here = self.cpu.used().saturating_sub(self.cpu_at_start);
+            console.detail(&show_costs(elapsed, here, self.target_cpu));
+        }
         match self.budget.judge() {
-            Some(change) => self.change_intervals(change, "recording takes", console),
+            Some(change) => self.change_setting(change, console),
             None => Ok(()),
         }
     }
 
-    /// Ends the running aggregation and goes on with other intervals.
-    pub(super) fn change_intervals(
+    /// Ends the running aggregation and goes on with another setting.
+    fn change_setting(&mut self, change: Change, console: &mut Console) -> Result<(), Failure> {
+        let reason = self.budget.explain(&change, self.plan);
+        self.aggregate()?;
+        self.change_attrs(change.setting.attrs(self.plan), reason, console)?;
+        self.budget.restart(change.setting);
+        self.warn(change.setting, console)
+    }
+
+    /// Records what the recording begins with and why; says it where the user might wonder.
+    pub(super) fn explain_beginning(
         &mut self,
-        change: Change,
-        what: &str,
+        setting: Setting,
         console: &mut Console,
     ) -> Result<(), Failure> {
-        let Change { intervals, percent } = change;
-        let budget = self.plan.budget_percent;
-        let relation = if percent > budget { "above" } else { "well below" };
-        let reason = format!(
-            "{what} {percent:.1}% of a core, {relation} the budget of {budget}%: from here on sampling \
-             every {}, aggregating over {}",
-            show_duration(intervals.sample),
-            show_duration(intervals.aggr)
-        );
-        self.aggregate()?;
-        let attrs = self.plan.attrs(intervals);
-        self.change_attrs(attrs, reason, console)?;
-        let now = Duration::from_nanos(monotonic_ns());
-        self.budget.restart(intervals, now, self.cpu.used());
-        Ok(())
+        if !self.budget.is_limited() {
+            return Ok(());
+        }
+        let text = self.budget.explain_beginning(setting, self.plan);
+        console.say(&text);
+        self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))?;
+        self.warn(setting, console)
+    }
+
+    /// Says once what a budget that leaves next to nothing leaves, and what a larger one would.
+    fn warn(&mut self, setting: Setting, console: &mut Console) -> Result<(), Failure> {
+        let Some(text) = self.budget.warn(setting).filter(|_| !self.warned) else {
+            return Ok(());
+        };
+        self.warned = true;
+        console.say(&text);
+        self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))
     }
 
     fn refresh_mappings(&mut self, now: u64) -> Result<(), Failure> {
@@ -168,13 +250,15 @@ impl Session<'_> {
     }
 
     fn draw_status(&mut self, now: u64, console: &mut Console) {
+        let share = self.budget.share();
         let figures = Figures {
             elapsed: Duration::from_nanos(now.saturating_sub(self.started_ns)),
             snapshots: self.trace.snapshots(),
             regions: self.mode.nr_regions(),
             working_set: self.working_set,
             written: self.trace.bytes(),
-            cpu_percent: self.budget.percent(),
+            cpu_percent: share.map(|share| share.recorder * 100.0),
+            target_percent: share.map(|share| share.target * 100.0),
             lost: self.trace.lost(),
         };
         // The last column stays empty: some terminals wrap when it is filled.

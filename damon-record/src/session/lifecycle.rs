@@ -73,6 +73,7 @@ impl Session<'_> {
         self.record_all_mappings(&target, Vec::new())?;
         self.next_id = self.next_id.max(target.id.0 + 1);
         self.targets.push(target);
+        self.attachments += 1;
         Ok(Ok(()))
     }
 
@@ -173,6 +174,7 @@ impl Session<'_> {
             Err(AttachError::Refused(why)) => return self.give_up(index, &why, events, console),
         };
         new.failures = failures;
+        self.attachments += 1;
         if let Err(error) = new.arm(&mut self.mode, &self.limits) {
             self.troubles.push((id, error));
             return Ok(());

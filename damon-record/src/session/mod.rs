@@ -15,6 +15,7 @@ mod series;
 mod start;
 mod status;
 mod summary;
+mod toll;
 mod trace;
 mod tracked;
 

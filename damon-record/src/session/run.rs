@@ -1,12 +1,13 @@
 //! The loop: prepare, sleep, check, aggregate.
 
-use super::budget::{Budget, OwnCpu};
+use super::budget::{Budget, Meter, OwnCpu};
 use super::chores::Due;
 use super::console::Console;
 use super::events::{Events, Wake};
 use super::lifecycle;
 use super::mode::Mode;
 use super::newcomers::Newcomers;
+use super::toll::Missed;
 use super::trace::Trace;
 use super::tracked::Tracked;
 use crate::backend::kind::Kind;
@@ -14,7 +15,7 @@ use crate::backend::{Touched, WatchError};
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
 use crate::monitor::AddressRange;
-use crate::plan::{Intervals, Plan};
+use crate::plan::Plan;
 use crate::proc::ProcRoot;
 use crate::target::Command;
 use crate::units::show_duration;
@@ -51,6 +52,14 @@ pub(super) struct Session<'a> {
     pub(super) next_id: u32,
     pub(super) budget: Budget,
     pub(super) cpu: OwnCpu,
+    pub(super) meter: Meter,
+    pub(super) missed: Missed,
+    /// What watching has cost the targets, estimated.
+    pub(super) target_cpu: Duration,
+    /// How often a watch was attached; that is expensive, and not done again.
+    pub(super) attachments: u64,
+    /// The budget was called too small.
+    pub(super) warned: bool,
     pub(super) due: Due,
     pub(super) started_ns: u64,
     pub(super) working_set: u64,
@@ -63,7 +72,7 @@ pub(super) struct Session<'a> {
     pub(super) line: String,
     aggregation_start_ns: u64,
     next_look_ns: u64,
-    cpu_at_start: Duration,
+    pub(super) cpu_at_start: Duration,
     stretch_noted: bool,
     touched: Vec<Touched>,
 }
@@ -76,13 +85,10 @@ impl<'a> Session<'a> {
         attrs: Attrs,
         mode: Mode,
         trace: Trace,
+        budget: Budget,
     ) -> Self {
         let now = monotonic_ns();
         let cpu = OwnCpu::default();
-        let asked = Intervals {
-            sample: Duration::from_micros(attrs.sample_us),
-            aggr: Duration::from_micros(attrs.aggr_us),
-        };
         Self {
             plan,
             proc,
@@ -92,7 +98,12 @@ impl<'a> Session<'a> {
             trace,
             targets: Vec::new(),
             next_id: 0,
-            budget: Budget::new(plan.budget_percent, asked),
+            budget,
+            meter: Meter::new(now, cpu.used()),
+            missed: Missed::default(),
+            target_cpu: Duration::ZERO,
+            attachments: 0,
+            warned: false,
             due: Due::new(now, plan.duration),
             started_ns: now,
             working_set: 0,
@@ -123,7 +134,9 @@ impl<'a> Session<'a> {
         let now = monotonic_ns();
         self.aggregation_start_ns = now;
         self.next_look_ns = now.saturating_add(self.sample_ns());
-        self.foresee(console)?;
+        // What it took to get here is not spent again.
+        let _of_arming = self.collect_toll();
+        self.meter = Meter::new(now, self.cpu.used());
         let end = loop {
             if self.is_over() {
                 break End::TargetsGone;
@@ -146,30 +159,13 @@ impl<'a> Session<'a> {
         self.finish(end, console)
     }
 
-    /// Exact looks at a large process may be dearer than the budget allows: tries one.
-    fn foresee(&mut self, console: &mut Console) -> Result<(), Failure> {
-        if !matches!(self.mode, Mode::Exact(_)) {
-            return Ok(());
-        }
-        let before = self.cpu.used();
-        for target in &mut self.targets {
-            self.touched.clear();
-            if let Err(error) = target.watch.look(&mut self.touched) {
-                self.troubles.push((target.id, error));
-            }
-        }
-        match self.budget.foresee(self.cpu.used().saturating_sub(before)) {
-            Some(change) => self.change_intervals(change, "looking takes", console),
-            None => Ok(()),
-        }
-    }
-
     /// Begins a round; returns when it is over. The sampling interval begins when everything is armed,
     /// so that each page is under observation for a whole one.
     fn arm(&mut self) -> u64 {
         match &mut self.mode {
             Mode::Sampled(engine) => {
                 engine.begin_round();
+                self.meter.round(engine.nr_regions());
                 for (id, points) in engine.points() {
                     let found = self.targets.binary_search_by_key(&id, |t| t.id);
                     if let Some(target) = found.ok().and_then(|i| self.targets.get_mut(i))
@@ -233,6 +229,7 @@ impl<'a> Session<'a> {
                 engine.end_round().aggregation
             }
             Mode::Exact(exact) => {
+                self.meter.round(0);
                 let begin = monotonic_ns();
                 for target in self.targets.iter_mut().filter(|t| !t.dormant) {
                     self.touched.clear();
@@ -279,7 +276,7 @@ impl<'a> Session<'a> {
     pub(super) fn aggregate(&mut self) -> Result<(), Failure> {
         let (start, end) = (self.aggregation_start_ns, monotonic_ns());
         self.aggregation_start_ns = end;
-        let mut working_set = 0_u64;
+        let (mut working_set, mut regions) = (0_u64, 0);
         let (trace, targets) = (&mut self.trace, &self.targets);
         self.mode.aggregate(
             |id| counted_since(targets, id, start),
@@ -291,10 +288,12 @@ impl<'a> Session<'a> {
                     .filter(|region| region.nr_accesses > 0)
                     .map(damon_format::Region::size)
                     .sum::<u64>();
+                regions += snapshot.regions.len();
                 trace.snapshot(snapshot)
             },
         )?;
         self.working_set = working_set;
+        self.budget.aggregated(regions);
         Ok(())
     }
 
@@ -303,6 +302,9 @@ impl<'a> Session<'a> {
     pub(super) fn retire(&mut self, id: TargetId) -> Result<(), Failure> {
         if self.targets.len() == 1 {
             self.aggregate()?;
+        }
+        if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
+            self.target_cpu += self.missed.take(id, target.watch.toll());
         }
         let start = counted_since(&self.targets, id, self.aggregation_start_ns);
         match self.mode.retire(id, start, monotonic_ns()) {
@@ -333,6 +335,9 @@ impl<'a> Session<'a> {
     }
 
     fn finish(mut self, end: End, console: &mut Console) -> Result<End, Failure> {
+        let target = self.collect_toll();
+        self.target_cpu += target;
+        self.record_missed(true)?;
         let cpu = self.cpu.used().saturating_sub(self.cpu_at_start);
         let now = monotonic_ns();
         let reason = match end {

@@ -1,5 +1,6 @@
 //! From the plan to a running session: find the first target, choose the backend, create the recording.
 
+use super::budget::{Beginning, Company, foresee};
 use super::console::Console;
 use super::events::{Events, Wake};
 use super::lifecycle;
@@ -14,7 +15,7 @@ use crate::backend::kind::{AttachError, Kind};
 use crate::backend::{Watch, WatchError};
 use crate::exit::Failure;
 use crate::host::{Host, clock_anchor, monotonic_ns};
-use crate::plan::{Intervals, Plan};
+use crate::plan::{Plan, Subject};
 use crate::proc::{Identity, ProcRoot, page_size};
 use crate::target::{Command, Resolved, Roster, resolve};
 use damon_format::{Backend, RecordingInfo, TargetId};
@@ -43,6 +44,7 @@ pub(super) struct Start<'a> {
 struct First {
     kind: &'static Kind,
     info: RecordingInfo,
+    beginning: Beginning,
     mode: Mode,
     target: Tracked,
 }
@@ -64,15 +66,17 @@ impl<'a> Start<'a> {
             }
             (None, None) => return Err(Failure::Usage("nothing to record".into())),
         };
-        let First { kind, info, mode, target } = first;
+        let First { kind, info, beginning, mode, target } = first;
+        let Beginning { budget, setting, .. } = beginning;
         let reason = &info.backend.reason;
         let pid = target.identity.pid;
         console.detail(&format!("backend {}: {reason}", kind.name));
         // Nothing that can go wrong with the target can cost an older recording any more.
         let trace = Trace::create(&self.place, &info)?;
-        let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace);
+        let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace, budget);
         session.newcomers = Newcomers::of(roster);
         session.begin(reason, console)?;
+        session.explain_beginning(setting, console)?;
         session
             .adopt(events, target, None)?
             .map_err(|error| Failure::CannotObserve(format!("process {pid}: {error}")))?;
@@ -143,9 +147,10 @@ impl<'a> Start<'a> {
 
     /// Takes up `found` with the best backend.
     fn first(&self, found: &Resolved) -> Result<First, Failure> {
-        let Choice { kind, reason, watch } = self.choose(found.identity)?;
-        let intervals = self.plan.intervals(kind.intervals);
-        let info = self.info(kind, reason, intervals);
+        let Choice { kind, reason, mut watch } = self.choose(found.identity)?;
+        let target = (self.proc, found.identity.pid);
+        let beginning = foresee(self.plan, kind, watch.as_mut(), target, self.company());
+        let info = self.info(kind, reason, &beginning);
         let seed = self.plan.seed.unwrap_or(info.clock.realtime_ns);
         let mut mode = if info.backend.exact {
             Mode::exact(info.attrs, kind.granularity)
@@ -153,7 +158,23 @@ impl<'a> Start<'a> {
             Mode::sampled(info.attrs, seed).map_err(|error| Failure::Usage(error.to_string()))?
         };
         let target = self.attach(found, kind, watch, &mut mode)?;
-        Ok(First { kind, info, mode, target })
+        Ok(First { kind, info, beginning, mode, target })
+    }
+
+    /// Whether the first target is on its own, for the budget.
+    fn company(&self) -> Company {
+        match &self.plan.subject {
+            Subject::Command(_) => Company::Waiting,
+            Subject::Running(wanted)
+                if wanted.pids.len() == 1
+                    && wanted.cgroups.is_empty()
+                    && wanted.comms.is_empty()
+                    && !self.plan.children =>
+            {
+                Company::Alone
+            }
+            Subject::Running(_) => Company::Growing,
+        }
     }
 
     /// Takes up the target that `watch` is attached to; with a new one when it executes another program.
@@ -214,7 +235,7 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn info(&self, kind: &Kind, reason: String, intervals: Intervals) -> RecordingInfo {
+    fn info(&self, kind: &Kind, reason: String, beginning: &Beginning) -> RecordingInfo {
         let host = Host::read();
         RecordingInfo {
             tool: "damon-record".into(),
@@ -229,10 +250,10 @@ impl<'a> Start<'a> {
                 name: kind.name.into(),
                 access: kind.access,
                 granularity: kind.granularity,
-                exact: kind.is_exact_at(intervals.sample),
+                exact: beginning.exact,
                 reason,
             },
-            attrs: self.plan.attrs(intervals),
+            attrs: beginning.setting.attrs(self.plan),
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Figures {
     pub written: u64,
     /// Own CPU use, per cent of one core, once it is known.
     pub cpu_percent: Option<f64>,
+    /// What that costs the targets, likewise, estimated.
+    pub target_percent: Option<f64>,
     /// Snapshots or events lost.
     pub lost: u64,
 }
@@ -38,7 +40,11 @@ pub fn render(figures: &Figures, width: usize, out: &mut String) {
     write_bytes(&mut wss, figures.working_set, " ");
     let mut file = String::from("file ");
     write_bytes(&mut file, figures.written, " ");
-    let cpu = figures.cpu_percent.map(|percent| format!("cpu {percent:.1}%")).unwrap_or_default();
+    let mut cpu =
+        figures.cpu_percent.map(|percent| format!("cpu {percent:.1}%")).unwrap_or_default();
+    if let Some(percent) = figures.target_percent.filter(|percent| *percent >= 0.05) {
+        let _infallible = write!(cpu, "+{percent:.1}%");
+    }
     let lost = if figures.lost > 0 { 0 } else { 6 };
     // In the order shown; the number is the rank in which they are given room.
     for (field, value) in fields.iter_mut().zip([
@@ -81,6 +87,7 @@ mod tests {
             working_set: 150 << 20,
             written: 3 << 19,
             cpu_percent: Some(0.84),
+            target_percent: Some(0.01),
             lost: 0,
         }
     }
@@ -97,6 +104,12 @@ mod tests {
             line(&figures(), 100),
             "1:02:05  wss 150 MiB  1234 snapshots  87 regions  file 1.5 MiB  cpu 0.8%  lost 0"
         );
+    }
+
+    #[test]
+    fn what_watching_costs_the_target_is_shown_when_it_is_noticeable() {
+        let costly = Figures { target_percent: Some(0.31), ..figures() };
+        assert!(line(&costly, 100).contains("  cpu 0.8%+0.3%  "), "{}", line(&costly, 100));
     }
 
     #[test]

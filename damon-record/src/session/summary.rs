@@ -4,6 +4,7 @@ use super::console::Console;
 use super::run::Session;
 use crate::plan::OutputPlan;
 use crate::units::{show_bytes, show_duration};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Facts that outlive the session.
@@ -15,6 +16,8 @@ pub(super) struct Summary {
     targets: u32,
     elapsed: Duration,
     cpu: Duration,
+    target_cpu: Duration,
+    missed: (u64, &'static str),
     sample: Duration,
     backend: &'static str,
 }
@@ -29,6 +32,8 @@ impl Session<'_> {
             targets: self.next_id,
             elapsed: Duration::from_nanos(now_ns.saturating_sub(self.started_ns)),
             cpu,
+            target_cpu: self.target_cpu,
+            missed: self.missed.total(),
             sample: Duration::from_micros(self.attrs.sample_us),
             backend: self.kind.name,
         }
@@ -41,15 +46,25 @@ impl Summary {
         let seconds = self.elapsed.as_secs_f64();
         let plural =
             |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let lost = if self.lost > 0 { format!("; {} lost", self.lost) } else { String::new() };
+        let share = |cpu: Duration| cpu.as_secs_f64() / seconds.max(0.001) * 100.0;
+        let mut cost = format!("{:.1}% of a core", share(self.cpu));
+        if share(self.target_cpu) >= 0.05 {
+            let _infallible =
+                write!(cost, " and about {:.1}% in the target", share(self.target_cpu));
+        }
+        let (missed, why) = self.missed;
+        let other = self.lost.saturating_sub(missed);
+        let mut lost = if other > 0 { format!("; {other} lost") } else { String::new() };
+        if missed > 0 {
+            let _infallible = write!(lost, "; {missed} pages could not be observed: {why}");
+        }
         console.say(&format!(
-            "recorded {} of {} in {seconds:.1} s to {} ({}), backend {}, {:.1}% of a core{lost}",
+            "recorded {} of {} in {seconds:.1} s to {} ({}), backend {}, {cost}{lost}",
             plural(self.snapshots, "snapshot"),
             plural(self.targets.into(), "process").replace("processs", "processes"),
             self.name,
             show_bytes(size),
             self.backend,
-            self.cpu.as_secs_f64() / seconds.max(0.001) * 100.0,
         ));
         if self.snapshots == 0 {
             console.say(&format!(

@@ -19,7 +19,7 @@ const REST_NS: u64 = 50_000_000;
 
 /// Mappings are read again after at least this many times as long as reading them took: those of a
 /// process with ten thousands of mappings take milliseconds.
-const REFRESH_COST: u64 = 200;
+const REFRESH_COST: u64 = 500;
 
 /// A process under observation.
 pub(super) struct Tracked {

@@ -2,7 +2,7 @@
 
 use super::attach::{self, AttachError, Helper};
 use super::memory::has_memory;
-use crate::backend::{Touched, Watch, WatchError};
+use crate::backend::{Toll, Touched, Watch, WatchError};
 use crate::sys::own_pages::page_size;
 use crate::sys::pagemap_scan::{self, MAX_RANGES, PageRange, Then, Unregistered};
 use crate::sys::{pidfd, userfaultfd::Userfaultfd};
@@ -16,6 +16,10 @@ use std::time::Duration;
 
 /// The smallest hugetlb page of x86-64; single small pages inside one cannot be protected.
 const HUGE_PAGE: u64 = 2 << 20;
+
+/// What a page that was written has cost the target, about: the fault (0.75 to 1.2 µs measured), and a TLB
+/// entry that the next protection takes away.
+const FAULT: Duration = Duration::from_nanos(1200);
 
 /// How much of the target's writable memory is under observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub struct WritesWatch {
     /// Whether `look` has protected everything once.
     looking: bool,
     ranges: Vec<PageRange>,
+    /// Pages found written since the last question for the toll, each of which has cost a fault.
+    faults: u64,
 }
 
 impl fmt::Debug for WritesWatch {
@@ -129,6 +135,7 @@ impl WritesWatch {
             armed: Vec::new(),
             looking: false,
             ranges: vec![PageRange::default(); MAX_RANGES],
+            faults: 0,
         })
     }
 
@@ -294,6 +301,8 @@ impl WritesWatch {
             match self.sort_out("PAGEMAP_SCAN", found)? {
                 Outcome::Value(count) => {
                     let ranges = self.ranges.get(..count).unwrap_or_default();
+                    let bytes: u64 = ranges.iter().map(|r| r.end.saturating_sub(r.start)).sum();
+                    self.faults = self.faults.saturating_add(bytes / self.page_size);
                     append(ranges, own, touched);
                     match ranges.last() {
                         Some(last) if count == self.ranges.len() && last.end > position => {
@@ -370,6 +379,7 @@ impl Watch for WritesWatch {
         for (index, (&address, accessed)) in addresses.iter().zip(accessed).enumerate() {
             *accessed =
                 self.armed.get(index) == Some(&true) && self.is_written(self.page_of(address))?;
+            self.faults += u64::from(*accessed);
         }
         Ok(())
     }
@@ -404,6 +414,11 @@ impl Watch for WritesWatch {
         areas.sort_unstable_by_key(|area| area.start);
         self.areas = areas;
         Ok(())
+    }
+
+    fn toll(&mut self) -> Toll {
+        let faults = u32::try_from(std::mem::take(&mut self.faults)).unwrap_or(u32::MAX);
+        Toll { target: FAULT.saturating_mul(faults), ..Toll::default() }
     }
 }
 
