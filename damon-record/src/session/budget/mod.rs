@@ -66,6 +66,8 @@ const WINDOW_ROUNDS: u32 = 3;
 const MUCH: f64 = 1.4;
 const WINDOW_OF_MUCH: Duration = Duration::from_millis(240);
 const WARM_UP: Duration = Duration::from_millis(240);
+/// Of what the excess asks for, the most that one step does.
+const ONE_STEP: f64 = 1.3;
 /// Averages reach back this far.
 const HISTORY: Duration = Duration::from_secs(2);
 /// Relaxing must win at least this factor …
@@ -331,11 +333,18 @@ impl Budget {
             }
         }
         let next = self.next_setting();
-        let setting = if is_tighter(next, self.current) {
+        let excess = share.sum() / self.ceiling / AIM;
+        let setting = if is_tighter(next, self.current) && why == Why::Above {
+            // What else the recorder does is not known well at first: one step is no longer than what was
+            // seen asks for.
+            let bound = stretched(self.current, excess * ONE_STEP).intervals;
+            let longest = next.intervals.sample.min(bound.sample);
+            Setting { intervals: self.with_sample(longest), ..next }
+        } else if is_tighter(next, self.current) {
             next
         } else if why == Why::Above && self.time_since_change >= WINDOW {
             // The model sees no excess where there is one: go by the excess itself.
-            stretched(self.current, share.sum() / self.ceiling / AIM)
+            stretched(self.current, excess)
         } else {
             return None;
         };
