@@ -5,18 +5,24 @@ use damon_format::{IndexedReader, Snapshot, SnapshotView, Visitor};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const WORKLOAD: &str = env!("CARGO_BIN_EXE_damon-workload");
+
+/// One workload at a time: two would take the processors from each other and from the recorder.
+static MACHINE: Mutex<()> = Mutex::new(());
 
 /// A workload that keeps itself busy in one half of its memory.
 struct Busy {
     child: Child,
     place: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Busy {
     fn start(text: &str) -> Self {
+        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("spec.txt"), text).unwrap();
         let child = Command::new(WORKLOAD)
@@ -25,7 +31,7 @@ impl Busy {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let busy = Self { child, place };
+        let busy = Self { child, place, _alone: alone };
         wait_until("the workload is ready", || {
             fs::read_to_string(busy.path("truth.jsonl")).is_ok_and(|t| t.contains("\"ready\""))
         });
