@@ -9,6 +9,8 @@ mod idle;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod pte;
+#[cfg(test)]
 mod stock;
 #[cfg(test)]
 mod tool;
