@@ -1,5 +1,6 @@
 //! Clearing Accessed bits of another process, and which pages resist.
 
+use super::follow::{Follower, WORTH_IT};
 use super::tables::Leaf;
 use crate::host::monotonic_ns;
 use crate::proc::{ProcError, ProcRoot};
@@ -142,6 +143,7 @@ pub(super) struct Process {
     page_flags: File,
     page_counts: File,
     anonymous_folios: bool,
+    follower: Option<Follower>,
 }
 
 impl Process {
@@ -183,6 +185,7 @@ impl Process {
             page_flags: open("kpageflags")?,
             page_counts: open("kpagecount")?,
             anonymous_folios: anonymous_folios(Path::new("/sys")),
+            follower: Follower::new(proc, pid),
         })
     }
 }
@@ -236,6 +239,10 @@ impl Clear for Process {
         ranges: &[Range],
         refused: &mut dyn FnMut(usize, Errno),
     ) -> Result<(), ClearError> {
+        let now = self.now();
+        if let Some(follower) = self.follower.as_mut().filter(|_| ranges.len() >= WORTH_IT) {
+            follower.follow(now);
+        }
         madvise::advise_cold(self.pidfd.as_fd(), ranges, refused)
             .map_err(|errno| clear_error(errno, "process_madvise(MADV_COLD)"))
     }

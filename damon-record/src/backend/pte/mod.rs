@@ -16,6 +16,7 @@ mod directmap;
 mod exact;
 #[cfg(test)]
 mod fake;
+mod follow;
 mod kernel;
 mod locate;
 mod machine;
