@@ -165,21 +165,14 @@ fn find_subject(
     pagemap: &Pagemap,
     sample: &Sample,
 ) -> Result<Option<Subject>, AttachError> {
-    let mut machine = kernel.machine();
-    let members = kernel.members;
-    let mut leaders: Vec<Task> = Vec::new();
     let mut found = None;
-    members
-        .each_process(&mut machine.peek, |_, task| {
-            if task.tgid == identity.pid {
-                found = Some(*task);
-                return ControlFlow::Break(());
-            }
-            leaders.push(*task);
-            ControlFlow::Continue(())
-        })
-        .map_err(|errno| AttachError::Refused(refusal::run(errno)))?;
-    drop(machine);
+    each_process(kernel, |task| {
+        if task.tgid == identity.pid {
+            found = Some(*task);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
     if let Some(task) = found
         && let Some(subject) = verified(kernel, &task, pagemap, sample)?
     {
@@ -188,6 +181,12 @@ fn find_subject(
     if !sample.unmistakable {
         return Ok(None);
     }
+    // In another namespace the same number may well belong to a process that is met before ours.
+    let mut leaders: Vec<Task> = Vec::new();
+    each_process(kernel, |task| {
+        leaders.push(*task);
+        ControlFlow::Continue(())
+    })?;
     let ticks = |task: &Task| task.start_boottime / NANOSECONDS_PER_TICK;
     leaders.sort_by_key(|task| ticks(task).abs_diff(identity.start_ticks));
     for task in &leaders {
@@ -196,6 +195,16 @@ fn find_subject(
         }
     }
     Ok(None)
+}
+
+fn each_process(
+    kernel: &PageTables,
+    mut visit: impl FnMut(&Task) -> ControlFlow<()>,
+) -> Result<(), AttachError> {
+    kernel
+        .members
+        .each_process(&mut kernel.machine().peek, |_, task| visit(task))
+        .map_err(|errno| AttachError::Refused(refusal::run(errno)))
 }
 
 /// `/proc/PID/stat` counts in hundredths of a second (`USER_HZ`).
