@@ -1,6 +1,8 @@
 //! How an access is seen. A backend that is attached to one target is a [`Watch`].
 
+mod alone;
 pub mod choose;
+mod conflict;
 pub mod exclusive;
 pub mod idle;
 pub mod kind;

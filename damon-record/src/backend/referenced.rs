@@ -4,16 +4,16 @@
 //! and leaves nothing behind. Clearing does not flush the processor's TLB (as DAMON's own clearing does
 //! not on x86), so a hot set that fits into the TLB may be missed now and then.
 
-use super::exclusive::{self, Claim};
-use super::kind::{AttachError, Kind, Looks};
+use super::alone::{self, Clears};
+use super::kind::{Kind, Looks};
 use super::{Toll, Touched, Watch, WatchError};
 use crate::plan::Intervals;
-use crate::proc::{Identity, ProcError, ProcRoot, SmapsFile};
+use crate::proc::{ProcError, ProcRoot, SmapsFile};
 use crate::sys::own_pages::{OwnPages, page_size};
 use damon_format::{AccessKind, Granularity, Mapping};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// This backend.
@@ -28,15 +28,10 @@ pub const KIND: Kind = Kind {
     side_effect: "each look clears the accessed state of all pages of the target, so that the kernel's \
         reclaim sees them as colder, and delays its page faults and mmap calls for as long as it lasts",
     self_test: |proc| Ok(self_test(proc)?),
-    attach: attach_alone,
+    attach: |proc, pid| {
+        alone::attach(proc, pid, Clears::AccessedState, || Referenced::attach(proc, pid))
+    },
 };
-
-fn attach_alone(proc: &ProcRoot, pid: u32) -> Result<Box<dyn Watch>, AttachError> {
-    let start_ticks = proc.stat(pid)?.start_ticks;
-    let claim = exclusive::claim(Identity { pid, start_ticks })
-        .map_err(|error| AttachError::Refused(error.to_string()))?;
-    Ok(Box::new(Referenced { _claim: Some(claim), ..Referenced::attach(proc, pid)? }))
-}
 
 /// Clears the accessed state of every page (Documentation/filesystems/proc.rst, `clear_refs`).
 const CLEAR_ACCESSED: &[u8] = b"1";
@@ -55,8 +50,6 @@ pub struct Referenced {
     armed: bool,
     /// Bytes found accessed since the last question for the toll.
     accessed: u64,
-    /// Missing in the self-test, which looks at the recorder itself.
-    _claim: Option<Arc<Claim>>,
 }
 
 impl Referenced {
@@ -71,7 +64,7 @@ impl Referenced {
                 _ => ProcError::Io { path, source },
             })?;
         let proc = proc.clone();
-        Ok(Self { pid, proc, smaps, clear_refs, armed: false, accessed: 0, _claim: None })
+        Ok(Self { pid, proc, smaps, clear_refs, armed: false, accessed: 0 })
     }
 
     /// The address space behind the open files is no more: exit, or another program?

@@ -27,6 +27,7 @@ mod selftest;
 mod watch;
 mod words;
 
+use super::alone::{self, Clears};
 use super::kind::{AttachError, Kind, Looks, Refusal};
 use crate::plan::Intervals;
 use crate::proc::ProcRoot;
@@ -52,7 +53,7 @@ pub const KIND: Kind = Kind {
     self_test: |proc| selftest::self_test(proc, &Places::of(proc)),
     attach: |proc, pid| {
         let frames = Places::of(proc).open().map_err(|no| AttachError::Refused(no.to_string()))?;
-        Ok(Box::new(IdleWatch::attach(proc, pid, frames)?))
+        alone::attach(proc, pid, Clears::AccessedState, || IdleWatch::attach(proc, pid, frames))
     },
 };
 

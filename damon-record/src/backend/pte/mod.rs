@@ -11,7 +11,6 @@ mod areas;
 mod assembler;
 mod btf;
 mod clear;
-mod conflict;
 mod directmap;
 mod exact;
 #[cfg(test)]
@@ -38,14 +37,12 @@ pub use locate::{Located, locate};
 pub use reading::tables_self_test;
 
 use super::Watch;
-use super::exclusive::claim;
+use super::alone::{self, Clears};
 use super::kind::{AttachError, Kind, Looks};
 use crate::plan::Intervals;
-use crate::proc::{Identity, ProcRoot};
+use crate::proc::ProcRoot;
 use clear::{Process, zero_frame};
-use conflict::Verdict;
 use damon_format::{AccessKind, Granularity};
-use std::path::Path;
 use std::time::Duration;
 use watch::PteWatch;
 
@@ -66,17 +63,10 @@ pub const KIND: Kind = Kind {
 };
 
 fn attach(proc: &ProcRoot, pid: u32) -> Result<Box<dyn Watch>, AttachError> {
-    let remark = match conflict::look(Path::new(conflict::SYS), pid) {
-        Verdict::Alone => None,
-        Verdict::Beside(text) => Some(text),
-        Verdict::Refused(why) => return Err(AttachError::Refused(why)),
-    };
-    let start_ticks = proc.stat(pid)?.start_ticks;
-    let claim = claim(Identity { pid, start_ticks })
-        .map_err(|error| AttachError::Refused(error.to_string()))?;
-    let kernel = PageTables::shared(proc).map_err(AttachError::Refused)?;
-    let tables = locate(&kernel, proc, pid)?;
-    let clear = Process::open(proc, pid)?;
-    let watch = PteWatch::new(tables, clear, zero_frame(proc)).with(claim, remark);
-    Ok(Box::new(watch))
+    alone::attach(proc, pid, Clears::AccessedState, || {
+        let kernel = PageTables::shared(proc).map_err(AttachError::Refused)?;
+        let tables = locate(&kernel, proc, pid)?;
+        let clear = Process::open(proc, pid)?;
+        Ok::<_, AttachError>(PteWatch::new(tables, clear, zero_frame(proc)))
+    })
 }

@@ -5,11 +5,9 @@ use super::clear::{Clear, ClearError};
 use super::exact::Exact;
 use super::sampled::{Costs, Means, RefsCost, RoundError, Sampled};
 use super::tables::{Leaf, Tables};
-use crate::backend::exclusive::Claim;
 use crate::backend::{Toll, Touched, Watch, WatchError};
 use damon_format::Mapping;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What clearing one page costs a target that runs meanwhile: the interrupt that makes its processor
@@ -30,8 +28,6 @@ pub(super) struct PteWatch<T, C> {
     costs: Costs,
     zero: Option<u64>,
     resident: u64,
-    remark: Option<String>,
-    _claim: Option<Arc<Claim>>,
 }
 
 impl<T, C> fmt::Debug for PteWatch<T, C> {
@@ -57,14 +53,7 @@ impl<T: Tables, C: Clear> PteWatch<T, C> {
             costs: Costs::default(),
             zero,
             resident: 0,
-            remark: None,
-            _claim: None,
         }
-    }
-
-    /// Keeps the claim for as long as the watch lives, and has something to say.
-    pub(super) fn with(self, claim: Arc<Claim>, remark: Option<String>) -> Self {
-        Self { _claim: Some(claim), remark, ..self }
     }
 
     /// The parts that looking works on.
@@ -123,9 +112,5 @@ impl<T: Tables, C: Clear> Watch for PteWatch<T, C> {
             missed: costs.missed,
             why: costs.barrier.map_or("", super::clear::Barrier::text),
         }
-    }
-
-    fn remark(&mut self) -> Option<String> {
-        self.remark.take()
     }
 }

@@ -22,6 +22,7 @@ mod bits;
 mod news;
 mod selftest;
 
+use super::alone::{self, Clears};
 use super::kind::{Kind, Looks};
 use super::{Toll, Touched, Watch, WatchError};
 use crate::plan::Intervals;
@@ -45,7 +46,9 @@ pub const KIND: Kind = Kind {
     side_effect: "each look write-protects all memory of the target, so that the first write to each page \
         costs it a short fault, and clears the soft-dirty bits that checkpointing (CRIU) relies on",
     self_test: selftest::self_test,
-    attach: |proc, pid| Ok(Box::new(SoftDirty::attach(proc, pid)?)),
+    attach: |proc, pid| {
+        alone::attach(proc, pid, Clears::OtherState, || SoftDirty::attach(proc, pid))
+    },
 };
 
 /// Clears the soft-dirty bits (Documentation/filesystems/proc.rst, `clear_refs`).
