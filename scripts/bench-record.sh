@@ -92,9 +92,12 @@ row() {
 }
 
 for spec in idle write read; do
+    row "$spec" --backend pte
     row "$spec" --backend writes
 done
 for spec in write read; do
+    row "$spec" --backend pte --budget 100%
+    row "$spec" --backend pte --budget 100% --sample 1s --aggr 1s
     row "$spec" --backend writes --budget 100%
     row "$spec" --backend writes --sample 1s --aggr 1s
     row "$spec" --backend referenced
