@@ -207,7 +207,8 @@ what the recording says is compared with the account, window by window. A window
 or, for *exact* looks, one look after a second. The rates that the tables speak of are known by construction: a page touched every
 *p* is touched in the share min(1, *s* / *p*) of the samples, where *s* is the length that samples really had (aggregation time /
 samples). Windows in which the generator did not keep its pace are not judged, but counted as *spoilt*; the first two seconds
-are not judged either. The memory judged is the generator's areas with the gaps between them.
+are not judged either. The memory judged is the generator's areas with the gaps between them. Recorder and generator run at the
+highest ordinary priority (nice -20), and the recorder without a ceiling (`--budget 100%`): a budget trades accuracy for cost.
 
 | column | meaning |
 |---|---|
