@@ -219,6 +219,10 @@ impl<'a> Session<'a> {
         let due = match &mut self.mode {
             Mode::Sampled(engine) => {
                 for target in self.targets.iter_mut().filter(|t| !t.dormant) {
+                    // What was not prepared has failed already; it sits this round out.
+                    if self.troubles.iter().any(|(id, _)| *id == target.id) {
+                        continue;
+                    }
                     let watch = &mut target.watch;
                     if let Err(error) =
                         engine.record(target.id, |points, accessed| watch.check(points, accessed))
