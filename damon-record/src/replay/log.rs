@@ -1,6 +1,6 @@
 //! The touch log: for each quantum of time the pages that were touched in it.
 //!
-//! Numbers are [LEB128](super::varint), strings a length and UTF-8 bytes.
+//! Numbers are LEB128, strings a length and UTF-8 bytes.
 //!
 //! ```text
 //! head     8 bytes "\x89TOUCH\r\n", version (1), page size in bytes, quantum in nanoseconds,

@@ -82,7 +82,7 @@ impl Place {
         Ok(Self { path: Some(path.to_path_buf()), existing })
     }
 
-    /// Opens it, for nobody but the owner. A file has another name until it is [published](Opened::publish).
+    /// Opens it, for nobody but the owner. A file has another name until it is published.
     pub(super) fn open(&self) -> Result<Opened, Failure> {
         let Some(path) = &self.path else {
             let file = stdout::open().map_err(|error| no_stdout(&error))?;

@@ -12,8 +12,8 @@
 //! - The kernel marks a mapping as a whole when it is new, and also when it has grown. A page of new memory
 //!   that is there now counts as written if it is anonymous, since it came into being by a write;
 //!   pages of files and shared memory may only have been read, and pages of the old part of a mapping that
-//!   has grown may be untouched: what cannot be told is missed, and counted ([`Toll`](super::Toll)), for
-//!   one look. See [`news`].
+//!   has grown may be untouched: what cannot be told is missed, and counted ([`Toll`]), for
+//!   one look (module `news`).
 //! - A page written between reading and clearing, and not again afterwards, is missed.
 //! - Huge pages of hugetlbfs are never cleared, and left out.
 //! - When the kernel itself assembles a transparent huge page it marks it as written.

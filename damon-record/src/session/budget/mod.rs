@@ -25,7 +25,7 @@
 //!
 //! Tightening waits for a quarter of a second where the excess is large, otherwise for one second;
 //! relaxing waits for seconds, and twice as long each time after it had to be taken back. The
-//! decision before the first snapshot rests on a measurement ([`foresee`]).
+//! decision before the first snapshot rests on a measurement ([`mod@foresee`]).
 //!
 //! One-off costs (attaching, loading programs into the kernel, the first reading of the mappings) are left out: no
 //! interval would make them cheaper.
