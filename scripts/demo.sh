@@ -17,7 +17,7 @@ cargo build --release --quiet --manifest-path "$repository/Cargo.toml" \
     -p damon-record -p damon-report
 programs=${CARGO_TARGET_DIR:-$repository/target}/release
 
-"$programs/damon-record" --force -o "$folder/demo.damon" -- "$programs/damon-workload" stairs
+"$programs/damon-record" --budget 10% --force -o "$folder/demo.damon" -- "$programs/damon-workload" stairs
 echo
 "$programs/damon-report" wss "$folder/demo.damon"
 "$programs/damon-report" heatmap "$folder/demo.damon" -o "$folder/demo.png"
