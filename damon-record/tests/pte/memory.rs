@@ -62,6 +62,8 @@ fn huge_pages_are_seen_whole_and_stay_whole() {
         assert_eq!(seen, [0, 1], "all of the first huge page, nothing of the second");
     }
     assert_eq!(rollup(target.pid(), "AnonHugePages"), before, "none was split");
+    // Exact looks do not flush the TLB of the target, which has just used the page; this does.
+    assert_eq!(full_round(watch.as_mut(), &points, || {}), NOTHING);
     looked(watch.as_mut(), base, 0);
     target.ask(&format!("write {page} 1"));
     let found = looked(watch.as_mut(), first, 1024);
