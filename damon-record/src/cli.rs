@@ -33,11 +33,12 @@ Exit status:
 const BACKENDS: &str = "\
 How accesses are seen.
 auto: the best that works here
+pte: reads and writes, single pages (root; x86-64, Linux 5.10+ with BPF and BTF)
 idle: reads and writes of all who share a page (root; CONFIG_IDLE_PAGE_TRACKING)
 writes: writes, single pages (userfaultfd, PAGEMAP_SCAN; Linux 6.7+)
 soft-dirty: writes, all pages, from 1 s on (clear_refs; CONFIG_MEM_SOFT_DIRTY)
 referenced: reads and writes, whole mappings (clear_refs, smaps)
-Not in this version: damon, attach, pte";
+Not in this version: damon, attach";
 
 /// Record which memory a program really accesses.
 #[derive(Debug, Parser)]
