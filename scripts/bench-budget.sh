@@ -2,7 +2,7 @@
 # Whether the default budget is kept: targets of three sizes, idle, read-heavy and write-heavy, each recorded by every
 # backend that works here. CPU time is what the kernel accounts to the recorder's threads (schedstat, nanoseconds) and
 # the recorder's own estimate of the time it costs the target (-v says it once a second), per window of one second, or
-# of one sampling interval where that is longer. The first three seconds do not count. Takes about 15 s per line.
+# of five sampling intervals where that is longer (a second catches two looks or none when they are 0.9 s apart). The first three seconds do not count. Takes about 15 s per line.
 #
 #   scripts/bench-budget.sh [BACKEND…]      default: pte writes referenced, as far as they work
 #
@@ -94,7 +94,7 @@ bench() { # BACKEND SIZE KIND
             clock += $1 / 1e9
             if (++second <= settle) { last_toll = toll(clock); next }
             time += $1; cpu += $2
-            if (time < 0.97e9 || time < sample * 970) next
+            if (time < 0.97e9 || time < sample * 5 * 970) next
             now = toll(clock); there = (now - last_toll) * 1e6; last_toll = now
             share = (cpu + there) / time * 100
             if (share > worst) worst = share

@@ -71,8 +71,20 @@ def name(**names):
     return lambda bytes: table[bytes.byte()]
 
 
+def appended(item):
+    """A field of a later minor version: older records end before it."""
+    def read(bytes):
+        return bytes.option(item) if bytes.more() else None
+    read.is_appended = True
+    return read
+
+
 def struct_of(fields):
-    return lambda bytes: {key: read(bytes) for key, read in fields.items()}
+    def read_all(bytes):
+        values = {key: read(bytes) for key, read in fields.items()}
+        absent = [key for key, read in fields.items() if hasattr(read, "is_appended") and values[key] is None]
+        return {key: value for key, value in values.items() if key not in absent}
+    return read_all
 
 
 def permissions(bytes):
@@ -88,6 +100,7 @@ INFO = struct_of({"tool": t, "tool_version": t, "host": t, "kernel": t, "arch": 
                   "clock": struct_of({"monotonic_ns": n, "realtime_ns": n}),
                   "command_line": lambda b: b.list(t), "backend": BACKEND, "attrs": ATTRS})
 MAPPING = struct_of({"start": n, "end": n, "permissions": permissions, "offset": n, "inode": n, "name": t})
+REGION = struct_of({"start": n, "end": n, "nr_accesses": n, "age": n})
 RECORDS = {
     1: ("target-started", {"target": n, "time_ns": n, "kind": name(_1="process", _2="physical"), "pid": n,
                            "start_ticks": n, "parent": lambda b: b.option(n), "comm": t, "exe": t}),
@@ -101,10 +114,16 @@ RECORDS = {
     7: ("pressure", {"time_ns": n, "some_us": n, "full_us": n}),
     8: ("lost", {"target": lambda b: b.option(n), "time_ns": n, "count": n, "what": t}),
     9: ("scheme-stats", {"time_ns": n, "scheme": n, "nr_tried": n, "sz_tried": n, "nr_applied": n,
-                         "sz_applied": n, "qt_exceeds": n}),
+                         "sz_applied": n, "qt_exceeds": n, "sz_ops_filter_passed": appended(n),
+                         "nr_snapshots": appended(n)}),
     10: ("mark", {"time_ns": n, "text": t}),
     11: ("note", {"time_ns": n, "text": t}),
     12: ("finished", {"time_ns": n, "reason": t, "recorder_cpu_us": n}),
+    13: ("system-memory", {"time_ns": n, "total": n, "free": n, "available": n, "swap_total": n, "swap_free": n}),
+    14: ("kdamond-cpu", {"time_ns": n, "thread": n, "cpu_us": n}),
+    15: ("scheme-installed", {"time_ns": n, "scheme": n, "json": t, "by": t}),
+    16: ("scheme-applied", {"time_ns": n, "scheme": n, "target": n, "regions": lambda b: b.list(REGION)}),
+    18: ("effective-quota", {"time_ns": n, "scheme": n, "bytes": n}),
 }
 
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Intervals beyond this many times a useful one deserve a word.
 const FAR: u32 = 3;
-const USEFUL_SAMPLE: Duration = Duration::from_secs(1);
+const USEFUL_SAMPLE: Duration = Duration::from_millis(250);
 const USEFUL_LOOK: Duration = Duration::from_secs(2);
 
 impl Budget {
@@ -90,9 +90,11 @@ impl Budget {
         }
         let enough = (cost / useful.as_secs_f64() + self.background.get()) / AIM;
         Some(format!(
-            "a budget of {} allows one look every {} only; {} would allow one every {}",
+            "a budget of {} allows one look every {} and a snapshot every {} only; {} would allow one \
+             look every {}",
             show_percent(self.ceiling),
             show_duration(setting.intervals.sample),
+            show_duration(setting.intervals.aggr),
             show_percent(enough),
             show_duration(useful),
         ))
@@ -189,7 +191,8 @@ mod tests {
         let setting = small.begin();
         assert_eq!(
             small.warn(setting).unwrap(),
-            "a budget of 0.01% allows one look every 3.8s only; 0.04% would allow one every 1s"
+            "a budget of 0.01% allows one look every 3.8s and a snapshot every 76s only; 0.2% would allow \
+             one look every 250ms"
         );
         let mut usual = sampled(1.0);
         let setting = usual.begin();
@@ -198,7 +201,8 @@ mod tests {
         let setting = looks.begin();
         assert_eq!(
             looks.warn(setting).unwrap(),
-            "a budget of 1% allows one look every 17s only; 8.2% would allow one every 2s"
+            "a budget of 1% allows one look every 17s and a snapshot every 340s only; 8.2% would allow one look \
+             every 2s"
         );
     }
 
