@@ -7,7 +7,7 @@ use crate::analysis::info::{Info, TargetInfo};
 use crate::analysis::num::float;
 use crate::cli::{InfoArgs, PlainFormat};
 use crate::exit::Failure;
-use damon_format::{Attrs, Completeness, TargetKind};
+use damon_format::{Attrs, Completeness, Lost, TargetKind};
 use std::io::{self, Write};
 
 pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
@@ -87,9 +87,8 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
             )?;
         }
     }
-    for lost in &info.lost {
-        let when = moment(lost.time_ns, origin_ns);
-        line("  lost", format!("{} at {when}: {}", lost.count, lost.what))?;
+    for text in losses(&info.lost, origin_ns) {
+        line("  lost", text)?;
     }
     for mark in &info.marks {
         line("mark", format!("{} {}", moment(mark.time_ns, origin_ns), mark.text))?;
@@ -122,10 +121,33 @@ fn rows(info: &Info) -> String {
     }
 }
 
+/// What is lost again and again is said once: how much in all, and when.
+fn losses(all: &[Lost], origin_ns: u64) -> Vec<String> {
+    let mut kinds: Vec<(&Lost, u64, u64)> = Vec::new();
+    for lost in all {
+        let known = kinds
+            .iter_mut()
+            .find(|(first, ..)| (first.target, &first.what) == (lost.target, &lost.what));
+        match known {
+            Some((_, count, last_ns)) => {
+                *count = count.saturating_add(lost.count);
+                *last_ns = lost.time_ns;
+            }
+            None => kinds.push((lost, lost.count, lost.time_ns)),
+        }
+    }
+    let text = |(first, count, last_ns): (&Lost, u64, u64)| {
+        let (from, to) = (moment(first.time_ns, origin_ns), moment(last_ns, origin_ns));
+        let when = if from == to { format!("at {from}") } else { format!("from {from} to {to}") };
+        format!("{count} {when}: {}", first.what)
+    };
+    kinds.into_iter().map(text).collect()
+}
+
 fn lost(info: &Info) -> String {
     match info.lost_count() {
         0 => "nothing".to_owned(),
-        count => format!("{count} snapshots or events"),
+        count => format!("{count} snapshots, events or observations"),
     }
 }
 
@@ -193,11 +215,27 @@ fn wait_status(status: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damon_format::TargetId;
 
     #[test]
     fn command_lines_can_be_pasted() {
         let words = ["a b", "", "it's", "--x=1"].map(str::to_owned);
         assert_eq!(command_line(&words), r"'a b' '' 'it'\''s' --x=1");
+    }
+
+    #[test]
+    fn what_is_lost_every_second_is_one_line() {
+        let lost = |target: u32, second: u64, count, what: &str| Lost {
+            target: Some(TargetId(target)),
+            time_ns: second * 1_000_000_000,
+            count,
+            what: what.into(),
+        };
+        let all = [lost(0, 1, 3, "shared"), lost(1, 2, 5, "shared"), lost(0, 4, 4, "shared")];
+        let lines = losses(&all, 0);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("7 from ") && lines[0].ends_with(": shared"), "{lines:?}");
+        assert!(lines[1].starts_with("5 at "), "{lines:?}");
     }
 
     #[test]
