@@ -7,7 +7,7 @@ use crc32fast::Hasher;
 /// Major version written; a reader refuses later ones.
 pub const MAJOR: u16 = 1;
 /// Minor version written; later ones only add what may be skipped.
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 
 /// A byte above 127, the name, CR LF, end-of-text and LF: text-mode transfers and 7-bit channels
 /// are noticed at once.

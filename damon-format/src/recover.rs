@@ -47,7 +47,8 @@ pub fn recover<R: Read, W: Write>(
     let header = read_header(&mut reader)?;
     let mut scanner = Scanner::new(reader, FileHeader::LEN as u64, 0);
     let info = read_info(&mut scanner)?;
-    let mut store = Store::create(sink, header.identity)?;
+    // What is copied byte for byte is of the version that it was written in.
+    let mut store = Store::create(sink, &header)?;
     let mut bytes = Vec::new();
     wire::put_info(&info, &mut bytes).map_err(WriteError::Record)?;
     store.begin_block(BlockKind::INFO, info.clock.monotonic_ns);

@@ -3,8 +3,7 @@
 use crate::WriteError;
 use crate::block::Counts;
 use crate::layout::{
-    BlockEntry, BlockHeader, BlockKind, FileHeader, Footer, FrameHeader, MAJOR, MAX_FRAME_STORED,
-    MINOR,
+    BlockEntry, BlockHeader, BlockKind, FileHeader, Footer, FrameHeader, MAX_FRAME_STORED,
 };
 use std::io::Write;
 
@@ -30,7 +29,7 @@ struct OpenBlock {
 
 impl<W: Write> Store<W> {
     /// Writes the file header.
-    pub(crate) fn create(sink: W, identity: u64) -> Result<Self, WriteError> {
+    pub(crate) fn create(sink: W, header: &FileHeader) -> Result<Self, WriteError> {
         let mut store = Self {
             sink,
             offset: 0,
@@ -40,7 +39,7 @@ impl<W: Write> Store<W> {
             abandoned: false,
             scratch: Vec::new(),
         };
-        store.put(&FileHeader { major: MAJOR, minor: MINOR, identity }.encode())?;
+        store.put(&header.encode())?;
         Ok(store)
     }
 

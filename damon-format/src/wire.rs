@@ -6,9 +6,10 @@
 
 use crate::layout::MAX_RECORD;
 use crate::{
-    AccessKind, Attrs, Backend, ClockAnchor, Finished, Granularity, IntervalsChanged, Lost,
-    Mapping, MappingsChanged, Mark, MemorySample, Note, Permissions, PressureSample, Record,
-    RecordingInfo, SchemeStats, TargetExecuted, TargetExited, TargetId, TargetKind, TargetStarted,
+    AccessKind, Attrs, Backend, ClockAnchor, EffectiveQuota, Finished, Granularity,
+    IntervalsChanged, KdamondCpu, Lost, Mapping, MappingsChanged, Mark, MemorySample, Note,
+    Permissions, PressureSample, Record, RecordingInfo, Region, SchemeApplied, SchemeInstalled,
+    SchemeStats, SystemMemory, TargetExecuted, TargetExited, TargetId, TargetKind, TargetStarted,
 };
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::{Decode, Decoder};
@@ -59,22 +60,37 @@ pub(crate) fn get_info(bytes: &[u8]) -> Result<RecordingInfo, String> {
     decode(bytes)
 }
 
-/// Fields in the order of their bytes.
+/// Fields in the order of their bytes; those behind the `;` were appended by later minor versions.
 macro_rules! wire_struct {
-    ($type:ident { $($field:ident),* $(,)? }) => {
+    ($type:ident { $($field:ident),* $(,)? $(; $($later:ident),* $(,)?)? }) => {
         impl Encode for $type {
             fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
                 $( self.$field.encode(encoder)?; )*
+                $( $( self.$later.encode(encoder)?; )* )?
                 Ok(())
             }
         }
 
         impl<C> Decode<C> for $type {
             fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-                Ok(Self { $( $field: Decode::decode(decoder)? ),* })
+                Ok(Self {
+                    $( $field: Decode::decode(decoder)?, )*
+                    $( $( $later: appended(decoder)?, )* )?
+                })
             }
         }
     };
+}
+
+/// A field that earlier minor versions did not write: absent when the record ends before it. Only for the
+/// last fields of records, which end where their section does.
+fn appended<C, D: Decoder<Context = C>, T: Decode<C>>(
+    decoder: &mut D,
+) -> Result<Option<T>, DecodeError> {
+    match Decode::decode(decoder) {
+        Err(DecodeError::UnexpectedEnd { .. }) => Ok(None),
+        read => read,
+    }
 }
 
 /// Variants as single bytes.
@@ -134,6 +150,11 @@ record_kinds! {
     Mark = 10,
     Note = 11,
     Finished = 12,
+    SystemMemory = 13,
+    KdamondCpu = 14,
+    SchemeInstalled = 15,
+    SchemeApplied = 16,
+    EffectiveQuota = 18,
 }
 
 wire_enum!(AccessKind { ReadWrite = 1, Write = 2 });
@@ -199,8 +220,16 @@ wire_struct!(SchemeStats {
     sz_tried,
     nr_applied,
     sz_applied,
-    qt_exceeds,
+    qt_exceeds;
+    sz_ops_filter_passed,
+    nr_snapshots,
 });
 wire_struct!(Mark { time_ns, text });
 wire_struct!(Note { time_ns, text });
 wire_struct!(Finished { time_ns, reason, recorder_cpu_us });
+wire_struct!(SystemMemory { time_ns, total, free, available, swap_total, swap_free });
+wire_struct!(KdamondCpu { time_ns, thread, cpu_us });
+wire_struct!(SchemeInstalled { time_ns, scheme, json, by });
+wire_struct!(Region { start, end, nr_accesses, age });
+wire_struct!(SchemeApplied { time_ns, scheme, target, regions });
+wire_struct!(EffectiveQuota { time_ns, scheme, bytes });

@@ -2,7 +2,7 @@
 
 use crate::block::Counts;
 use crate::columns::{TargetEncoder, check};
-use crate::layout::{BlockKind, MAX_FRAME_RAW, MAX_RECORD, MAX_REGIONS};
+use crate::layout::{BlockKind, FileHeader, MAJOR, MAX_FRAME_RAW, MAX_RECORD, MAX_REGIONS, MINOR};
 use crate::section::{put_record, put_snapshots};
 use crate::store::Store;
 use crate::stream_codec::Compressor;
@@ -70,7 +70,8 @@ impl<W: Write> TraceWriter<W> {
         info: &RecordingInfo,
         options: WriterOptions,
     ) -> Result<Self, WriteError> {
-        let mut store = Store::create(sink, info.clock.realtime_ns)?;
+        let header = FileHeader { major: MAJOR, minor: MINOR, identity: info.clock.realtime_ns };
+        let mut store = Store::create(sink, &header)?;
         let mut bytes = Vec::new();
         wire::put_info(info, &mut bytes).map_err(WriteError::Record)?;
         store.begin_block(BlockKind::INFO, info.clock.monotonic_ns);

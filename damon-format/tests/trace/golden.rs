@@ -142,6 +142,8 @@ fn records() -> Vec<Record> {
             nr_applied: 9,
             sz_applied: 36_864,
             qt_exceeds: 1,
+            sz_ops_filter_passed: None,
+            nr_snapshots: None,
         }),
         Record::Mark(Mark { time_ns, text: "begin of phase 2".into() }),
         Record::Note(Note { time_ns, text: "ünïcode".into() }),

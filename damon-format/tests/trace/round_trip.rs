@@ -2,8 +2,9 @@
 
 use crate::common::{Content, Item, content_of, read_indexed, read_stream, regions, small, write};
 use damon_format::{
-    Completeness, IndexedReader, Mapping, MappingsChanged, Note, Permissions, Record, Region,
-    Sampling, Snapshot, TargetId, TraceWriter, WriterOptions, verify,
+    Completeness, EffectiveQuota, IndexedReader, KdamondCpu, Mapping, MappingsChanged, Note,
+    Permissions, Record, Region, Sampling, SchemeApplied, SchemeInstalled, SchemeStats, Snapshot,
+    SystemMemory, TargetId, TraceWriter, WriterOptions, verify,
 };
 use proptest::prelude::*;
 
@@ -244,4 +245,56 @@ fn a_record_that_no_reader_would_accept_is_refused_and_changes_nothing() {
     assert!(writer.record(&Record::MappingsChanged(lies)).is_err());
     let content = read_indexed(writer.finish().unwrap());
     assert_eq!(content.records, [note("before".into())]);
+}
+
+/// Every kind of record that came with format version 1.1, optional fields both ways.
+#[test]
+fn records_of_version_1_1_survive() {
+    let (time_ns, target) = (5, TargetId(3));
+    let region = Region { start: 0x1000, end: 1 << 40, nr_accesses: 7, age: 300 };
+    let stats = SchemeStats {
+        time_ns,
+        scheme: 1,
+        nr_tried: 2,
+        sz_tried: 3 << 33,
+        nr_applied: 4,
+        sz_applied: 5,
+        qt_exceeds: 6,
+        sz_ops_filter_passed: Some(7 << 33),
+        nr_snapshots: Some(8),
+    };
+    let records = [
+        Record::SchemeStats(stats),
+        Record::SchemeStats(SchemeStats {
+            sz_ops_filter_passed: None,
+            nr_snapshots: None,
+            ..stats
+        }),
+        Record::SystemMemory(SystemMemory {
+            time_ns,
+            total: 9 << 30,
+            free: 1,
+            available: 2,
+            swap_total: 3,
+            swap_free: 4,
+        }),
+        Record::KdamondCpu(KdamondCpu { time_ns, thread: 77, cpu_us: 1 << 40 }),
+        Record::SchemeInstalled(SchemeInstalled {
+            time_ns,
+            scheme: 1,
+            json: r#"{"action": "pageout"}"#.into(),
+            by: "kernel".into(),
+        }),
+        Record::SchemeApplied(SchemeApplied {
+            time_ns,
+            scheme: 1,
+            target,
+            regions: vec![region, region],
+        }),
+        Record::EffectiveQuota(EffectiveQuota { time_ns, scheme: 1, bytes: 1 << 27 }),
+    ];
+    let items: Vec<Item> = records.iter().cloned().map(Item::Record).collect();
+    let (read, damage, finished) = read_stream(&write(&items, WriterOptions::default()));
+    assert!(damage.is_empty() && finished);
+    assert_eq!(read.records, records);
 }

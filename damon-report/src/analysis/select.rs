@@ -278,20 +278,7 @@ impl Selection {
 
     /// Whether a record falls into the selected time and concerns a selected target or none.
     pub fn has_record(&self, record: &Record) -> bool {
-        let (target, time_ns) = match record {
-            Record::TargetStarted(r) => (Some(r.target), r.time_ns),
-            Record::TargetExecuted(r) => (Some(r.target), r.time_ns),
-            Record::TargetExited(r) => (Some(r.target), r.time_ns),
-            Record::IntervalsChanged(r) => (None, r.time_ns),
-            Record::MappingsChanged(r) => (Some(r.target), r.time_ns),
-            Record::Memory(r) => (Some(r.target), r.time_ns),
-            Record::Pressure(r) => (None, r.time_ns),
-            Record::Lost(r) => (r.target, r.time_ns),
-            Record::SchemeStats(r) => (None, r.time_ns),
-            Record::Mark(r) => (None, r.time_ns),
-            Record::Note(r) => (None, r.time_ns),
-            Record::Finished(r) => (None, r.time_ns),
-        };
+        let (target, time_ns) = (record.target(), record.time_ns());
         // A record that marks the end of the selected time belongs to it.
         let inside = self.time.start <= time_ns && time_ns <= self.time.end;
         inside && target.is_none_or(|t| self.has_target(t))
