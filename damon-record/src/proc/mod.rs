@@ -3,6 +3,7 @@
 mod cgroup;
 mod children;
 mod maps;
+mod meminfo;
 mod pagemap;
 mod pressure;
 mod smaps;
@@ -11,6 +12,7 @@ mod stat;
 pub use cgroup::{CgroupError, Hierarchy, find as find_cgroup, hierarchies, processes_below};
 pub use children::{children_of, descendants_of};
 pub use maps::{MapsDelta, MapsFile, delta, parse_maps};
+pub use meminfo::{MemInfo, read_meminfo};
 pub use pagemap::{Entry, PagemapFile};
 pub use pressure::{Pressure, read_pressure};
 pub use smaps::{SmapsEntry, SmapsFile};

@@ -143,10 +143,11 @@ impl Session<'_> {
                 self.trace.record(&Record::Memory(sample))?;
             }
         }
-        match series::pressure(self.proc) {
-            Some(sample) => self.trace.record(&Record::Pressure(sample)),
-            None => Ok(()),
-        }
+        let machine = [
+            series::pressure(self.proc).map(Record::Pressure),
+            series::system_memory(self.proc).map(Record::SystemMemory),
+        ];
+        machine.iter().flatten().try_for_each(|sample| self.trace.record(sample))
     }
 
     /// What watching has cost the targets since the last call.

@@ -1,8 +1,8 @@
 //! The memory series: once a second, what the kernel counts about each target and the machine.
 
 use crate::host::monotonic_ns;
-use crate::proc::{ProcRoot, parse_status, read_pressure};
-use damon_format::{MemorySample, PressureSample, TargetId};
+use crate::proc::{ProcRoot, parse_status, read_meminfo, read_pressure};
+use damon_format::{MemorySample, PressureSample, SystemMemory, TargetId};
 
 /// Between two samples.
 pub(super) const PERIOD_NS: u64 = 1_000_000_000;
@@ -35,6 +35,19 @@ pub(super) fn pressure(proc: &ProcRoot) -> Option<PressureSample> {
         time_ns: monotonic_ns(),
         some_us: pressure.some_us,
         full_us: pressure.full_us,
+    })
+}
+
+/// The machine's memory; `None` where it is hidden.
+pub(super) fn system_memory(proc: &ProcRoot) -> Option<SystemMemory> {
+    let memory = read_meminfo(proc)?;
+    Some(SystemMemory {
+        time_ns: monotonic_ns(),
+        total: memory.total,
+        free: memory.free,
+        available: memory.available,
+        swap_total: memory.swap_total,
+        swap_free: memory.swap_free,
     })
 }
 
