@@ -7,6 +7,7 @@
 //! * [`StreamReader`] reads front to back, also from a pipe; [`IndexedReader`] reads any block in any
 //!   order, from several threads. Both hand what they decode to a [`Visitor`], in constant memory.
 //! * [`verify()`] checks every byte; [`recover()`] copies what is readable of a damaged trace.
+//! * [`damos`]: schemes (what to do to memory of which access pattern) as data.
 //!
 //! No input makes this crate panic. What decoding allocates is bounded, see [`layout`] for the limits; only the
 //! index and the list of damage grow with the file, by tens of bytes for each block or damaged place.
@@ -14,6 +15,7 @@
 mod bits;
 mod block;
 mod columns;
+pub mod damos;
 mod error;
 mod indexed;
 pub mod layout;
