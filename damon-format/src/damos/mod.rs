@@ -1,7 +1,18 @@
 //! DAMOS: DAMON-based operation schemes as data.
 //!
+//! * [`Schemes`] — what people write: damo's JSON, in per cent and times.
 //! * [`kernel`] — one scheme in the units of the kernel's sysfs files. Whoever installs, applies or
 //!   simulates schemes takes this.
 
 pub mod kernel;
 mod keywords;
+mod number;
+mod read;
+#[cfg(test)]
+mod samples;
+mod scheme;
+mod words;
+mod write;
+
+pub use read::ReadError;
+pub use scheme::{Age, Frequency, Scheme, Schemes, SchemesError, UnitError};
