@@ -5,6 +5,7 @@
 //! cut when it gets there.
 
 use super::keywords::keywords;
+use crate::Region;
 use serde::Serialize;
 
 keywords! {
@@ -354,6 +355,13 @@ impl Scheme {
             max_nr_snapshots: 0,
         }
     }
+
+    /// Whether size, frequency and age of `region` lie within the bounds (`__damos_valid_target`).
+    pub fn matches(&self, region: &Region) -> bool {
+        self.sz.contains(&region.size())
+            && self.nr_accesses.contains(&region.nr_accesses)
+            && self.age.contains(&region.age)
+    }
 }
 
 #[cfg(test)]
@@ -384,6 +392,23 @@ mod tests {
         let bounds = Bounds { min: 2, max: 4 };
         assert_eq!([1, 2, 4, 5].map(|v| bounds.contains(&v)), [false, true, true, false]);
         assert!(Bounds::<u64>::ALL.contains(&0) && Bounds::<u64>::ALL.contains(&u64::MAX));
+    }
+
+    #[test]
+    fn all_three_bounds_must_hold_and_are_closed() {
+        let mut scheme = Scheme::new(Action::Stat);
+        scheme.sz = Bounds { min: 10, max: 20 };
+        scheme.nr_accesses = Bounds { min: 1, max: 2 };
+        scheme.age = Bounds { min: 5, max: 6 };
+        let matches = |size: u64, nr_accesses, age| {
+            scheme.matches(&Region { start: 100, end: 100 + size, nr_accesses, age })
+        };
+        assert!(matches(10, 1, 5) && matches(20, 2, 6));
+        for (size, nr, age) in
+            [(9, 1, 5), (21, 1, 5), (10, 0, 5), (10, 3, 5), (10, 1, 4), (10, 1, 7)]
+        {
+            assert!(!matches(size, nr, age), "{size} {nr} {age}");
+        }
     }
 
     #[test]

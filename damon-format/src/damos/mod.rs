@@ -3,11 +3,13 @@
 //! * [`Schemes`] — what people write: damo's JSON, in per cent and times.
 //! * [`kernel`] — one scheme in the units of the kernel's sysfs files. Whoever installs, applies or
 //!   simulates schemes takes this.
+//! * [`rules`] — the kernel's arithmetic of applying them.
 
 pub mod kernel;
 mod keywords;
 mod number;
 mod read;
+pub mod rules;
 #[cfg(test)]
 mod samples;
 mod scheme;
