@@ -3,6 +3,7 @@
 pub mod app;
 pub mod backend;
 pub mod cli;
+pub mod damon;
 pub mod doctor;
 pub mod exit;
 pub mod host;

@@ -16,8 +16,8 @@ pub mod rng;
 pub mod split;
 pub mod synthetic;
 
-pub use attrs::AttrsError;
+pub use attrs::{AttrsError, validate};
 pub use census::{Census, CensusGranularity, CensusResult, TouchedRange};
 pub use engine::{Aggregated, Due, Engine, EngineError, TargetResult};
-pub use ranges::{RangesError, default_ranges, mapped_ranges, three_ranges};
+pub use ranges::{RangesError, aligned, default_ranges, mapped_ranges, three_ranges};
 pub use region::{AddressRange, MonitoredRegion};

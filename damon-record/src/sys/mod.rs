@@ -4,6 +4,7 @@ pub mod area;
 pub mod bpf;
 pub mod detached;
 pub mod fdpass;
+pub mod file_lock;
 pub mod kcmp;
 pub mod madvise;
 pub mod own_pages;
