@@ -2,10 +2,14 @@
 //!
 //! * [`sysfs`] — its directory tree below `/sys/kernel/mm/damon/admin`: reading, and plans of what to write.
 //! * [`own`] — who may touch what, and how everything is restored whatever happens.
+//! * [`Running`] — a kdamond of ours: set up, started, changed, released.
 //! * [`iomem`] — which physical addresses are memory.
 
 #[doc(hidden)]
 pub mod fake;
 pub mod iomem;
 pub mod own;
+mod running;
 pub mod sysfs;
+
+pub use running::{ChangeError, Running, StartError};
