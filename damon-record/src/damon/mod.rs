@@ -3,8 +3,10 @@
 //! * [`sysfs`] — its directory tree below `/sys/kernel/mm/damon/admin`: reading, and plans of what to write.
 //! * [`own`] — who may touch what, and how everything is restored whatever happens.
 //! * [`Running`] — a kdamond of ours: set up, started, changed, released.
+//! * [`events`] — what its tracepoints tell, put together to snapshots.
 //! * [`iomem`] — which physical addresses are memory.
 
+pub mod events;
 #[doc(hidden)]
 pub mod fake;
 pub mod iomem;

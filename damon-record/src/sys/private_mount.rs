@@ -33,14 +33,7 @@ pub fn private_mount(file_system: &CStr) -> Result<OwnedFd, Errno> {
     let (context, none) = (context.as_raw_fd(), null::<libc::c_char>());
     // SAFETY: this command takes neither key nor value.
     let created = unsafe {
-        libc::syscall(
-            libc::SYS_fsconfig,
-            context,
-            FSCONFIG_CMD_CREATE,
-            none,
-            none,
-            0_i32,
-        )
+        libc::syscall(libc::SYS_fsconfig, context, FSCONFIG_CMD_CREATE, none, none, 0_i32)
     };
     Errno::result(created)?;
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
