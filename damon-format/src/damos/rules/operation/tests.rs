@@ -97,6 +97,7 @@ fn what_matches_is_tried_and_gets_age_0() {
     let record = stats.record(5, 3);
     assert_eq!((record.time_ns, record.scheme, record.nr_tried), (5, 3, 3));
     assert_eq!((record.sz_applied, record.qt_exceeds), (2 * PAGE, 0));
+    assert_eq!((record.sz_ops_filter_passed, record.nr_snapshots), (Some(2 * PAGE), Some(2)));
 }
 
 #[test]
