@@ -142,6 +142,27 @@ impl Census {
         Some(CensusResult { regions: &self.regions, max_nr_accesses })
     }
 
+    /// An action was applied to `range`, which gives that memory a new life: ages go on from 0 there. Call
+    /// it after the aggregation whose result led to the action.
+    pub fn reset_age(&mut self, range: AddressRange) {
+        // Ages are carried over from the last result.
+        let mut regions = Vec::with_capacity(self.regions.len() + 2);
+        for region in &self.regions {
+            let inside = region.start.max(range.start)..region.end.min(range.end);
+            if inside.is_empty() {
+                regions.push(*region);
+                continue;
+            }
+            let parts = [
+                Region { end: inside.start, ..*region },
+                Region { start: inside.start, end: inside.end, age: 0, ..*region },
+                Region { start: inside.end, ..*region },
+            ];
+            regions.extend(parts.into_iter().filter(|part| part.start < part.end));
+        }
+        self.regions = regions;
+    }
+
     /// Lays the runs out over `self.ranges`, keeping what was counted for memory still mapped.
     fn follow_mappings(&mut self) {
         self.scratch.clear();

@@ -504,5 +504,6 @@ impl TargetResult<'_> {
 
 #[cfg(test)]
 mod properties;
+mod reset;
 #[cfg(test)]
 mod tests;

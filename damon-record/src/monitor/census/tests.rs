@@ -262,3 +262,23 @@ proptest! {
         prop_assert!(found.abs_diff(truth) * 2 <= mapped.len() as u64, "rounding only");
     }
 }
+
+#[test]
+fn ages_go_on_from_0_where_something_was_done() {
+    let mut census = pages(1000);
+    let mapped = [range(0, 100), range(200, 300)];
+    let idle = |census: &mut Census| {
+        census.look(&mapped, []).unwrap();
+        rows(census).0
+    };
+    for _ in 0..4 {
+        idle(&mut census);
+    }
+    assert_eq!(idle(&mut census), [(0, 100, 0, 4), (200, 300, 0, 4)]);
+    census.reset_age(range(50, 240));
+    census.reset_age(range(7, 7));
+    // Half of the first mapping and three fifths of the second are 5 now, the rest is 1.
+    assert_eq!(idle(&mut census), [(0, 100, 0, 3), (200, 300, 0, 3)]);
+    census.reset_age(range(0, u64::MAX));
+    assert_eq!(idle(&mut census), [(0, 100, 0, 1), (200, 300, 0, 1)]);
+}
