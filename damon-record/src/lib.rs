@@ -1,5 +1,6 @@
 //! The recorder: targets, backends, the monitor engine, sessions.
 
+pub mod actuate;
 pub mod app;
 pub mod backend;
 pub mod cli;

@@ -11,31 +11,34 @@ impl Schemes {
     ///
     /// damo drops fractions of a per cent that are written here.
     pub fn to_json(&self) -> Value {
-        self.as_slice().iter().map(scheme).collect()
+        self.as_slice().iter().map(Scheme::to_json).collect()
     }
 }
 
-fn scheme(scheme: &Scheme) -> Value {
-    let mut json = json!({
-        "action": scheme.action,
-        "target_nid": (scheme.target_nid >= 0).then_some(scheme.target_nid),
-        "dests": scheme.dests.iter().copied().map(dest).collect::<Value>(),
-        "access_pattern": {
-            "sz_bytes": { "min": show_size(scheme.sz.min), "max": show_size(scheme.sz.max) },
-            "nr_accesses": frequencies(scheme.nr_accesses),
-            "age": ages(scheme.age),
-        },
-        "apply_interval_us": show_time(scheme.apply_interval_us, TimeUnit::Micros),
-        "quotas": quota(&scheme.quota),
-        "watermarks": watermarks(&scheme.watermarks),
-        "filters": scheme.filters.iter().map(filter).collect::<Value>(),
-    });
-    if scheme.max_nr_snapshots > 0
-        && let Some(map) = json.as_object_mut()
-    {
-        map.insert("max_nr_snapshots".into(), scheme.max_nr_snapshots.to_string().into());
+impl Scheme {
+    /// One scheme as damo takes it in a list.
+    pub fn to_json(&self) -> Value {
+        let mut json = json!({
+            "action": self.action,
+            "target_nid": (self.target_nid >= 0).then_some(self.target_nid),
+            "dests": self.dests.iter().copied().map(dest).collect::<Value>(),
+            "access_pattern": {
+                "sz_bytes": { "min": show_size(self.sz.min), "max": show_size(self.sz.max) },
+                "nr_accesses": frequencies(self.nr_accesses),
+                "age": ages(self.age),
+            },
+            "apply_interval_us": show_time(self.apply_interval_us, TimeUnit::Micros),
+            "quotas": quota(&self.quota),
+            "watermarks": watermarks(&self.watermarks),
+            "filters": self.filters.iter().map(filter).collect::<Value>(),
+        });
+        if self.max_nr_snapshots > 0
+            && let Some(map) = json.as_object_mut()
+        {
+            map.insert("max_nr_snapshots".into(), self.max_nr_snapshots.to_string().into());
+        }
+        json
     }
-    json
 }
 
 fn dest(dest: Dest) -> Value {
