@@ -52,7 +52,7 @@ fn refusal(name: &str, errno: Errno) -> String {
         Errno::EINVAL => {
             format!(
                 "this kernel does not take {name} for other processes: MADV_COLLAPSE needs Linux 6.1, \
-                     MADV_WILLNEED 5.13"
+                     MADV_WILLNEED 5.15"
             )
         }
         Errno::ESRCH => "the process has exited".to_owned(),

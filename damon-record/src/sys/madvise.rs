@@ -20,7 +20,7 @@ pub enum Advice {
     Cold,
     /// Reclaim it now. 5.10.
     Pageout,
-    /// It will be needed: read it in. 5.13.
+    /// It will be needed: read it in. 5.15.
     Willneed,
     /// Make huge pages of it now. 6.1.
     Collapse,

@@ -290,6 +290,20 @@ fn filters_of_the_core_come_first_wherever_they_stand() {
     assert_eq!(words, ["target", "anon", "young"]);
 }
 
+#[test]
+fn the_documentation_is_right() {
+    let text = include_str!("../../../../docs/SCHEMES.md");
+    let blocks: Vec<&str> =
+        text.split("```json").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        Schemes::from_json(block).unwrap();
+    }
+    for word in Action::ALL.iter().map(|action| action.keyword()) {
+        assert!(text.contains(&format!("`{word}`")), "{word} is not explained");
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
