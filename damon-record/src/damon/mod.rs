@@ -6,6 +6,7 @@
 //! * [`events`] — what its tracepoints tell, put together to snapshots.
 //! * [`iomem`] — which physical addresses are memory.
 
+pub mod collect;
 pub mod events;
 #[doc(hidden)]
 pub mod fake;

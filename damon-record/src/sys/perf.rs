@@ -216,7 +216,9 @@ impl PerfRing {
             ids.split_first().ok_or(OpenError { step: Step::Open(0), errno: Errno::EINVAL })?;
         let first = open(first)?;
         let others = others.iter().map(|&id| open(id)).collect::<Result<Vec<OwnedFd>, _>>()?;
-        let mapping = map(&first, page, size)?;
+        let mapping =
+            shrink(size, SMALLEST_RING.max(page), |size| Mapping::new(&first, page, size))
+                .map_err(|errno| OpenError { step: Step::Map, errno })?;
         let output = libc::c_ulong::try_from(first.as_raw_fd()).unwrap_or(libc::c_ulong::MAX);
         for event in &others {
             // The ring must be there by now.
@@ -282,14 +284,16 @@ impl AsFd for PerfRing {
     }
 }
 
-/// Maps a ring of `size` bytes, or of what part of it the kernel grants.
-fn map(event: &OwnedFd, page: usize, mut size: usize) -> Result<Mapping, OpenError> {
+/// Attempts it with `size`, and with half of that as long as more is refused than may be locked or than there is.
+fn shrink<T>(
+    mut size: usize,
+    least: usize,
+    mut attempt: impl FnMut(usize) -> Result<T, Errno>,
+) -> Result<T, Errno> {
     loop {
-        match Mapping::new(event, page, size) {
-            Ok(mapping) => return Ok(mapping),
-            // More than may be locked, or than there is.
-            Err(Errno::EPERM | Errno::ENOMEM) if size / 2 >= SMALLEST_RING.max(page) => size /= 2,
-            Err(errno) => return Err(OpenError { step: Step::Map, errno }),
+        match attempt(size) {
+            Err(Errno::EPERM | Errno::ENOMEM) if size / 2 >= least => size /= 2,
+            result => return result,
         }
     }
 }

@@ -11,4 +11,5 @@ mod format;
 pub use burst::{Assembled, Assembler};
 pub use catalog::{Catalog, CatalogError, Listed};
 pub use decode::{Decoder, Event, EventKind, LayoutError, Undecodable};
+pub(in crate::damon) use format::parse_fields;
 pub use format::{Field, Format, FormatError};

@@ -135,3 +135,19 @@ fn what_is_not_there_is_refused_by_name() {
     assert_eq!(unknown, OpenError { step: Step::Open(u32::MAX), errno: Errno::EINVAL });
     assert!(PerfRing::open(&[], own, 0).is_err());
 }
+
+#[test]
+fn less_memory_is_asked_for_until_it_is_granted_or_useless() {
+    let attempt = |granted: usize, errno: Errno| {
+        let mut asked = Vec::new();
+        let result = shrink(64, 16, |size| {
+            asked.push(size);
+            if size <= granted { Ok(size) } else { Err(errno) }
+        });
+        (result, asked)
+    };
+    assert_eq!(attempt(64, Errno::EPERM), (Ok(64), vec![64]));
+    assert_eq!(attempt(20, Errno::EPERM), (Ok(16), vec![64, 32, 16]));
+    assert_eq!(attempt(0, Errno::ENOMEM), (Err(Errno::ENOMEM), vec![64, 32, 16]));
+    assert_eq!(attempt(32, Errno::ENODEV), (Err(Errno::ENODEV), vec![64]));
+}
