@@ -3,7 +3,7 @@
 //! `damon-owner fake DIR LOCKS PID… [-- OPTION…]` works on the fake in DIR, `damon-owner root DIR LOCKS PID…` on
 //! the real files below DIR. It says on standard output what it has done, and does what standard input says, a line
 //! each: `add PID`, `attrs SAMPLE AGGR`, `stats`, `state`, `restart PID`, `release`, `panic`. Options: `spare`
-//! uses a spare kdamond, `unguarded` starts no guard, `scheme` installs one.
+//! uses a spare kdamond, `scheme` installs a scheme, `guard=PROGRAM` has another program guard.
 
 use damon_format::Attrs;
 use damon_format::damos::kernel::{Action, Scheme};
@@ -55,6 +55,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         return Err("usage: damon-owner fake|root DIR LOCKS PID... [-- OPTION...]".into());
     };
     let has = |option: &str| options.contains(&option);
+    let program = options.iter().find_map(|option| option.strip_prefix("guard="));
     let (tree, guard) = if *kind == "fake" {
         (Fake::open(Path::new(dir)).tree(), FAKE_GUARD)
     } else {
@@ -63,7 +64,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     let place = OwnPlace {
         lock_dirs: vec![PathBuf::from(locks)],
         modules: if *kind == "fake" { Path::new(dir).join("module") } else { "/sys/module".into() },
-        guard: (!has("unguarded")).then(|| GuardProgram::program("/proc/self/exe", [guard])),
+        guard: Some(GuardProgram::program(program.unwrap_or("/proc/self/exe"), [guard])),
         use_spare: has("spare"),
         ..OwnPlace::of_this_machine()
     };

@@ -2,8 +2,8 @@
 
 use super::own::{Module, NotRestored, OwnError, OwnPlace, Owned, Refusal, Restored};
 use super::sysfs::{
-    Admin, Command, Context, Operations, Plan, SchemeStats, State, Target, Tree, TreeError, Wanted,
-    WantedError, change,
+    Admin, Command, Context, Kdamond, Operations, Plan, SchemeStats, State, Target, Tree,
+    TreeError, Wanted, WantedError, change,
 };
 use crate::proc::{ProcRoot, page_size};
 use damon_format::Attrs;
@@ -116,6 +116,11 @@ impl Running {
         self.owned.kdamond().index()
     }
 
+    /// Its files, for commands that fill in what is to be read.
+    pub fn kdamond(&self) -> &Kdamond {
+        self.owned.kdamond()
+    }
+
     /// Its context's files.
     pub fn context(&self) -> &Context {
         self.owned.context()
@@ -139,8 +144,8 @@ impl Running {
     ///
     /// Targets that have exited meanwhile stay in place, as threads without memory: kernels before 6.15
     /// stop monitoring altogether when a change names a process that does not exist. Should one exit in
-    /// the very moment of the change, that may still happen ([`ChangeError::Ended`]): then
-    /// [`restart`](Self::restart).
+    /// the very moment of the change, that may still happen ([`ChangeError::Ended`], or
+    /// [`state`](Self::state) says so an instant later): then [`restart`](Self::restart).
     pub fn add_targets(&mut self, new: &[Target]) -> Result<(), ChangeError> {
         if new.is_empty() {
             return Ok(());
@@ -184,13 +189,14 @@ impl Running {
         Ok(())
     }
 
-    /// After the kdamond has ended: starts it anew with these targets, numbered anew from 0.
+    /// Starts it anew with these targets, numbered anew from 0, whether or not it still runs.
     pub fn restart(&mut self, targets: Vec<Target>) -> Result<(), StartError> {
         let wanted = Wanted { targets, ..self.wanted.clone() };
         wanted.check(page_size())?;
         if let Some(pid) = gone(&self.place.proc, &wanted.targets) {
             return Err(StartError::NoProcess(pid));
         }
+        self.owned.stop()?;
         let mut plan = Plan::default();
         change::targets(&mut plan, &wanted.targets);
         plan.execute(self.context().tree()).map_err(|error| self.owned.judge(error))?;

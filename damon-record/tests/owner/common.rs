@@ -39,6 +39,17 @@ impl Machine {
         self.dir.path().join(LOCK)
     }
 
+    /// Plain files that say what a kernel would say: `plain`, as `(path, text)`.
+    pub(crate) fn plain_files(&self, files: &[(&str, &str)]) -> PathBuf {
+        let root = self.dir.path().join("plain");
+        for (path, text) in files {
+            let path = root.join("kdamonds").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
     /// Whether the lock file says that nothing is to be undone, and nobody is at work. Killed before it has
     /// done anything, an owner leaves one like that.
     pub(crate) fn lock_is_void(&self) -> bool {
@@ -59,11 +70,16 @@ impl Machine {
 
     /// Starts an owner of two processes that exist, in its own process group.
     pub(crate) fn owner(&self, options: &[&str]) -> Owner {
+        self.owner_of("fake", options)
+    }
+
+    /// One that works on the plain files below `plain`, or on the `fake`.
+    pub(crate) fn owner_of(&self, kind: &str, options: &[&str]) -> Owner {
         let path = |name: &str| self.dir.path().join(name);
         let pids = [std::process::id(), std::os::unix::process::parent_id()];
         let mut child = Command::new(OWNER)
-            .arg("fake")
-            .args([path("fake"), path("")])
+            .arg(if kind == "fake" { "fake" } else { "root" })
+            .args([path(kind), path("")])
             .args(pids.map(|pid| pid.to_string()))
             .arg("--")
             .args(options)

@@ -168,3 +168,50 @@ fn two_owners_exclude_each_other() {
     first.ask("state");
     assert!(first.finish().success());
 }
+
+/// The recorder's own program, on plain files.
+#[test]
+fn the_recorder_itself_serves_as_one() {
+    let machine = Machine::new();
+    let context = "0/contexts/0";
+    let attrs = format!("{context}/monitoring_attrs");
+    let names = [
+        "0/contexts/nr_contexts".to_owned(),
+        format!("{context}/operations"),
+        format!("{context}/targets/nr_targets"),
+        format!("{context}/targets/0/pid_target"),
+        format!("{context}/targets/1/pid_target"),
+        format!("{context}/schemes/nr_schemes"),
+        format!("{attrs}/intervals/sample_us"),
+        format!("{attrs}/intervals/aggr_us"),
+        format!("{attrs}/intervals/update_us"),
+        format!("{attrs}/nr_regions/min"),
+        format!("{attrs}/nr_regions/max"),
+    ];
+    let mut files = vec![("nr_kdamonds", "0"), ("0/state", "off"), ("0/pid", "7")];
+    files.extend(names.iter().map(|name| (name.as_str(), "0")));
+    let root = machine.plain_files(&files);
+    let says = |path: &str| std::fs::read_to_string(root.join("kdamonds").join(path)).unwrap();
+
+    let recorder = format!("guard={}", env!("CARGO_BIN_EXE_damon-record"));
+    let mut owner = machine.owner_of("plain", &[recorder.as_str()]);
+    assert!(owner.says("running"));
+    assert_eq!((says("nr_kdamonds"), says("0/state")), ("1".into(), "on".into()));
+    let guard = owner.guard();
+    owner.kill();
+    assert!(wait_until(|| has_ended(guard)));
+    assert_eq!(says("0/state"), "off");
+    assert_eq!((says("nr_kdamonds"), says("0/contexts/nr_contexts")), ("0".into(), "0".into()));
+    assert!(!machine.lock().exists());
+}
+
+/// Started by hand it finds no recorder, and does nothing.
+#[test]
+fn without_a_recorder_it_ends() {
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_damon-record"))
+        .arg(damon_record::damon::own::GUARD_ARGUMENT)
+        .stdin(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}

@@ -95,6 +95,22 @@ impl Owned {
         Ok(tid)
     }
 
+    /// Stops it if it runs and is ours; it can be started again.
+    pub fn stop(&self) -> Result<(), OwnError> {
+        if self.state()? == State::Off {
+            return Ok(());
+        }
+        let stopped = self.kdamond.command(Command::Off);
+        match self.state()? {
+            State::Off => Ok(()),
+            State::On => {
+                let path = self.kdamond.tree().path(Kdamond::STATE);
+                let ignored = TreeError::Ignored { path, value: "off".into(), read: "on".into() };
+                Err(OwnError::Tree(stopped.err().unwrap_or(ignored)))
+            }
+        }
+    }
+
     /// Whether it runs, and whether it is still ours.
     pub fn state(&self) -> Result<State, OwnError> {
         let state = self.kdamond.state().map_err(|error| self.judge(error))?;

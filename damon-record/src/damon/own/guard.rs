@@ -20,7 +20,7 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// The program that is started to guard: it must call
 /// [`serve_if_asked`](super::serve_if_asked) first thing in its `main`, or
-/// [`serve`](super::serve) when it is started with these arguments.
+/// [`serve`](super::serve()) when it is started with these arguments.
 #[derive(Clone, Debug)]
 pub struct GuardProgram {
     program: PathBuf,
@@ -112,11 +112,6 @@ impl Guard {
             Ok(_) => Err(not_ready("it ended at once; is it another program?".into())),
             Err(errno) => Err(by_errno(errno)),
         }
-    }
-
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// There is nothing to restore any more: it ends without writing.

@@ -20,7 +20,7 @@ use crate::sys::{detached, fdpass};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,13 +69,28 @@ fn try_serve(open: impl Fn(&str) -> Tree) -> Result<(), Errno> {
     path.truncate(len);
     let file = file.ok_or(Errno::EINVAL)?;
     let lock = Lock::passed(file, PathBuf::from(OsStr::from_bytes(&path)));
-    let (_, recorder) = fdpass::receive(stdin.as_fd(), &mut [0])?;
-    let recorder = recorder.ok_or(Errno::EINVAL)?;
-    fdpass::send(stdin.as_fd(), &[READY], None)?;
+    let result = wait(stdin.as_fd());
+    if !matches!(result, Ok(End::Done)) {
+        undo(&lock, open);
+    }
+    result.map(drop)
+}
 
+/// What the recorder has come to.
+enum End {
+    /// It has restored the tree.
+    Done,
+    /// It is gone.
+    Gone,
+}
+
+fn wait(socket: BorrowedFd<'_>) -> Result<End, Errno> {
+    let (_, recorder) = fdpass::receive(socket, &mut [0])?;
+    let recorder = recorder.ok_or(Errno::EINVAL)?;
+    fdpass::send(socket, &[READY], None)?;
     loop {
         let mut fds = [
-            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(socket, PollFlags::POLLIN),
             PollFd::new(recorder.as_fd(), PollFlags::POLLIN),
         ];
         match poll(&mut fds, PollTimeout::NONE) {
@@ -85,17 +100,15 @@ fn try_serve(open: impl Fn(&str) -> Tree) -> Result<(), Errno> {
         let [message, _death] = fds.map(|fd| fd.any().unwrap_or(false));
         if !message {
             // Its last word was said before it died, and would be here.
-            break;
+            return Ok(End::Gone);
         }
         let mut word = [0];
-        match fdpass::receive(stdin.as_fd(), &mut word) {
-            Ok((1, _)) if word == [DONE] => return Ok(()),
-            Ok((0, _)) | Err(_) => break,
+        match fdpass::receive(socket, &mut word) {
+            Ok((1, _)) if word == [DONE] => return Ok(End::Done),
+            Ok((0, _)) | Err(_) => return Ok(End::Gone),
             Ok(_) => {}
         }
     }
-    undo(&lock, open);
-    Ok(())
 }
 
 fn undo(lock: &Lock, open: impl Fn(&str) -> Tree) {
@@ -111,5 +124,9 @@ fn undo(lock: &Lock, open: impl Fn(&str) -> Tree) {
             Err(NotRestored::Tree(_)) if Instant::now() >= deadline => return,
             Err(NotRestored::Tree(_)) => std::thread::sleep(PAUSE),
         }
+    }
+    if matches!(lock.read(), Ok(None)) {
+        // Killed before it could write even that.
+        let _left_empty = lock.clear();
     }
 }

@@ -187,6 +187,10 @@ fn a_target_that_exits_during_a_change() {
     running.restart(vec![Target::process(12), Target::process(13)]).unwrap();
     assert_ne!(running.tid(), first);
     assert_eq!((running.state().unwrap(), pids(&machine.copy())), (State::On, vec![12, 13]));
+    let second = running.tid();
+    running.restart(vec![Target::process(13)]).unwrap();
+    assert_ne!(running.tid(), second, "also while it runs");
+    assert_eq!(pids(&machine.copy()), [13]);
     drop(running);
     assert_eq!(machine.listing(), before);
 
