@@ -197,7 +197,8 @@ fn recover(admin: &Admin, proc: &ProcRoot, record: &Record, lock: &Lock) -> Resu
     if record.phase == Phase::Nothing || boot_id(proc)? != record.boot_id {
         return Ok(());
     }
-    if is_alive(proc, record) {
+    // Of our own it is what an earlier release could not do.
+    if record.pid != std::process::id() && is_alive(proc, record) {
         // It has lost its lock, perhaps with the file; it may still use what it has.
         return Err(Refusal::Busy { by: Some(record.pid) });
     }

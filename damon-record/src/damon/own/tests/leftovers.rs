@@ -14,10 +14,15 @@ fn what_cannot_be_removed_now_stays_on_record() {
     assert!(matches!(&error, NotRestored::Tree(_)), "{error}");
     assert!(machine.lock_exists());
     machine.fake.with(|kernel| kernel.busy = 0).unwrap();
-    // It is this very process that lives, so the record alone does not allow to clean up.
-    let text = Owned::acquire(&machine.admin(), &machine.place()).unwrap_err().to_string();
-    assert!(text.contains(&std::process::id().to_string()), "{text}");
-    machine.leave_record_again(|record| record.pid = u32::MAX / 2);
+    // One that lives may still need it, though it has lost its lock.
+    let parent = std::os::unix::process::parent_id();
+    let start_ticks = machine.place().proc.stat(parent).unwrap().start_ticks;
+    let ours = machine.leave_record_again(|record| {
+        (record.pid, record.start_ticks) = (parent, start_ticks);
+    });
+    let text = machine.refused(&machine.place());
+    assert!(text.contains(&format!("process {parent}")), "{text}");
+    machine.leave_record_again(|record| *record = ours);
     let owned = Owned::acquire(&machine.admin(), &machine.place()).unwrap();
     drop(owned);
     assert_eq!(machine.listing(), before);
@@ -43,13 +48,16 @@ impl Machine {
         lock.write(&record).unwrap();
     }
 
-    fn leave_record_again(&self, change: impl FnOnce(&mut Record)) {
+    /// Changes what the lock file says; returns what it has said.
+    fn leave_record_again(&self, change: impl FnOnce(&mut Record)) -> Record {
         let Ok(Attempt::Taken(lock, _)) = Lock::attempt(&self.place().lock_dirs) else {
             panic!("no lock");
         };
-        let mut record = lock.read().unwrap().unwrap();
+        let before = lock.read().unwrap().unwrap();
+        let mut record = before.clone();
         change(&mut record);
         lock.write(&record).unwrap();
+        before
     }
 
     /// Lets `act` own a kdamond, and goes back to how everything was then, as if we had been killed
