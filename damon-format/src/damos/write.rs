@@ -143,6 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn open_ends_are_written_as_damo_knows_them() {
+        let pattern = |pattern: &str| {
+            let text = format!(r#"[{{"access_pattern": {pattern}}}]"#);
+            Schemes::from_json(&text).unwrap().to_json()[0]["access_pattern"].clone()
+        };
+        let counted =
+            pattern(r#"{"nr_accesses": {"min": "1 samples"}, "age": {"min": "3 aggr_intervals"}}"#);
+        assert_eq!(counted["nr_accesses"]["max"], "4294967295 samples");
+        assert_eq!(counted["age"]["max"], "4294967295 aggr_intervals");
+        let shares = pattern(r#"{"nr_accesses": {"min": "1 %"}, "age": {"min": "3 s"}}"#);
+        assert_eq!(
+            (&shares["nr_accesses"]["max"], &shares["age"]["max"]),
+            (&json!("max"), &json!("max"))
+        );
+    }
+
+    #[test]
     fn every_member_is_written() {
         let schemes = Schemes::from_json(r#"[{"action": "cold"}]"#).unwrap();
         let json = schemes.to_json();

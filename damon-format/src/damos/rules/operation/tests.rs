@@ -233,6 +233,27 @@ fn rejected_memory_is_neither_tried_nor_charged() {
     assert_eq!(state.account().charged_bytes(), 2 * PAGE);
 }
 
+/// Since 7.1 quotas look at filters before, and regions are cut already when their turn comes.
+#[test]
+fn what_filters_cut_off_is_charged_by_release() {
+    let mut scheme = pageout(9);
+    scheme.filters = vec![Filter {
+        kind: FilterType::Addr { start: 6 * PAGE, end: 9 * PAGE },
+        matching: true,
+        allow: false,
+    }];
+    let charged = |rules| {
+        let mut operation = operation(vec![scheme.clone()], rules);
+        let tried = aggregation(&mut operation, 1, &[target(0, &[region(4, 8, 0, 0)])]);
+        assert_eq!(tried, [(0, 0, 4, 6)]);
+        operation.schemes()[0].account().charged_bytes() / PAGE
+    };
+    let old = KernelRules::of(6, 18);
+    assert_eq!(charged(old), 4);
+    assert_eq!(charged(KernelRules { measured_after_filters: true, ..old }), 2);
+    assert_eq!(charged(NEWEST), 2);
+}
+
 #[test]
 fn the_most_urgent_come_first_under_a_quota() {
     let mut scheme = pageout(4);
