@@ -123,6 +123,7 @@ RECORDS = {
     14: ("kdamond-cpu", {"time_ns": n, "thread": n, "cpu_us": n}),
     15: ("scheme-installed", {"time_ns": n, "scheme": n, "json": t, "by": t}),
     16: ("scheme-applied", {"time_ns": n, "scheme": n, "target": n, "regions": lambda b: b.list(REGION)}),
+    17: ("part", {"time_ns": n, "recording": n, "number": n, "first_snapshot": n, "repeated": n}),
     18: ("effective-quota", {"time_ns": n, "scheme": n, "bytes": n}),
 }
 

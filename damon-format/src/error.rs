@@ -107,6 +107,10 @@ pub enum WriteError {
     /// An earlier write failed; nothing more is accepted.
     #[error("the trace was abandoned after an earlier write error")]
     Abandoned,
+    /// What is pending does not fit below [`TraceWriter::limit`](crate::TraceWriter::limit). It was dropped, and the
+    /// trace can be ended in good order.
+    #[error("the trace has reached the size set for it")]
+    Full,
     /// The snapshot breaks a rule of the format.
     #[error("cannot store the snapshot: {0}")]
     Snapshot(&'static str),

@@ -389,6 +389,26 @@ pub struct Finished {
     pub recorder_cpu_us: u64,
 }
 
+/// This trace is one part of a recording that fills several files, one after the other; the first record of
+/// each part.
+///
+/// The [`repeated`](Self::repeated) records behind it say again what earlier parts have said and what still
+/// holds (targets, mappings, notes …), with its own times, so that the part can be read alone. Who reads
+/// all parts passes over them. [`PartChain`](crate::PartChain) tells whether one is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// When the part began: nothing in earlier parts is later.
+    pub time_ns: u64,
+    /// Identity of the recording: the identity in the file header of its first part.
+    pub recording: u64,
+    /// Which part it is, from 1, without gaps.
+    pub number: u32,
+    /// How many snapshots the parts before it hold.
+    pub first_snapshot: u64,
+    /// So many of the records that follow are repetitions.
+    pub repeated: u32,
+}
+
 /// One piece of metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -425,6 +445,8 @@ pub enum Record {
     SchemeInstalled(SchemeInstalled),
     /// See [`SchemeApplied`].
     SchemeApplied(SchemeApplied),
+    /// See [`Part`].
+    Part(Part),
     /// See [`EffectiveQuota`].
     EffectiveQuota(EffectiveQuota),
 }
@@ -449,6 +471,7 @@ impl Record {
             Self::KdamondCpu(body) => body.time_ns,
             Self::SchemeInstalled(body) => body.time_ns,
             Self::SchemeApplied(body) => body.time_ns,
+            Self::Part(body) => body.time_ns,
             Self::EffectiveQuota(body) => body.time_ns,
         }
     }
@@ -472,6 +495,7 @@ impl Record {
             | Self::SystemMemory(_)
             | Self::KdamondCpu(_)
             | Self::SchemeInstalled(_)
+            | Self::Part(_)
             | Self::EffectiveQuota(_) => None,
         }
     }

@@ -48,6 +48,21 @@ impl<W: Write> Store<W> {
         self.offset
     }
 
+    /// Bytes of the whole trace if it ended behind one more frame of this payload.
+    pub(crate) fn len_with(&self, payload: usize) -> u64 {
+        let opens = self.block.as_ref().is_none_or(|block| block.frames == 0);
+        let head = if opens { BlockHeader::LEN } else { 0 };
+        let frame = head + FrameHeader::MAX_LEN + payload;
+        self.offset + frame as u64 + self.tail_len()
+    }
+
+    /// Bytes of index and footer, the open block listed.
+    fn tail_len(&self) -> u64 {
+        let entries = (self.index.len() + 1) * BlockEntry::LEN;
+        let frames = entries / MAX_FRAME_STORED as usize + 1;
+        (BlockHeader::LEN + frames * FrameHeader::MAX_LEN + entries + Footer::LEN) as u64
+    }
+
     /// Rows in the open block.
     pub(crate) fn block_counts(&self) -> Option<&Counts> {
         self.block.as_ref().map(|block| &block.counts)
@@ -62,11 +77,15 @@ impl<W: Write> Store<W> {
             Some(OpenBlock { header, offset: self.offset, frames: 0, counts: Counts::default() });
     }
 
-    /// Closes the open block.
+    /// Closes the open block. One without frames is not in the file, and its number is free again.
     pub(crate) fn end_block(&mut self) {
         let Some(block) = self.block.take() else {
             return;
         };
+        if block.frames == 0 {
+            self.next_sequence = block.header.sequence;
+            return;
+        }
         if block.header.kind != BlockKind::DATA {
             return;
         }

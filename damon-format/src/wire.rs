@@ -7,7 +7,7 @@
 use crate::layout::MAX_RECORD;
 use crate::{
     AccessKind, Attrs, Backend, ClockAnchor, EffectiveQuota, Finished, Granularity,
-    IntervalsChanged, KdamondCpu, Lost, Mapping, MappingsChanged, Mark, MemorySample, Note,
+    IntervalsChanged, KdamondCpu, Lost, Mapping, MappingsChanged, Mark, MemorySample, Note, Part,
     Permissions, PressureSample, Record, RecordingInfo, Region, SchemeApplied, SchemeInstalled,
     SchemeStats, SystemMemory, TargetExecuted, TargetExited, TargetId, TargetKind, TargetStarted,
 };
@@ -154,6 +154,7 @@ record_kinds! {
     KdamondCpu = 14,
     SchemeInstalled = 15,
     SchemeApplied = 16,
+    Part = 17,
     EffectiveQuota = 18,
 }
 
@@ -232,4 +233,5 @@ wire_struct!(KdamondCpu { time_ns, thread, cpu_us });
 wire_struct!(SchemeInstalled { time_ns, scheme, json, by });
 wire_struct!(Region { start, end, nr_accesses, age });
 wire_struct!(SchemeApplied { time_ns, scheme, target, regions });
+wire_struct!(Part { time_ns, recording, number, first_snapshot, repeated });
 wire_struct!(EffectiveQuota { time_ns, scheme, bytes });

@@ -61,6 +61,8 @@ pub struct TraceWriter<W: Write> {
     in_block: bool,
     block_start_ns: u64,
     clock_ns: u64,
+    limit: Option<u64>,
+    frames: u64,
 }
 
 impl<W: Write> TraceWriter<W> {
@@ -91,6 +93,8 @@ impl<W: Write> TraceWriter<W> {
             in_block: false,
             block_start_ns: 0,
             clock_ns: 0,
+            limit: None,
+            frames: 0,
         })
     }
 
@@ -163,7 +167,17 @@ impl<W: Write> TraceWriter<W> {
             self.compressor.frame(&self.records, &mut self.stored)?;
             self.records.clear();
             let pending = std::mem::take(&mut self.pending);
+            if self
+                .limit
+                .is_some_and(|most| self.store.len_with(self.stored.len()) + CLOSING > most)
+            {
+                self.limit = None;
+                // Encoders and compressor are ahead of the file: nothing can continue this block.
+                self.end_block()?;
+                return Err(WriteError::Full);
+            }
             self.store.frame(&self.stored, &pending)?;
+            self.frames += 1;
             self.end_block_when_due()?;
         }
         self.store.flush()
@@ -172,6 +186,26 @@ impl<W: Write> TraceWriter<W> {
     /// Bytes written so far; what is pending is not counted.
     pub fn bytes_written(&self) -> u64 {
         self.store.offset()
+    }
+
+    /// Frames of data written so far. Each holds all that was pending, in the order of the calls.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Whether something was added that is not written yet.
+    pub fn has_pending(&self) -> bool {
+        self.pending != Counts::default()
+    }
+
+    /// From now on a frame is written only if the whole trace, its index and 512 bytes for a closing
+    /// record included, stays within `bytes`.
+    ///
+    /// Whatever call meets a frame that does not fit ends with [`WriteError::Full`]. Then nothing of what was pending, nor
+    /// of what the call was to add, is in the trace; the limit is lifted, and the trace goes on as usual: a
+    /// closing record can be added, and [`finish`](Self::finish) called.
+    pub fn limit(&mut self, bytes: Option<u64>) {
+        self.limit = bytes;
     }
 
     /// Flushes, adds the index and the footer, and gives the sink back.
@@ -262,6 +296,8 @@ impl<W: Write> TraceWriter<W> {
 const ROW_MAX: usize = (9 + 2 * 117 + 2 * 67_usize).div_ceil(8);
 /// Most bytes a probe's counter can take: 63 bits.
 const PROBE_MAX: usize = 8;
+/// Room below a limit that is kept for one short record in a block of its own.
+const CLOSING: u64 = 512;
 /// Mappings in one record.
 const MAPPINGS_AT_ONCE: usize = 4096;
 /// Targets per block; each costs a decoder a little even when it has no regions.

@@ -2,7 +2,7 @@
 
 use crate::common::{Content, Item, content_of, read_indexed, read_stream, regions, small, write};
 use damon_format::{
-    Completeness, EffectiveQuota, IndexedReader, KdamondCpu, Mapping, MappingsChanged, Note,
+    Completeness, EffectiveQuota, IndexedReader, KdamondCpu, Mapping, MappingsChanged, Note, Part,
     Permissions, Record, Region, Sampling, SchemeApplied, SchemeInstalled, SchemeStats, Snapshot,
     SystemMemory, TargetId, TraceWriter, WriterOptions, verify,
 };
@@ -291,10 +291,81 @@ fn records_of_version_1_1_survive() {
             target,
             regions: vec![region, region],
         }),
+        Record::Part(Part {
+            time_ns,
+            recording: u64::MAX,
+            number: 3,
+            first_snapshot: 1 << 40,
+            repeated: 251,
+        }),
         Record::EffectiveQuota(EffectiveQuota { time_ns, scheme: 1, bytes: 1 << 27 }),
     ];
     let items: Vec<Item> = records.iter().cloned().map(Item::Record).collect();
     let (read, damage, finished) = read_stream(&write(&items, WriterOptions::default()));
     assert!(damage.is_empty() && finished);
     assert_eq!(read.records, records);
+}
+
+fn all_in(bytes: &[u8]) -> Content {
+    let (content, damage, finished) = read_stream(bytes);
+    assert!(damage.is_empty() && finished, "{damage:?}");
+    assert_eq!(verify(&bytes.to_vec()).unwrap().damage, vec![]);
+    content
+}
+
+proptest! {
+    /// Whoever keeps what is pending loses and doubles nothing when a trace is full, and no trace is larger
+    /// than it may be.
+    #[test]
+    fn a_limit_is_kept_and_what_does_not_fit_is_told(
+        items in snapshots(),
+        flush in 1_u64..3_000_000_000,
+        rows in 1_u64..60,
+        room in 0_u64..3000,
+    ) {
+        let create = || TraceWriter::create(Vec::new(), &crate::common::info(), options(flush, rows)).unwrap();
+        let closing = Record::Note(Note { time_ns: 1, text: "closing".into() });
+        let head = create().bytes_written();
+        let (mut writer, mut pending, mut written) = (create(), Vec::new(), Vec::new());
+        // With less room than the tail takes, nothing fits.
+        let limit = head + 700 + room;
+        writer.limit(Some(limit));
+        let mut full = false;
+        for item in &items {
+            let frames = writer.frames();
+            let added = match item {
+                Item::Snapshot(snapshot) => writer.snapshot(snapshot),
+                Item::Record(record) => writer.record(record),
+            };
+            match added {
+                Ok(()) => {
+                    pending.push(item.clone());
+                    if !writer.has_pending() {
+                        written.append(&mut pending);
+                    } else if writer.frames() > frames {
+                        let last = pending.len() - 1;
+                        written.extend(pending.drain(..last));
+                    }
+                }
+                Err(damon_format::WriteError::Full) => {
+                    full = true;
+                    break;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        if !full {
+            match writer.flush() {
+                Ok(()) => written.append(&mut pending),
+                Err(damon_format::WriteError::Full) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        writer.limit(None);
+        writer.record(&closing).unwrap();
+        let bytes = writer.finish().unwrap();
+        prop_assert!(bytes.len() as u64 <= limit, "{} > {limit}", bytes.len());
+        written.push(Item::Record(closing));
+        prop_assert_eq!(all_in(&bytes).sorted(), content_of(&written).sorted());
+    }
 }
