@@ -46,4 +46,4 @@ pub use snapshot::*;
 pub use stream::StreamReader;
 pub use verify::{VerifyReport, verify};
 pub use visit::Visitor;
-pub use writer::{TraceWriter, WriterOptions};
+pub use writer::{TraceWriter, Workspace, WriterOptions};

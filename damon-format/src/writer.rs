@@ -41,6 +41,15 @@ impl Default for WriterOptions {
     }
 }
 
+/// What a writer sets up and the next one can use: about a megabyte, that is allocated once for any number of
+/// traces in a row.
+#[derive(Debug)]
+pub struct Workspace {
+    compressor: Compressor,
+    /// Compression level and window it was made for.
+    made_for: (i32, u32),
+}
+
 /// Writes a trace to a sink that is only ever appended to.
 ///
 /// Snapshots and records are collected and written as a frame once they cover
@@ -72,6 +81,22 @@ impl<W: Write> TraceWriter<W> {
         info: &RecordingInfo,
         options: WriterOptions,
     ) -> Result<Self, WriteError> {
+        Self::create_with(sink, info, options, None)
+    }
+
+    /// [`create`](Self::create) with what [`finish_and_reuse`](Self::finish_and_reuse) of an earlier trace has left.
+    pub fn create_with(
+        sink: W,
+        info: &RecordingInfo,
+        options: WriterOptions,
+        left: Option<Workspace>,
+    ) -> Result<Self, WriteError> {
+        let made_for = (options.level, options.window_log);
+        let mut compressor = match left.filter(|left| left.made_for == made_for) {
+            Some(left) => left.compressor,
+            None => Compressor::new(options.level, options.window_log)?,
+        };
+        compressor.begin_block()?;
         let header = FileHeader { major: MAJOR, minor: MINOR, identity: info.clock.realtime_ns };
         let mut store = Store::create(sink, &header)?;
         let mut bytes = Vec::new();
@@ -83,7 +108,7 @@ impl<W: Write> TraceWriter<W> {
             store,
             options,
             granule_shift: info.page_size.max(1).ilog2(),
-            compressor: Compressor::new(options.level, options.window_log)?,
+            compressor,
             targets: BTreeMap::new(),
             records: Vec::new(),
             sections: Vec::new(),
@@ -209,9 +234,16 @@ impl<W: Write> TraceWriter<W> {
     }
 
     /// Flushes, adds the index and the footer, and gives the sink back.
-    pub fn finish(mut self) -> Result<W, WriteError> {
+    pub fn finish(self) -> Result<W, WriteError> {
+        self.finish_and_reuse().map(|(sink, _)| sink)
+    }
+
+    /// [`finish`](Self::finish) that leaves something for the next trace.
+    pub fn finish_and_reuse(mut self) -> Result<(W, Workspace), WriteError> {
         self.flush()?;
-        self.store.finish()
+        let made_for = (self.options.level, self.options.window_log);
+        let workspace = Workspace { compressor: self.compressor, made_for };
+        Ok((self.store.finish()?, workspace))
     }
 
     fn emit(encoder: &mut TargetEncoder, target: u32, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
