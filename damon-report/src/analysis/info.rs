@@ -4,7 +4,7 @@ use super::load::Trace;
 use super::num::float;
 use super::overview::{Overview, TargetExtent};
 use damon_format::{
-    Attrs, Completeness, Damage, Finished, IntervalsChanged, Lost, Mark, Note, Record,
+    Attrs, Completeness, Damage, Finished, IntervalsChanged, Lost, Mark, Note, Part, Record,
     RecordingInfo, Sampling, TargetExecuted, TargetId, TargetKind,
 };
 use serde::Serialize;
@@ -21,6 +21,8 @@ pub struct Info {
     pub completeness: Completeness,
     /// What cannot be read.
     pub damage: Vec<Damage>,
+    /// Which part of a recording it is, when that fills several files.
+    pub part: Option<Part>,
     /// The recording's own description.
     pub recording: RecordingInfo,
     /// Begin of the first snapshot, wall clock, nanoseconds since the epoch; absent without snapshots.
@@ -140,6 +142,7 @@ impl Info {
             }],
             samplings: overview.samplings.clone(),
             aggregation: aggregation(&overview.targets),
+            part: None,
             lost: Vec::new(),
             marks: Vec::new(),
             notes: Vec::new(),
@@ -159,6 +162,7 @@ impl Info {
                 Record::Lost(lost) => info.lost.push(lost.clone()),
                 Record::Mark(mark) => info.marks.push(mark.clone()),
                 Record::Note(note) => info.notes.push(note.clone()),
+                Record::Part(part) => info.part = Some(*part),
                 Record::Finished(finished) => info.finished = Some(finished.clone()),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use crate::analysis::info::{Info, TargetInfo};
 use crate::analysis::num::float;
 use crate::cli::{InfoArgs, PlainFormat};
 use crate::exit::Failure;
-use damon_format::{Attrs, Completeness, Lost, TargetKind};
+use damon_format::{Attrs, Completeness, Lost, Part, TargetKind};
 use std::io::{self, Write};
 
 pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
@@ -26,6 +26,9 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
     let backend = &recording.backend;
     let mut line = |key: &str, value: String| writeln!(out, "{key:<12} {}", clean(&value));
     line("trace", format!("{name}, {}", bytes(float(info.bytes))))?;
+    if let Some(part) = &info.part {
+        line("part", part_line(part, info.snapshots))?;
+    }
     line("state", state(info))?;
     line("access", access(backend))?;
     line("why", backend.reason.clone())?;
@@ -97,6 +100,17 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
         line("note", format!("{} {}", moment(note.time_ns, origin_ns), note.text))?;
     }
     Ok(())
+}
+
+/// Snapshots are counted from 1, as people do.
+fn part_line(part: &Part, snapshots: u64) -> String {
+    let which = format!("{} of recording {:016x}", part.number, part.recording);
+    if snapshots == 0 {
+        return format!("{which}, no snapshots, {} before it", part.first_snapshot);
+    }
+    let first = part.first_snapshot.saturating_add(1);
+    let last = part.first_snapshot.saturating_add(snapshots);
+    format!("{which}, snapshots {first}..{last}")
 }
 
 fn state(info: &Info) -> String {
@@ -236,6 +250,15 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("7 from ") && lines[0].ends_with(": shared"), "{lines:?}");
         assert!(lines[1].starts_with("5 at "), "{lines:?}");
+    }
+
+    #[test]
+    fn a_part_tells_where_it_belongs() {
+        let part =
+            Part { time_ns: 0, recording: 0xab, number: 3, first_snapshot: 1200, repeated: 0 };
+        let line = |snapshots| part_line(&part, snapshots);
+        assert_eq!(line(300), "3 of recording 00000000000000ab, snapshots 1201..1500");
+        assert_eq!(line(0), "3 of recording 00000000000000ab, no snapshots, 1200 before it");
     }
 
     #[test]
