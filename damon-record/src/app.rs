@@ -5,7 +5,7 @@ use crate::doctor;
 use crate::exit::{ExitCode, Failure};
 use crate::plan::Verbosity;
 use crate::replay;
-use crate::session::{Console, record};
+use crate::session::{Console, dry_run, record};
 use crate::sys::stdout;
 use clap::Parser as _;
 use std::ffi::OsString;
@@ -45,6 +45,16 @@ fn run_doctor(json: bool) -> ExitCode {
     }
 }
 
+fn run_dry(args: RecordArgs, console: &mut Console) -> ExitCode {
+    match args.plan().and_then(dry_run) {
+        Ok(text) => printed(stdout::open().and_then(|mut out| out.write_all(text.as_bytes()))),
+        Err(failure) => {
+            console.error(&failure.to_string());
+            (&failure).into()
+        }
+    }
+}
+
 /// The status after printing to standard output.
 fn printed(outcome: io::Result<()>) -> ExitCode {
     match outcome {
@@ -62,6 +72,9 @@ fn printed(outcome: io::Result<()>) -> ExitCode {
 fn run_record(args: RecordArgs, arguments: &[OsString]) -> ExitCode {
     let command_line = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut console = Console::new(args.verbosity());
+    if args.dry_run {
+        return run_dry(args, &mut console);
+    }
     let outcome = match args.replay() {
         Some(replay) => replay.and_then(|plan| replay::record::record(&plan, command_line)),
         None => args.plan().and_then(|plan| record(plan, command_line, &mut console)),

@@ -1,5 +1,7 @@
 //! The command line: parsed here, turned into a [`Plan`], forgotten.
 
+use crate::backend::attach;
+use crate::damon::sysfs::IntervalsGoal;
 use crate::exit::Failure;
 use crate::plan::{
     DEFAULT_BUDGET_PERCENT, DEFAULT_MAX_REGIONS, DEFAULT_MIN_REGIONS, OutputPlan, Plan, Subject,
@@ -7,7 +9,7 @@ use crate::plan::{
 };
 use crate::proc::page_size;
 use crate::replay::{self, record::ReplayPlan};
-use crate::units::{parse_duration, parse_percent, parse_range};
+use crate::units::{parse_duration, parse_intervals_goal, parse_percent, parse_range};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ Examples:
   damon-record --cgroup system.slice/web.service   all processes of a service, coming and going
   damon-record --comm postgres --wait      all of this name; waits for the first
   damon-record -- make -j4                 start a command and record it from its first instruction
+  damon-record --physical -d 1m            the whole machine, by the kernel's DAMON
+  damon-record --backend attach            whatever a kdamond monitors that somebody else runs
   damon-record --backend referenced 4242   choose how accesses are seen
   damon-record doctor                      which backends work on this machine, and why not
   damon-report heatmap recording.damon     look at the result
@@ -33,12 +37,13 @@ Exit status:
 const BACKENDS: &str = "\
 How accesses are seen.
 auto: the best that works here
+damon: reads and writes, by the kernel's DAMON (root; CONFIG_DAMON_SYSFS, used by nobody else)
 pte: reads and writes, single pages (root; x86-64, Linux 5.10+ with BPF and BTF)
 idle: reads and writes of all who share a page (root; CONFIG_IDLE_PAGE_TRACKING)
 writes: writes, single pages (userfaultfd, PAGEMAP_SCAN; Linux 6.7+)
 soft-dirty: writes, all pages, from 1 s on (clear_refs; CONFIG_MEM_SOFT_DIRTY)
 referenced: reads and writes, whole mappings (clear_refs, smaps)
-Not in this version: damon, attach";
+attach: what a kdamond sees that somebody else runs; nothing of it is changed (root)";
 
 /// Record which memory a program really accesses.
 #[derive(Debug, Parser)]
@@ -47,7 +52,7 @@ Not in this version: damon, attach";
     version,
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
-    override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record doctor [--json]"
+    override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record [OPTIONS] --physical | --backend attach\n       damon-record doctor [--json]"
 )]
 pub struct Cli {
     /// Something else than recording.
@@ -159,9 +164,27 @@ pub struct RecordArgs {
     #[arg(long, value_name = "N", hide = true)]
     pub seed: Option<u64>,
 
-    /// Record physical memory of the whole machine (not in this version)
-    #[arg(long, hide_short_help = true)]
+    /// Record physical memory of the whole machine, by the kernel's DAMON; with --regions only these ranges
+    #[arg(long)]
     pub physical: bool,
+
+    /// With --backend attach: which kdamond, by its index below /sys/kernel/mm/damon/admin/kdamonds [default:
+    /// the only one that runs]
+    #[arg(long, value_name = "INDEX")]
+    pub kdamond: Option<u32>,
+
+    /// Let the kernel tune the intervals so that it observes this share of the accesses it could observe, as in
+    /// 4%: AGGRS aggregations between two changes, sampling intervals from MIN to MAX (Linux 6.15)
+    #[arg(long, value_name = "PERCENT[,AGGRS,MIN,MAX]", value_parser = parse_intervals_goal)]
+    pub intervals_goal: Option<IntervalsGoal>,
+
+    /// Apply DAMOS schemes while recording, and remove them at the end; FILE is damo's JSON
+    #[arg(long, value_name = "FILE")]
+    pub schemes: Option<PathBuf>,
+
+    /// Say what would be set up, written where, and applied; do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 
     /// Begin a new file at this size (not in this version)
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
@@ -182,6 +205,16 @@ impl RecordArgs {
         self.refuse_later_features()?;
         let (verbosity, output) = (self.verbosity(), self.output_plan());
         let wanted = Wanted { pids: self.pids, cgroups: self.cgroup, comms: self.comm };
+        let is_attached = self.backend == attach::KIND.name;
+        if self.schemes.is_some() && is_attached {
+            let text =
+                "--backend attach changes nothing of somebody else's kdamond: leave out --schemes";
+            return Err(Failure::Usage(text.into()));
+        }
+        if self.kdamond.is_some() && !is_attached {
+            let text = "--kdamond chooses among the kdamonds for --backend attach: give both";
+            return Err(Failure::Usage(text.into()));
+        }
         let is_open = !wanted.cgroups.is_empty() || !wanted.comms.is_empty();
         if self.wait && !is_open {
             return Err(Failure::Usage(
@@ -189,11 +222,21 @@ impl RecordArgs {
             ));
         }
         let subject = match (wanted == Wanted::default(), self.command.is_empty()) {
+            (true, true) if is_attached => Subject::Kdamond(self.kdamond),
+            (true, true) if self.physical => Subject::Physical,
+            _ if is_attached || self.physical => {
+                return Err(Failure::Usage(
+                    "--physical records the whole machine, and --backend attach what the kdamond monitors: \
+                     give neither PID, --cgroup, --comm nor a command"
+                        .into(),
+                ));
+            }
             (false, true) => Subject::Running(wanted),
             (true, false) => Subject::Command(self.command),
             (true, true) => {
                 return Err(Failure::Usage(
-                    "nothing to record: give a PID, --cgroup, --comm, or a command after --".into(),
+                    "nothing to record: give a PID, --cgroup, --comm, --physical, or a command after --"
+                        .into(),
                 ));
             }
             (false, false) => {
@@ -218,6 +261,9 @@ impl RecordArgs {
             children: self.children,
             wait: self.wait,
             budget_percent: self.budget,
+            schemes: self.schemes,
+            goal: self.intervals_goal,
+            dry_run: self.dry_run,
             verbosity,
             seed: self.seed,
         })
@@ -268,13 +314,6 @@ impl RecordArgs {
     }
 
     fn refuse_later_features(&self) -> Result<(), Failure> {
-        if self.physical {
-            return Err(Failure::CannotObserve(
-                "--physical needs the kernel's DAMON, which this version cannot drive yet; \
-                 record a process instead: damon-record PID"
-                    .into(),
-            ));
-        }
         let rotation = [
             ("--rotate-size", self.rotate_size.is_some()),
             ("--rotate-time", self.rotate_time.is_some()),
@@ -340,7 +379,8 @@ mod tests {
     fn every_option_reaches_the_plan() {
         let line = "-o x.damon --force -d 2s --backend writes --sample 1ms --aggr 10ms --update 3s \
                     --min-regions 4 --max-regions 5 --regions 0x1000-0x2000,8192-12288 --children \
-                    --budget 7% -v --seed 9 77,78 79 --cgroup /a --comm web --comm db --wait";
+                    --budget 7% -v --seed 9 77,78 79 --cgroup /a --comm web --comm db --wait \
+                    --schemes s.json --dry-run --intervals-goal 4%,5,1ms,2s";
         let words: Vec<&str> = line.split_whitespace().collect();
         let expected = Plan {
             subject: Subject::Running(Wanted {
@@ -360,6 +400,14 @@ mod tests {
             children: true,
             wait: true,
             budget_percent: 7.0,
+            schemes: Some("s.json".into()),
+            goal: Some(IntervalsGoal {
+                access_bp: 400,
+                aggrs: 5,
+                min_sample_us: 1000,
+                max_sample_us: 2_000_000,
+            }),
+            dry_run: true,
             verbosity: Verbosity::Verbose,
             seed: Some(9),
         };
@@ -386,13 +434,27 @@ mod tests {
     #[test]
     fn what_this_version_cannot_do_is_refused_by_name() {
         for (line, text) in [
-            (&["--physical"][..], "--physical"),
-            (&["--rotate-size", "1MiB", "5"], "--rotate-size"),
+            (&["--rotate-size", "1MiB", "5"][..], "--rotate-size"),
             (&["--rotate-time", "1h", "5"], "--rotate-time"),
             (&["--keep", "3", "5"], "--keep"),
         ] {
             let failure = plan(line).unwrap_err();
             assert!(failure.to_string().contains(text), "{failure}");
+        }
+    }
+
+    #[test]
+    fn the_machine_and_a_kdamond_are_subjects_of_their_own() {
+        assert_eq!(plan(&["--physical"]).unwrap().subject, Subject::Physical);
+        let attach = |more: &[&str]| plan(&[&["--backend", "attach"], more].concat());
+        assert_eq!(attach(&[]).unwrap().subject, Subject::Kdamond(None));
+        assert_eq!(attach(&["--kdamond", "2"]).unwrap().subject, Subject::Kdamond(Some(2)));
+        for bad in [&["--physical", "5"][..], &["--physical", "--", "ls"], &["--kdamond", "0", "5"]]
+        {
+            assert!(matches!(plan(bad), Err(Failure::Usage(_))), "{bad:?}");
+        }
+        for bad in [&["5"][..], &["--schemes", "s.json"]] {
+            assert!(matches!(attach(bad), Err(Failure::Usage(_))), "{bad:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is to be done, resolved and checked: the session knows this and never the command line.
 
+use crate::damon::sysfs::IntervalsGoal;
 use crate::units::{normalise_ranges, show_duration};
 use damon_format::Attrs;
 use std::ffi::OsString;
@@ -37,6 +38,10 @@ pub enum Subject {
     Running(Wanted),
     /// A command to be started, with its arguments.
     Command(Vec<OsString>),
+    /// Physical memory of the whole machine.
+    Physical,
+    /// Whatever a kdamond monitors that somebody else runs: the one with this index, or the only one.
+    Kdamond(Option<u32>),
 }
 
 impl Subject {
@@ -114,6 +119,12 @@ pub struct Plan {
     /// Ceiling of what recording costs, in the recorder and the target, per cent of one core; 100 and more
     /// are none.
     pub budget_percent: f64,
+    /// File of DAMOS schemes to apply while recording.
+    pub schemes: Option<PathBuf>,
+    /// What the kernel is to tune the intervals for.
+    pub goal: Option<IntervalsGoal>,
+    /// Say what would be written to the kernel, and do nothing.
+    pub dry_run: bool,
     /// How much is said.
     pub verbosity: Verbosity,
     /// Seed of the sampling; from the clock when absent.
@@ -137,6 +148,9 @@ impl Plan {
             children: false,
             wait: false,
             budget_percent: DEFAULT_BUDGET_PERCENT,
+            schemes: None,
+            goal: None,
+            dry_run: false,
             verbosity: Verbosity::Normal,
             seed: None,
         }

@@ -1,5 +1,6 @@
 //! Durations, shares, addresses and sizes as people type and read them.
 
+use crate::damon::sysfs::IntervalsGoal;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -70,6 +71,51 @@ pub fn parse_percent(text: &str) -> Result<f64, String> {
         Ok(_) => Err("must be between 0.01% and 10000%".into()),
         Err(_) => Err("write per cent of one core, for example 2%".into()),
     }
+}
+
+/// `PERCENT[,AGGRS[,MIN,MAX]]`: a goal for the kernel's tuning of intervals. What is left out is what the
+/// kernel's documentation recommends: 3 aggregations, 5 ms to 10 s.
+pub fn parse_intervals_goal(text: &str) -> Result<IntervalsGoal, String> {
+    let us = |text: &str| {
+        parse_duration(text).map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    };
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let (share, aggrs, limits) =
+        match *parts.as_slice() {
+            [share] => (share, None, None),
+            [share, aggrs] => (share, Some(aggrs), None),
+            [share, aggrs, min, max] => (share, Some(aggrs), Some((min, max))),
+            _ => return Err(
+                "write PERCENT, PERCENT,AGGRS or PERCENT,AGGRS,MIN,MAX, for example 4%,3,5ms,10s"
+                    .into(),
+            ),
+        };
+    let percent = parse_percent(share).map_err(|_why| {
+        format!("{share:?} is no share of the accesses: write per cent, for example 4%")
+    })?;
+    if percent > 100.0 {
+        return Err(format!("{share} is more than all of the accesses"));
+    }
+    let aggrs = match aggrs.map(str::parse::<u64>) {
+        None => 3,
+        Some(Ok(number)) if number > 0 => number,
+        Some(_) => return Err("AGGRS is a number of aggregations, at least 1".into()),
+    };
+    let (min_sample_us, max_sample_us) = match limits {
+        None => (5_000, 10_000_000),
+        Some((min, max)) => (us(min)?, us(max)?),
+    };
+    if min_sample_us > max_sample_us {
+        return Err("MIN is longer than MAX".into());
+    }
+    Ok(IntervalsGoal { access_bp: basis_points(percent), aggrs, min_sample_us, max_sample_us })
+}
+
+/// Hundredths of a per cent, rounded; of 0 to 100.
+fn basis_points(percent: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10000")]
+    let points = (percent * 100.0).round() as u64;
+    points
 }
 
 /// An address in hexadecimal (`0x…`) or decimal.
@@ -144,6 +190,22 @@ pub fn write_bytes(out: &mut String, bytes: u64, space: &str) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn goals_for_the_intervals_are_completed_and_checked() {
+        let goal = |text| {
+            parse_intervals_goal(text)
+                .map(|g| (g.access_bp, g.aggrs, g.min_sample_us, g.max_sample_us))
+        };
+        assert_eq!(goal("4%"), Ok((400, 3, 5_000, 10_000_000)));
+        assert_eq!(goal("0.5, 5"), Ok((50, 5, 5_000, 10_000_000)));
+        assert_eq!(goal("100%,1,1ms,1s"), Ok((10_000, 1, 1_000, 1_000_000)));
+        for bad in
+            ["", "x", "101%", "4%,0", "4%,x", "4%,3,1s", "4%,3,2s,1s", "4%,3,1s,x", "4%,3,1s,2s,3s"]
+        {
+            assert!(goal(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_with_units() {

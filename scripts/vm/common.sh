@@ -39,6 +39,10 @@ missing_to_run() {
     missing qemu-system-x86_64=qemu-system-x86 busybox=busybox-static xz=xz-utils tar=tar
 }
 
+missing_to_test() {
+    missing strace=strace
+}
+
 missing_to_build() {
     missing gcc=gcc make=make flex=flex bison=bison bc=bc perl=perl pahole=dwarves xz=xz-utils
     [ -e /usr/include/gelf.h ] || echo libelf-dev

@@ -1,17 +1,19 @@
 //! Which backends are built, in the order in which `auto` tries them, and the choice among them.
 
 use super::kind::{AttachError, Kind};
-use super::{Watch, idle, pte, referenced, soft_dirty, writes};
+use super::{Watch, attach, damon, idle, pte, referenced, soft_dirty, writes};
 use crate::proc::ProcRoot;
 
-/// The backends of this version, best first. Add one here, in the order of [`ALL_NAMES`].
-pub static BUILT: [Kind; 5] =
-    [pte::KIND, idle::KIND, writes::KIND, soft_dirty::KIND, referenced::KIND];
-
-/// Every backend name there is or will be, in the order in which `auto` prefers them; `attach` is never
-/// chosen by itself.
-pub const ALL_NAMES: [&str; 7] =
-    ["damon", "pte", "idle", "writes", "soft-dirty", "referenced", "attach"];
+/// The backends, best first.
+pub static BUILT: [Kind; 7] = [
+    damon::KIND,
+    pte::KIND,
+    idle::KIND,
+    writes::KIND,
+    soft_dirty::KIND,
+    referenced::KIND,
+    attach::KIND,
+];
 
 /// Looks a built backend up.
 pub fn built(name: &str) -> Option<&'static Kind> {
@@ -41,17 +43,11 @@ impl std::fmt::Debug for Choice {
 #[derive(Debug, thiserror::Error)]
 pub enum ChooseError {
     /// The name means nothing.
-    #[error("there is no backend {name}; there are: auto, {}", ALL_NAMES.join(", "))]
-    Unknown {
-        /// As given.
-        name: String,
-    },
-    /// The name is known and not built.
     #[error(
-        "the backend {name} is not in this version; built are: {}. `damon-record doctor` tells which work here",
+        "there is no backend {name}; there are: auto, {}",
         BUILT.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
     )]
-    NotBuilt {
+    Unknown {
         /// As given.
         name: String,
     },
@@ -82,22 +78,26 @@ pub fn check_name(name: Option<&str>) -> Result<(), ChooseError> {
     match name {
         None => Ok(()),
         Some(name) if built(name).is_some() => Ok(()),
-        Some(name) if ALL_NAMES.contains(&name) => Err(ChooseError::NotBuilt { name: name.into() }),
         Some(name) => Err(ChooseError::Unknown { name: name.into() }),
     }
 }
 
-/// Attaches the backend `wanted`, or the best of `kinds` that passes its self-test and can be attached.
+/// A backend that cannot be used, and why.
+pub type Refused = (&'static str, String);
+
+/// Attaches the backend `wanted`, or the best of `kinds` that passes its self-test and can be attached, other
+/// than those that have turned out not to serve.
 pub fn choose(
     kinds: &'static [Kind],
     wanted: Option<&str>,
     proc: &ProcRoot,
     pid: u32,
+    mut refused: Vec<Refused>,
 ) -> Result<Choice, ChooseError> {
     check_name(wanted)?;
-    let mut refused = Vec::new();
     for kind in kinds {
-        if wanted.is_some_and(|name| name != kind.name) {
+        let is_asked_for = wanted.map_or(kind.auto, |name| name == kind.name);
+        if !is_asked_for || refused.iter().any(|(name, _)| *name == kind.name) {
             continue;
         }
         let attached = (kind.self_test)(proc)
@@ -163,13 +163,25 @@ mod tests {
     static BROKEN_FIRST: [Kind; 2] = [BROKEN, referenced::KIND];
     static CLOSED_FIRST: [Kind; 2] = [CLOSED, referenced::KIND];
     static CLOSED_ONLY: [Kind; 1] = [CLOSED];
+    static ASKED_ONLY: [Kind; 1] = [Kind { auto: false, ..referenced::KIND }];
 
     #[test]
-    fn names_are_known_in_the_order_of_preference() {
-        let mut order = ALL_NAMES.iter();
-        for kind in &BUILT {
-            assert!(order.any(|name| *name == kind.name), "{}", kind.name);
-        }
+    fn what_turned_out_not_to_serve_is_not_tried_again() {
+        let refused = vec![("writes", "it failed later".to_owned())];
+        let choice =
+            choose(&BROKEN_FIRST, None, &ProcRoot::default(), std::process::id(), refused).unwrap();
+        assert!(choice.reason.contains("it failed later"), "{}", choice.reason);
+        assert!(!choice.reason.contains("no such ioctl"), "{}", choice.reason);
+    }
+
+    #[test]
+    fn auto_passes_over_what_must_be_asked_for() {
+        let me = std::process::id();
+        let error = choose(&ASKED_ONLY, None, &ProcRoot::default(), me, Vec::new()).unwrap_err();
+        assert!(matches!(error, ChooseError::None { .. }), "{error}");
+        assert!(
+            choose(&ASKED_ONLY, Some("referenced"), &ProcRoot::default(), me, Vec::new()).is_ok()
+        );
     }
 
     #[test]
@@ -179,7 +191,7 @@ mod tests {
         for (kinds, why) in
             [(&BROKEN_FIRST, "no such ioctl"), (&CLOSED_FIRST, "seccomp forbids it")]
         {
-            let choice = choose(kinds, None, &proc, me).unwrap();
+            let choice = choose(kinds, None, &proc, me, Vec::new()).unwrap();
             assert_eq!(choice.kind.name, "referenced");
             assert!(choice.reason.contains(why), "{}", choice.reason);
         }
@@ -187,13 +199,12 @@ mod tests {
 
     #[test]
     fn nothing_works_is_an_error_with_every_reason() {
-        let error = choose(&CLOSED_ONLY, None, &ProcRoot::default(), 1).unwrap_err();
+        let error = choose(&CLOSED_ONLY, None, &ProcRoot::default(), 1, Vec::new()).unwrap_err();
         assert!(error.to_string().contains("seccomp forbids it"), "{error}");
     }
 
     #[test]
-    fn unknown_and_unbuilt_names_are_told_apart() {
-        assert!(matches!(check_name(Some("attach")), Err(ChooseError::NotBuilt { .. })));
+    fn unknown_names_are_refused() {
         assert!(matches!(check_name(Some("magic")), Err(ChooseError::Unknown { .. })));
         assert!(check_name(Some("referenced")).is_ok() && check_name(None).is_ok());
     }

@@ -80,6 +80,8 @@ pub enum Looks {
         /// The shortest interval of exact looks.
         exact_from: Duration,
     },
+    /// Not at all: the kernel's DAMON looks, and its events are recorded.
+    Kernel,
 }
 
 /// A backend that this version has.
@@ -87,6 +89,8 @@ pub enum Looks {
 pub struct Kind {
     /// Its name on the command line and in recordings.
     pub name: &'static str,
+    /// Whether `auto` may choose it.
+    pub auto: bool,
     /// Which accesses it sees.
     pub access: AccessKind,
     /// What one observation stands for.
@@ -110,7 +114,7 @@ impl Kind {
     /// Whether it looks at everything when it looks every `sample`.
     pub fn is_exact_at(&self, sample: Duration) -> bool {
         match self.looks {
-            Looks::Sampled => false,
+            Looks::Sampled | Looks::Kernel => false,
             Looks::Exact => true,
             Looks::Either { exact_from } => sample >= exact_from,
         }

@@ -1,11 +1,14 @@
 //! How an access is seen. A backend that is attached to one target is a [`Watch`].
 
 mod alone;
+pub mod attach;
 pub mod choose;
 mod conflict;
+pub mod damon;
 pub mod exclusive;
 pub mod idle;
 pub mod kind;
+mod passive;
 pub mod pte;
 pub mod referenced;
 pub mod soft_dirty;

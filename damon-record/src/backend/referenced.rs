@@ -19,6 +19,7 @@ use std::time::Duration;
 /// This backend.
 pub const KIND: Kind = Kind {
     name: "referenced",
+    auto: true,
     access: AccessKind::ReadWrite,
     granularity: Granularity::Mapping,
     looks: Looks::Exact,

@@ -4,6 +4,7 @@
 //! * [`own`] — who may touch what, and how everything is restored whatever happens.
 //! * [`Running`] — a kdamond of ours: set up, started, changed, released.
 //! * [`events`] — what its tracepoints tell, put together to snapshots.
+//! * [`modules`] — what the kernel's own users of DAMON tell of themselves.
 //! * [`iomem`] — which physical addresses are memory.
 
 pub mod collect;
@@ -11,6 +12,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fake;
 pub mod iomem;
+pub mod modules;
 pub mod own;
 mod running;
 pub mod sysfs;

@@ -41,7 +41,7 @@ pub(super) fn render(findings: &[Finding], style: Style) -> String {
     }
     match first_that_works(findings) {
         Some(name) => page.paragraph(&format!("auto takes {name} where the target allows it")),
-        None => page.paragraph("no backend of this version works here"),
+        None => page.paragraph("no backend works here"),
     }
     page.text
 }
@@ -50,32 +50,25 @@ pub(super) fn render(findings: &[Finding], style: Style) -> String {
 enum Verdict {
     Works,
     DoesNot,
-    NotYet,
 }
 
 impl Verdict {
     fn of(finding: &Finding) -> Self {
-        match (finding.works, finding.supported) {
-            (true, _) => Self::Works,
-            (false, true) => Self::DoesNot,
-            (false, false) => Self::NotYet,
-        }
+        if finding.works { Self::Works } else { Self::DoesNot }
     }
 
     fn word(self) -> &'static str {
         match self {
             Self::Works => "works",
             Self::DoesNot => "does not",
-            Self::NotYet => "not yet",
         }
     }
 
-    /// Green, red, yellow (ECMA-48, Select Graphic Rendition).
+    /// Green, red (ECMA-48, Select Graphic Rendition).
     fn colour(self) -> &'static str {
         match self {
             Self::Works => "\x1b[32m",
             Self::DoesNot => "\x1b[31m",
-            Self::NotYet => "\x1b[33m",
         }
     }
 }
@@ -178,7 +171,7 @@ mod tests {
     fn finding(name: &'static str, works: bool, reason: &str, how: Option<&str>) -> Finding {
         Finding {
             name,
-            supported: name != "attach",
+            auto: name != "attach",
             works,
             kernel: works,
             access: (name != "attach").then_some("read+write"),
@@ -195,7 +188,7 @@ mod tests {
         [
             finding("idle", false, "the kernel has no idle page tracking", Some(how)),
             finding("soft-dirty", true, "self-test passed: sees write by page", None),
-            finding("attach", false, "not supported by this version", None),
+            finding("attach", false, "no kdamond is running", None),
         ]
     }
 
@@ -212,7 +205,7 @@ idle        does not  read+write     mapping      the kernel has no idle page tr
                                                   get it a kernel with CONFIG_IDLE_PAGE_TRACKING=y;
                                                          not in Debian's kernels
 soft-dirty  works     read+write     mapping      self-test passed: sees write by page
-attach      not yet   as configured  mapping      not supported by this version
+attach      does not  as configured  mapping      no kdamond is running
                                                   needs  CONFIG_IDLE_PAGE_TRACKING; root
 auto takes soft-dirty where the target allows it
 ";
@@ -230,8 +223,8 @@ idle        does not  read+write     mapping
            Debian's kernels
 soft-dirty  works     read+write     mapping
     self-test passed: sees write by page
-attach      not yet   as configured  mapping
-    not supported by this version
+attach      does not  as configured  mapping
+    no kdamond is running
     needs  CONFIG_IDLE_PAGE_TRACKING; root
 auto takes soft-dirty where the target allows it
 ";
@@ -242,7 +235,7 @@ auto takes soft-dirty where the target allows it
     fn colour_changes_nothing_but_the_colour() {
         let coloured = render(&three(), Style { columns: 100, colour: true });
         assert!(coloured.contains("\x1b[31mdoes not\x1b[0m") && coloured.contains("\x1b[32mworks"));
-        let stripped = ["\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"]
+        let stripped = ["\x1b[31m", "\x1b[32m", "\x1b[0m"]
             .iter()
             .fold(coloured, |text, code| text.replace(code, ""));
         assert_eq!(stripped, plain(100));
@@ -251,7 +244,7 @@ auto takes soft-dirty where the target allows it
     #[test]
     fn nothing_that_works_is_said() {
         let text = render(&three()[..1], Style { columns: 80, colour: false });
-        assert!(text.ends_with("no backend of this version works here\n"), "{text}");
+        assert!(text.ends_with("no backend works here\n"), "{text}");
     }
 
     proptest! {

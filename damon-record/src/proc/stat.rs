@@ -17,6 +17,8 @@ pub struct Stat {
     pub minor_faults: u64,
     /// Major faults since the process began.
     pub major_faults: u64,
+    /// CPU time in user and kernel mode since it began, clock ticks.
+    pub cpu_ticks: u64,
     /// Threads.
     pub threads: u32,
     /// Start time in clock ticks since boot.
@@ -57,7 +59,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
         // A few fields are signed (tpgid is -1 without a terminal); none of them is used.
         *number = if field.first() == Some(&b'-') { 0 } else { decimal(field)? };
     }
-    let [ppid, _, _, _, _, flags, minor, _, major, _, ..] = numbers;
+    let [ppid, _, _, _, _, flags, minor, _, major, _, utime, stime, ..] = numbers;
     let [.., threads, _, start_ticks, _, _] = numbers;
     Some(Stat {
         comm,
@@ -66,6 +68,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
         flags,
         minor_faults: minor,
         major_faults: major,
+        cpu_ticks: utime.saturating_add(stime),
         threads: u32::try_from(threads).ok()?,
         start_ticks,
     })

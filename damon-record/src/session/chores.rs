@@ -143,6 +143,7 @@ impl Session<'_> {
                 self.trace.record(&Record::Memory(sample))?;
             }
         }
+        self.sample_kernel()?;
         let machine = [
             series::pressure(self.proc).map(Record::Pressure),
             series::system_memory(self.proc).map(Record::SystemMemory),

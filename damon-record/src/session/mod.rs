@@ -3,14 +3,17 @@
 mod budget;
 mod chores;
 mod console;
+mod dry_run;
 mod events;
 mod exact;
+mod kernel;
 mod lifecycle;
 mod mode;
 mod newcomers;
 mod output;
 mod place;
 mod run;
+mod schemes;
 mod series;
 mod start;
 mod status;
@@ -20,6 +23,7 @@ mod trace;
 mod tracked;
 
 pub use console::Console;
+pub use dry_run::dry_run;
 pub use output::Output;
 pub use place::Place;
 pub use status::{Figures, render as render_status};
@@ -54,6 +58,7 @@ pub fn record(
 ) -> Result<ExitCode, Failure> {
     let mut plan = plan.validated(page_size()).map_err(Failure::Usage)?;
     check_name(plan.backend.as_deref())?;
+    let schemes = plan.schemes.as_deref().map(schemes::read).transpose()?;
     let place = Place::check(&plan.output)?;
     let file_size = ignore_file_size_signal()
         .map_err(|errno| Failure::Output(format!("cannot set a signal: {errno}")))?;
@@ -73,12 +78,13 @@ pub fn record(
             };
             (Some(Command::start(std::mem::take(words), &inherited)?), None)
         }
+        Subject::Physical | Subject::Kdamond(_) => (None, None),
     };
     if let Some(end) = command.as_mut().and_then(Command::try_wait) {
         console.error("the command ended before it executed its program: nothing was recorded");
         return Ok(end.exit_code());
     }
-    let start = Start { plan: &plan, command_line, proc: &proc, place };
+    let start = Start { plan: &plan, command_line, proc: &proc, place, schemes };
     let ended = start.run(roster, &mut events, command.as_mut(), console);
     Events::let_signals_kill();
     conclude(ended, command, console)
@@ -92,7 +98,10 @@ fn conclude(
 ) -> Result<ExitCode, Failure> {
     console.clear();
     let Some(mut command) = command else {
-        return ended.map(|_| ExitCode::Ok);
+        return match ended? {
+            End::Stopped(why) => Err(Failure::CannotObserve(why)),
+            _ => Ok(ExitCode::Ok),
+        };
     };
     match ended {
         Err(failure) if command.has_begun() => {
@@ -110,6 +119,13 @@ fn conclude(
         Err(failure) => {
             command.abandon();
             Err(failure)
+        }
+        Ok(End::Stopped(why)) => {
+            if command.try_wait().is_none() {
+                console.error(&why);
+                console.say(&format!("waiting for {} to end", command.name()));
+            }
+            Ok(command.wait().map_or(ExitCode::Ok, crate::target::Ended::exit_code))
         }
         Ok(End::Signal(signal)) if signal != Signal::SIGINT && command.try_wait().is_none() => {
             console.say(&format!(

@@ -1,6 +1,7 @@
 //! How regions are counted: one sampled page each, or everything.
 
 use super::exact::Exact;
+use super::kernel::Kernel;
 use crate::monitor::census::CensusGranularity;
 use crate::monitor::{AddressRange, Engine, EngineError, default_ranges};
 use crate::proc::page_size;
@@ -12,6 +13,8 @@ pub(super) enum Mode {
     Sampled(Engine),
     /// Everything, each sampling interval.
     Exact(Exact),
+    /// Somebody else counts: the kernel's DAMON.
+    Kernel(Box<Kernel>),
 }
 
 impl Mode {
@@ -27,27 +30,33 @@ impl Mode {
         Self::Exact(Exact::new(attrs, granularity))
     }
 
-    /// Monitors `id` from nothing. `limits` are the ranges the user asked for, if any.
+    /// Monitors the process `pid` as `id` from nothing. `limits` are the ranges the user asked for, if any. The
+    /// error says what is in the way.
     pub(super) fn add(
         &mut self,
         id: TargetId,
+        pid: u32,
         mappings: &[Mapping],
         limits: &[AddressRange],
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), String> {
         match self {
             Self::Sampled(engine) => {
                 let _was_not_there = engine.remove_target(id);
-                engine.add_target(id)?;
-                if limits.is_empty() {
-                    engine.set_ranges(id, &default_ranges(mappings, page_size()))
-                } else {
-                    engine.set_fixed_ranges(id, limits)
-                }
+                let ranges = default_ranges(mappings, page_size());
+                let added = engine.add_target(id).and_then(|()| {
+                    if limits.is_empty() {
+                        engine.set_ranges(id, &ranges)
+                    } else {
+                        engine.set_fixed_ranges(id, limits)
+                    }
+                });
+                added.map_err(|error| error.to_string())
             }
             Self::Exact(exact) => {
                 exact.add(id, mappings, limits);
                 Ok(())
             }
+            Self::Kernel(kernel) => kernel.add(id, pid, mappings, limits),
         }
     }
 
@@ -59,7 +68,8 @@ impl Mode {
                 let ranges = default_ranges(mappings, page_size());
                 let _keeps_the_old_ones = engine.set_ranges(id, &ranges);
             }
-            Self::Sampled(_) => {}
+            // The kernel follows by itself.
+            Self::Sampled(_) | Self::Kernel(_) => {}
             Self::Exact(exact) => exact.follow(id, mappings, limits),
         }
     }
@@ -68,6 +78,7 @@ impl Mode {
         match self {
             Self::Sampled(engine) => engine.nr_regions(),
             Self::Exact(exact) => exact.nr_regions(),
+            Self::Kernel(kernel) => kernel.nr_regions(),
         }
     }
 
@@ -78,6 +89,8 @@ impl Mode {
                 exact.change_attrs(attrs);
                 Ok(())
             }
+            // Its attributes are not ours to change while it runs.
+            Self::Kernel(_) => Ok(()),
         }
     }
 
@@ -98,6 +111,8 @@ impl Mode {
                 Ok(())
             }
             Self::Exact(exact) => exact.aggregate(start_ns, end_ns, each),
+            // Its aggregations end when the kernel says so.
+            Self::Kernel(_) => Ok(()),
         }
     }
 
@@ -106,6 +121,10 @@ impl Mode {
         match self {
             Self::Sampled(engine) => engine.retire(id, start_ns, end_ns),
             Self::Exact(exact) => exact.retire(id, start_ns, end_ns),
+            Self::Kernel(kernel) => {
+                kernel.remove(id);
+                None
+            }
         }
     }
 }

@@ -78,7 +78,7 @@ impl Session<'_> {
 
     /// Whether there is no target and none will come.
     pub(super) fn is_over(&mut self) -> bool {
-        if !self.targets.is_empty() {
+        if !self.targets.is_empty() || self.is_physical() {
             self.newcomers.deserted = None;
             return false;
         }

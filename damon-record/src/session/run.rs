@@ -27,9 +27,11 @@ use std::time::Duration;
 const TICK_NS: u64 = 100_000_000;
 /// A look that takes more of the sampling interval than one part in this many is worth a note.
 const STRETCH_PARTS: u64 = 20;
+/// Between two times that the kernel's events are fetched; its rings hold those of seconds.
+const DRAIN_NS: u64 = 250_000_000;
 
 /// Why a recording ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// All targets have exited.
     TargetsGone,
@@ -37,6 +39,8 @@ pub(super) enum End {
     Duration,
     /// A signal asked to.
     Signal(Signal),
+    /// Who looks for us has stopped: one sentence. What was recorded until then is good.
+    Stopped(String),
 }
 
 /// A running recording.
@@ -70,6 +74,8 @@ pub(super) struct Session<'a> {
     /// Who may become a target.
     pub(super) newcomers: Newcomers<'a>,
     pub(super) line: String,
+    /// Why the recording cannot go on, once that is so.
+    pub(super) stopped: Option<String>,
     aggregation_start_ns: u64,
     next_look_ns: u64,
     pub(super) cpu_at_start: Duration,
@@ -111,6 +117,7 @@ impl<'a> Session<'a> {
             troubles: Vec::new(),
             newcomers: Newcomers::default(),
             line: String::new(),
+            stopped: None,
             aggregation_start_ns: now,
             next_look_ns: now,
             cpu_at_start: cpu.used(),
@@ -147,6 +154,9 @@ impl<'a> Session<'a> {
             }
             self.check(console)?;
             self.chores(true, events, command.as_deref_mut(), console)?;
+            if let Some(why) = self.stopped.take() {
+                break End::Stopped(why);
+            }
         };
         // A recording shorter than one sampling interval has at least this look.
         if let Mode::Exact(exact) = &self.mode
@@ -178,6 +188,7 @@ impl<'a> Session<'a> {
                 monotonic_ns().saturating_add(self.sample_ns())
             }
             Mode::Exact(_) => self.next_look_ns,
+            Mode::Kernel(_) => monotonic_ns().saturating_add(DRAIN_NS),
         }
     }
 
@@ -246,6 +257,8 @@ impl<'a> Session<'a> {
                 self.looked(begin, console)?;
                 due
             }
+            // Fetching the events is all there is to do.
+            Mode::Kernel(_) => true,
         };
         if due {
             self.aggregate()?;
@@ -280,6 +293,14 @@ impl<'a> Session<'a> {
     pub(super) fn aggregate(&mut self) -> Result<(), Failure> {
         let (start, end) = (self.aggregation_start_ns, monotonic_ns());
         self.aggregation_start_ns = end;
+        if let Mode::Kernel(kernel) = &mut self.mode {
+            if let Err(why) = kernel.drain(&mut self.trace)? {
+                self.stopped.get_or_insert(why);
+            }
+            self.attrs = kernel.attrs();
+            self.working_set = kernel.working_set();
+            return Ok(());
+        }
         let (mut working_set, mut regions) = (0_u64, 0);
         let (trace, targets) = (&mut self.trace, &self.targets);
         self.mode.aggregate(
@@ -304,7 +325,7 @@ impl<'a> Session<'a> {
     /// Stores what the running aggregation has counted of a target that leaves, and forgets it; the
     /// other targets' aggregation goes on.
     pub(super) fn retire(&mut self, id: TargetId) -> Result<(), Failure> {
-        if self.targets.len() == 1 {
+        if self.targets.len() == 1 || matches!(self.mode, Mode::Kernel(_)) {
             self.aggregate()?;
         }
         if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
@@ -342,12 +363,14 @@ impl<'a> Session<'a> {
         let target = self.collect_toll();
         self.target_cpu += target;
         self.record_missed(true)?;
+        self.release_kernel(console)?;
         let cpu = self.cpu.used().saturating_sub(self.cpu_at_start);
         let now = monotonic_ns();
-        let reason = match end {
+        let reason = match &end {
             End::TargetsGone => "every target has exited".to_owned(),
             End::Duration => "the time asked for is over".to_owned(),
             End::Signal(signal) => format!("ended by {}", signal.as_str()),
+            End::Stopped(why) => why.clone(),
         };
         self.trace.record(&Record::Finished(Finished {
             time_ns: now,

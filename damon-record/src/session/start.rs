@@ -1,24 +1,27 @@
 //! From the plan to a running session: find the first target, choose the backend, create the recording.
 
-use super::budget::{Beginning, Company, foresee};
+use super::budget::{Beginning, Company, Setting, foresee, unlimited};
 use super::console::Console;
 use super::events::{Events, Wake};
+use super::kernel::{Kernel, Machine, Orders, physical_memory};
 use super::lifecycle;
 use super::mode::Mode;
 use super::newcomers::Newcomers;
 use super::place::Place;
 use super::run::{End, Session};
+use super::schemes;
 use super::trace::Trace;
 use super::tracked::Tracked;
-use crate::backend::choose::{BUILT, Choice, ChooseError, choose};
-use crate::backend::kind::{AttachError, Kind};
-use crate::backend::{Watch, WatchError};
+use crate::backend::choose::{BUILT, Choice, ChooseError, Refused, choose};
+use crate::backend::kind::{AttachError, Kind, Looks};
+use crate::backend::{Watch, WatchError, attach, damon};
 use crate::exit::Failure;
 use crate::host::{Host, clock_anchor, monotonic_ns};
 use crate::plan::{Plan, Subject};
 use crate::proc::{Identity, ProcRoot, page_size};
 use crate::target::{Command, Resolved, Roster, resolve};
-use damon_format::{Backend, RecordingInfo, TargetId};
+use damon_format::damos::Schemes;
+use damon_format::{Attrs, Backend, RecordingInfo, TargetId};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::time::Duration;
 
@@ -38,6 +41,8 @@ pub(super) struct Start<'a> {
     pub(super) command_line: Vec<String>,
     pub(super) proc: &'a ProcRoot,
     pub(super) place: Place,
+    /// To be applied while recording.
+    pub(super) schemes: Option<Schemes>,
 }
 
 /// The first target under observation, and what it decided.
@@ -46,7 +51,8 @@ struct First {
     info: RecordingInfo,
     beginning: Beginning,
     mode: Mode,
-    target: Tracked,
+    /// `None` when the mode has begun by itself.
+    target: Option<Tracked>,
 }
 
 impl<'a> Start<'a> {
@@ -58,18 +64,19 @@ impl<'a> Start<'a> {
         mut command: Option<&mut Command>,
         console: &mut Console,
     ) -> Result<End, Failure> {
-        let first = match (&command, &roster) {
-            (Some(command), _) => self.first_by_number(command.pid())?,
-            (None, Some(roster)) => {
+        let first = match (&self.plan.subject, &command, &roster) {
+            (_, Some(command), _) => self.first_by_number(command.pid())?,
+            (_, None, Some(roster)) => {
                 allow_many_files();
                 self.first_of(roster, events, console)?
             }
-            (None, None) => return Err(Failure::Usage("nothing to record".into())),
+            (Subject::Physical, ..) => self.first_physical()?,
+            (Subject::Kdamond(which), ..) => self.first_of_somebody(*which)?,
+            _ => return Err(Failure::Usage("nothing to record".into())),
         };
         let First { kind, info, beginning, mode, target } = first;
         let Beginning { budget, setting, .. } = beginning;
         let reason = &info.backend.reason;
-        let pid = target.identity.pid;
         console.detail(&format!("backend {}: {reason}", kind.name));
         // Nothing that can go wrong with the target can cost an older recording any more.
         let trace = Trace::create(&self.place, &info)?;
@@ -77,9 +84,16 @@ impl<'a> Start<'a> {
         session.newcomers = Newcomers::of(roster);
         session.begin(reason, console)?;
         session.explain_beginning(setting, console)?;
-        session
-            .adopt(events, target, None)?
-            .map_err(|error| Failure::CannotObserve(format!("process {pid}: {error}")))?;
+        if let Some(target) = target {
+            let pid = target.identity.pid;
+            session
+                .adopt(events, target, None)?
+                .map_err(|error| Failure::CannotObserve(format!("process {pid}: {error}")))?;
+        }
+        session.begin_kernel(events, console)?;
+        if let Some(schemes) = &self.schemes {
+            session.record_schemes(schemes, schemes::BY_KERNEL, console)?;
+        }
         if let Some(command) = command.as_mut() {
             command.resume();
         }
@@ -145,20 +159,87 @@ impl<'a> Start<'a> {
         self.first(&found)
     }
 
-    /// Takes up `found` with the best backend.
+    /// Takes up `found` with the best backend. That the kernel's DAMON cannot be had for it may show only when it
+    /// is set up; then the next best serves.
     fn first(&self, found: &Resolved) -> Result<First, Failure> {
-        let Choice { kind, reason, mut watch } = self.choose(found.identity)?;
+        let mut refused = Vec::new();
+        loop {
+            let choice = self.choose(found.identity, &refused)?;
+            let kind = choice.kind;
+            match self.first_with(found, choice) {
+                Err(Failure::CannotObserve(why))
+                    if kind.looks == Looks::Kernel
+                        && self.plan.backend.is_none()
+                        && self.proc.is_alive(found.identity) =>
+                {
+                    refused.push((kind.name, why));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn first_with(&self, found: &Resolved, choice: Choice) -> Result<First, Failure> {
+        let Choice { kind, reason, mut watch } = choice;
         let target = (self.proc, found.identity.pid);
         let beginning = foresee(self.plan, kind, watch.as_mut(), target, self.company());
         let info = self.info(kind, reason, &beginning);
         let seed = self.plan.seed.unwrap_or(info.clock.realtime_ns);
-        let mut mode = if info.backend.exact {
+        let mut mode = if kind.looks == Looks::Kernel {
+            let orders = self.orders(info.attrs)?;
+            let fixed = !self.plan.ranges.is_empty();
+            Mode::Kernel(Box::new(Kernel::of_processes(Machine::default(), &orders, fixed)))
+        } else if info.backend.exact {
             Mode::exact(info.attrs, kind.granularity)
         } else {
             Mode::sampled(info.attrs, seed).map_err(|error| Failure::Usage(error.to_string()))?
         };
-        let target = self.attach(found, kind, watch, &mut mode)?;
+        let target = Some(self.attach(found, kind, watch, &mut mode)?);
         Ok(First { kind, info, beginning, mode, target })
+    }
+
+    /// Physical memory, by a kdamond of our own.
+    fn first_physical(&self) -> Result<First, Failure> {
+        let kind = self.kernel_kind(&damon::KIND)?;
+        let beginning = unlimited(self.plan, self.asked(kind));
+        let info = self.info(kind, reason(self.plan.backend.as_deref()), &beginning);
+        let orders = self.orders(info.attrs)?;
+        let kernel = physical_memory(self.proc, lifecycle::limits(self.plan))
+            .and_then(|ranges| Kernel::of_physical(Machine::default(), &orders, ranges))
+            .map_err(|why| Failure::CannotObserve(format!("physical memory: {why}")))?;
+        let mode = Mode::Kernel(Box::new(kernel));
+        Ok(First { kind, info, beginning, mode, target: None })
+    }
+
+    /// Whatever somebody else's kdamond monitors.
+    fn first_of_somebody(&self, which: Option<u32>) -> Result<First, Failure> {
+        let kind = self.kernel_kind(&attach::KIND)?;
+        let kernel = Kernel::of_somebody(&Machine::default(), which).map_err(|why| {
+            Failure::CannotObserve(format!("the backend attach cannot be used: {why}"))
+        })?;
+        let beginning = unlimited(self.plan, self.asked(kind));
+        let mut info = self.info(kind, "asked for".into(), &beginning);
+        info.attrs = kernel.attrs();
+        let mode = Mode::Kernel(Box::new(kernel));
+        Ok(First { kind, info, beginning, mode, target: None })
+    }
+
+    /// One of the kinds that the kernel looks for, if it works here.
+    fn kernel_kind(&self, kind: &'static Kind) -> Result<&'static Kind, Failure> {
+        (kind.self_test)(self.proc).map_err(|refusal| {
+            Failure::CannotObserve(format!("the backend {} cannot be used: {refusal}", kind.name))
+        })?;
+        Ok(kind)
+    }
+
+    fn asked(&self, kind: &Kind) -> Setting {
+        let intervals = self.plan.intervals(kind.intervals);
+        Setting { intervals, max_regions: self.plan.max_regions }
+    }
+
+    /// What a kdamond of our own is to do.
+    fn orders(&self, attrs: Attrs) -> Result<Orders, Failure> {
+        Orders::new(attrs, self.plan.goal, self.schemes.as_ref())
     }
 
     /// Whether the first target is on its own, for the budget.
@@ -173,7 +254,7 @@ impl<'a> Start<'a> {
             {
                 Company::Alone
             }
-            Subject::Running(_) => Company::Growing,
+            Subject::Running(_) | Subject::Physical | Subject::Kdamond(_) => Company::Growing,
         }
     }
 
@@ -220,10 +301,11 @@ impl<'a> Start<'a> {
     }
 
     /// The best backend; one that saw the target's address space vanish is asked again while it lives.
-    fn choose(&self, identity: Identity) -> Result<Choice, ChooseError> {
+    fn choose(&self, identity: Identity, refused: &[Refused]) -> Result<Choice, ChooseError> {
         let mut attempts = 0;
+        let wanted = self.plan.backend.as_deref();
         loop {
-            match choose(&BUILT, self.plan.backend.as_deref(), self.proc, identity.pid) {
+            match choose(&BUILT, wanted, self.proc, identity.pid, refused.to_vec()) {
                 Err(ChooseError::Gone { .. })
                     if attempts < EXECS && self.proc.is_alive(identity) =>
                 {
@@ -255,6 +337,13 @@ impl<'a> Start<'a> {
             },
             attrs: beginning.setting.attrs(self.plan),
         }
+    }
+}
+
+fn reason(asked_for: Option<&str>) -> String {
+    match asked_for {
+        Some(_) => "asked for".into(),
+        None => "the only one that sees physical memory".into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The last lines: what was recorded, and how to look at it.
 
 use super::console::Console;
+use super::mode::Mode;
 use super::run::Session;
 use crate::plan::OutputPlan;
 use crate::units::{show_bytes, show_duration};
@@ -17,6 +18,8 @@ pub(super) struct Summary {
     elapsed: Duration,
     cpu: Duration,
     target_cpu: Duration,
+    kdamond_cpu: Option<Duration>,
+    is_physical: bool,
     missed: (u64, &'static str),
     sample: Duration,
     backend: &'static str,
@@ -33,6 +36,11 @@ impl Session<'_> {
             elapsed: Duration::from_nanos(now_ns.saturating_sub(self.started_ns)),
             cpu,
             target_cpu: self.target_cpu,
+            kdamond_cpu: match &self.mode {
+                Mode::Kernel(kernel) => kernel.cpu(),
+                _ => None,
+            },
+            is_physical: self.is_physical(),
             missed: self.missed.total(),
             sample: Duration::from_micros(self.attrs.sample_us),
             backend: self.kind.name,
@@ -52,6 +60,9 @@ impl Summary {
             let _infallible =
                 write!(cost, " and about {:.1}% in the target", share(self.target_cpu));
         }
+        if let Some(kdamond) = self.kdamond_cpu {
+            let _infallible = write!(cost, " and {:.1}% in the kernel's kdamond", share(kdamond));
+        }
         let (missed, why) = self.missed;
         let other = self.lost.saturating_sub(missed);
         let mut lost = if other > 0 { format!("; {other} lost") } else { String::new() };
@@ -61,7 +72,11 @@ impl Summary {
         console.say(&format!(
             "recorded {} of {} in {seconds:.1} s to {} ({}), backend {}, {cost}{lost}",
             plural(self.snapshots, "snapshot"),
-            plural(self.targets.into(), "process").replace("processs", "processes"),
+            if self.is_physical {
+                "physical memory".to_owned()
+            } else {
+                plural(self.targets.into(), "process").replace("processs", "processes")
+            },
             self.name,
             show_bytes(size),
             self.backend,

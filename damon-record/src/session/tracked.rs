@@ -119,8 +119,7 @@ impl Tracked {
         if matches!(mode, Mode::Exact(_)) {
             self.watch.look(&mut Vec::new())?;
         }
-        mode.add(self.id, &self.mappings, limits)
-            .map_err(|error| WatchError::Failed(error.to_string()))
+        mode.add(self.id, self.identity.pid, &self.mappings, limits).map_err(WatchError::Failed)
     }
 
     /// The record of its appearance.

@@ -46,3 +46,39 @@ recorded() {
     ended
     return "$status"
 }
+
+# tree: everything below the kernel's DAMON interface with its content, one file a line.
+tree() {
+    find /sys/kernel/mm/damon/admin -type f | sort | while read -r file; do
+        echo "$file: $(cat "$file" 2>/dev/null)"
+    done
+}
+
+# restored: waits up to a second until the tree is as it was when `before` was set; says when it is not.
+restored() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ "$(tree)" != "$before" ] || return 0
+        sleep 0.1
+    done
+    echo "not restored: $(tree)"
+    return 1
+}
+
+# damon OPERATIONS PID: starts a kdamond as somebody else would.
+somebodys_kdamond() {
+    admin=/sys/kernel/mm/damon/admin/kdamonds
+    echo 1 >$admin/nr_kdamonds
+    echo 1 >$admin/0/contexts/nr_contexts
+    echo "$1" >$admin/0/contexts/0/operations
+    echo 20000 >$admin/0/contexts/0/monitoring_attrs/intervals/sample_us
+    echo 200000 >$admin/0/contexts/0/monitoring_attrs/intervals/aggr_us
+    echo 1 >$admin/0/contexts/0/targets/nr_targets
+    echo "$2" >$admin/0/contexts/0/targets/0/pid_target
+    echo on >$admin/0/state
+}
+
+# frames AREA FIRST COUNT FILE: the pagemap entries of COUNT pages of an area (1 is the first) from page FIRST on.
+frames() {
+    start=$(echo "$areas" | cut -d, -f"$1" | cut -d- -f1)
+    dd if="/proc/$workload/pagemap" of="$4" bs=8 skip=$((start / 4096 + $2)) count="$3" 2>/dev/null
+}

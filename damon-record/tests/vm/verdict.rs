@@ -1,7 +1,7 @@
 //! What a recording says about the workload of `prelude.sh`, against the workload's own account.
 
 use crate::machine::Section;
-use damon_format::{IndexedReader, RecordingInfo, Snapshot, SnapshotView, Visitor};
+use damon_format::{IndexedReader, Record, RecordingInfo, Snapshot, SnapshotView, Visitor};
 use damon_record::workload::truth::Truth;
 use std::fs::File;
 use std::io::BufReader;
@@ -30,6 +30,7 @@ pub(crate) struct Verdict {
 pub(crate) struct Recording {
     pub(crate) info: RecordingInfo,
     pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) records: Vec<Record>,
 }
 
 impl Recording {
@@ -39,7 +40,7 @@ impl Recording {
         for block in reader.blocks() {
             reader.visit_block(block, &mut all).unwrap();
         }
-        Self { info: reader.info().clone(), snapshots: all.0 }
+        Self { info: reader.info().clone(), snapshots: all.snapshots, records: all.records }
     }
 }
 
@@ -98,10 +99,17 @@ fn bytes(count: u64) -> f64 {
 }
 
 #[derive(Default)]
-struct Collector(Vec<Snapshot>);
+struct Collector {
+    snapshots: Vec<Snapshot>,
+    records: Vec<Record>,
+}
 
 impl Visitor for Collector {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        self.0.push(snapshot.to_snapshot());
+        self.snapshots.push(snapshot.to_snapshot());
+    }
+
+    fn record(&mut self, record: Record) {
+        self.records.push(record);
     }
 }

@@ -39,6 +39,8 @@ impl Stats {
             nr_applied: self.nr_applied,
             sz_applied: self.sz_applied,
             qt_exceeds: self.qt_exceeds,
+            sz_ops_filter_passed: Some(self.sz_ops_filter_passed),
+            nr_snapshots: Some(self.nr_snapshots),
         }
     }
 

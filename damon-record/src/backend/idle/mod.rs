@@ -43,6 +43,7 @@ pub use watch::IdleWatch;
 /// This backend.
 pub const KIND: Kind = Kind {
     name: "idle",
+    auto: true,
     access: AccessKind::ReadWrite,
     granularity: Granularity::Page,
     looks: Looks::Sampled,

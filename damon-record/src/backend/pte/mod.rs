@@ -49,6 +49,7 @@ use watch::PteWatch;
 /// This backend.
 pub const KIND: Kind = Kind {
     name: "pte",
+    auto: true,
     access: AccessKind::ReadWrite,
     granularity: Granularity::Page,
     // Clearing everything takes 6 to 22 ms per GiB in memory.

@@ -37,6 +37,7 @@ use std::time::Duration;
 /// This backend.
 pub const KIND: Kind = Kind {
     name: "soft-dirty",
+    auto: true,
     access: AccessKind::Write,
     granularity: Granularity::Page,
     looks: Looks::Exact,

@@ -1,14 +1,10 @@
-//! What this machine can do: every backend name with its verdict. Reads only; what is tried is tried on the
+//! What this machine can do: every backend with its verdict. Reads only; what is tried is tried on the
 //! recorder's own memory.
 
-mod planned;
-
-use super::choose::{ALL_NAMES, BUILT};
-use super::kind::{BECOME_ROOT, Kind};
+use super::choose::BUILT;
+use super::kind::{BECOME_ROOT, Kind, Looks};
 use crate::proc::ProcRoot;
-use planned::Planned;
 use serde::Serialize;
-use std::path::PathBuf;
 use std::time::Instant;
 
 /// One backend's verdict.
@@ -16,8 +12,8 @@ use std::time::Instant;
 pub struct Finding {
     /// Name of the backend.
     pub name: &'static str,
-    /// Whether this version of the program has it.
-    pub supported: bool,
+    /// Whether `auto` may choose it; the other ones must be asked for.
+    pub auto: bool,
     /// Whether it works here, now, for this user: whether its self-test passed.
     pub works: bool,
     /// Whether the kernel seems to have what it needs, as far as this user can see.
@@ -41,35 +37,19 @@ pub struct Finding {
 #[derive(Debug)]
 pub struct Machine {
     proc: ProcRoot,
-    sys: PathBuf,
-    root: bool,
-    x86_64: bool,
     kinds: &'static [Kind],
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self {
-            proc: ProcRoot::default(),
-            sys: PathBuf::from("/sys"),
-            root: nix::unistd::geteuid().is_root(),
-            x86_64: cfg!(target_arch = "x86_64"),
-            kinds: &BUILT,
-        }
+        Self { proc: ProcRoot::default(), kinds: &BUILT }
     }
 }
 
 impl Machine {
     /// Every backend, in the order of preference.
     pub fn survey(&self) -> Vec<Finding> {
-        ALL_NAMES.iter().map(|name| self.finding(name)).collect()
-    }
-
-    fn finding(&self, name: &'static str) -> Finding {
-        match self.kinds.iter().find(|kind| kind.name == name) {
-            Some(kind) => self.tried(kind),
-            None => self.foreseen(&Planned::of(name)),
-        }
+        self.kinds.iter().map(|kind| self.tried(kind)).collect()
     }
 
     fn tried(&self, kind: &Kind) -> Finding {
@@ -78,18 +58,15 @@ impl Machine {
         let took = begin.elapsed();
         let works = verdict.is_ok();
         let (reason, how_to_get) = match verdict {
-            Ok(()) => {
-                let (access, granularity) = (kind.access.as_str(), kind.granularity.as_str());
-                (format!("self-test passed: sees {access} by {granularity}"), None)
-            }
+            Ok(()) => (passed(kind), None),
             Err(refusal) => (refusal.why, refusal.remedy),
         };
         Finding {
             name: kind.name,
-            supported: true,
+            auto: kind.auto,
             works,
             kernel: works || how_to_get.as_ref().is_some_and(|how| how.starts_with(BECOME_ROOT)),
-            access: Some(kind.access.as_str()),
+            access: kind.auto.then(|| kind.access.as_str()),
             granularity: kind.granularity.as_str(),
             needs: kind.needs,
             reason,
@@ -97,27 +74,25 @@ impl Machine {
             self_test_us: Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
         }
     }
+}
 
-    fn foreseen(&self, planned: &Planned) -> Finding {
-        let (kernel, detail) = self.has_what_is_needed(planned.name);
-        Finding {
-            name: planned.name,
-            supported: false,
-            works: false,
-            kernel,
-            access: planned.access,
-            granularity: planned.granularity,
-            needs: planned.needs,
-            reason: format!("not supported by this version; {detail}"),
-            how_to_get: Some("a later version of damon-record".to_owned()),
-            self_test_us: None,
+/// What a passed self-test says. That of the kernel's DAMON only reads, so as not to disturb it.
+fn passed(kind: &Kind) -> String {
+    let (access, granularity) = (kind.access.as_str(), kind.granularity.as_str());
+    match (kind.looks, kind.auto) {
+        (Looks::Kernel, true) => {
+            format!(
+                "nobody uses the kernel's DAMON, and its events can be read: sees {access} by {granularity}"
+            )
         }
+        (Looks::Kernel, false) => "somebody runs a kdamond, and its events can be read".to_owned(),
+        _ => format!("self-test passed: sees {access} by {granularity}"),
     }
 }
 
 /// The backend `auto` tries first, if there is any that works.
 pub fn first_that_works(findings: &[Finding]) -> Option<&'static str> {
-    findings.iter().find(|finding| finding.works).map(|finding| finding.name)
+    findings.iter().find(|finding| finding.works && finding.auto).map(|finding| finding.name)
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub use watch::{Coverage, WritesWatch};
 /// This backend.
 pub const KIND: Kind = Kind {
     name: "writes",
+    auto: true,
     access: AccessKind::Write,
     granularity: Granularity::Page,
     // Protecting everything more often slows writers down too much.

@@ -1,7 +1,7 @@
 //! Which way events are brought, and why not the better ones.
 
 use super::{Collect, CollectError, Tracefs, Wanted, perf, tracefs};
-use crate::damon::events::EventKind;
+use crate::damon::events::{Catalog, EventKind};
 
 /// A way that is not taken.
 #[derive(Debug)]
@@ -56,6 +56,16 @@ impl Chosen {
         let refused = self.refused.iter().map(|refusal| format!("; not by {refusal}"));
         std::iter::once(used).chain(refused).collect()
     }
+}
+
+/// Whether the kernel tells of aggregations, and we may know how.
+///
+/// # Errors
+/// What is in the way.
+pub fn has_events() -> Result<(), CollectError> {
+    let tracefs = Tracefs::find()?;
+    Catalog::read(tracefs.path(), &[EventKind::Aggregated])?;
+    Ok(())
 }
 
 /// Tries perf, then a private tracefs instance, with the tracefs of this machine.

@@ -13,7 +13,7 @@ use crate::damon::events::{Decoder, Event, EventKind};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-pub use choose::{Chosen, Refusal, choose};
+pub use choose::{Chosen, Refusal, choose, has_events};
 pub use error::CollectError;
 pub use place::Tracefs;
 

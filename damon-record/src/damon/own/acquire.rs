@@ -9,6 +9,7 @@ use super::restore::{Lost, NotRestored, Restored, Trust, restore, restore_trusti
 use super::survey::{Survey, survey};
 use crate::damon::sysfs::{Admin, Command, Context, Kdamond, State, TreeError};
 use crate::proc::{Identity, ProcRoot};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long the guard of a recorder that has died may take before we give up waiting for it.
@@ -151,6 +152,17 @@ impl Owned {
     /// Stops it and leaves the tree as it was found. If that fails, the guard goes on trying for a while.
     pub fn release(mut self) -> Result<Restored, NotRestored> {
         self.keeper.finish()
+    }
+}
+
+/// Whether [`Owned::acquire`] would get a kdamond, as far as reading tells; `modules` stands for `/sys/module`.
+pub fn available(admin: &Admin, modules: &Path) -> Result<(), Refusal> {
+    probe(admin)?;
+    let survey = survey(admin, modules)?;
+    match survey.modules.first() {
+        Some(module) => Err(Refusal::Module(*module)),
+        None if survey.nr_kdamonds == 0 => Ok(()),
+        None => Err(Refusal::InUse { survey }),
     }
 }
 

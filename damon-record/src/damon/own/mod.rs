@@ -25,7 +25,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use acquire::{OwnError, Owned};
+pub use acquire::{OwnError, Owned, available};
 pub use guard::{Guard, GuardError, GuardProgram};
 pub use lock::{Lock, LockError};
 pub use place::OwnPlace;

@@ -80,6 +80,9 @@ pub(in crate::session) fn foresee(
 ) -> Beginning {
     let intervals = plan.intervals(kind.intervals);
     let mut asked = Setting { intervals, max_regions: plan.max_regions };
+    if kind.looks == Looks::Kernel {
+        return unlimited(plan, asked);
+    }
     let mut exact = kind.is_exact_at(intervals.sample);
     let mut prior = if exact { Prior::Exact(USUAL_LOOK) } else { Prior::Sampled(USUAL) };
     if is_limited(plan.budget_percent) {
@@ -107,6 +110,14 @@ pub(in crate::session) fn foresee(
     let mut budget = Budget::new(plan.budget_percent, asked, plan.min_regions, prior);
     let setting = budget.begin();
     Beginning { budget, setting, exact }
+}
+
+/// Somebody else looks: what that costs is bounded by the number of regions, and not ours to change.
+pub(in crate::session) fn unlimited(plan: &Plan, asked: Setting) -> Beginning {
+    let mut budget =
+        Budget::new(super::UNLIMITED_PERCENT, asked, plan.min_regions, Prior::Sampled(USUAL));
+    let setting = budget.begin();
+    Beginning { budget, setting, exact: false }
 }
 
 /// What sampled rounds were like.

@@ -41,7 +41,7 @@ mod words;
 
 pub(super) use cost::RoundCost;
 pub(super) use cpu::{OwnCpu, own};
-pub(super) use foresee::{Beginning, Company, foresee};
+pub(super) use foresee::{Beginning, Company, foresee, unlimited};
 pub(super) use meter::{Meter, Spent};
 pub(super) use words::show_costs;
 
@@ -465,9 +465,12 @@ impl Budget {
     }
 }
 
+/// A budget that limits nothing.
+const UNLIMITED_PERCENT: f64 = 100.0;
+
 /// Whether a budget of so many per cent of one core limits anything.
 pub(super) fn is_limited(percent: f64) -> bool {
-    percent < 100.0
+    percent < UNLIMITED_PERCENT
 }
 
 fn is_tighter(new: Setting, old: Setting) -> bool {

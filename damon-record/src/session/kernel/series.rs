@@ -1,0 +1,138 @@
+//! What there is to know of the kdamond beside its events: its CPU time, and the statistics of its schemes.
+
+use super::source::Source;
+use crate::host::monotonic_ns;
+use crate::proc::ProcRoot;
+use damon_format::{EffectiveQuota, KdamondCpu, Record, SchemeStats};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What was recorded last, so that only changes are.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    stats: BTreeMap<u32, SchemeStats>,
+    quotas: BTreeMap<u32, u64>,
+    /// CPU time of the kdamond, microseconds: at first and at last.
+    cpu: Option<(u64, u64)>,
+}
+
+impl Series {
+    /// One sample of everything. What cannot be read is left out; that the kdamond is gone shows elsewhere.
+    pub(super) fn sample(&mut self, source: &Source, proc: &ProcRoot, into: &mut Vec<Record>) {
+        let time_ns = monotonic_ns();
+        if let Some(thread) = source.tid()
+            && let Some(cpu_us) = cpu_us(proc, thread)
+        {
+            into.push(Record::KdamondCpu(KdamondCpu { time_ns, thread, cpu_us }));
+            let first = self.cpu.map_or(cpu_us, |(first, _)| first);
+            self.cpu = Some((first, cpu_us));
+        }
+        let running = match source {
+            Source::Own(own) => own.running.as_ref(),
+            Source::Foreign(_) => None,
+        };
+        let Some(running) = running else { return };
+        for (scheme, stats) in (0..).zip(running.scheme_stats().unwrap_or_default()) {
+            self.stats(
+                SchemeStats {
+                    time_ns,
+                    scheme,
+                    nr_tried: stats.nr_tried,
+                    sz_tried: stats.sz_tried,
+                    nr_applied: stats.nr_applied,
+                    sz_applied: stats.sz_applied,
+                    qt_exceeds: stats.qt_exceeds,
+                    sz_ops_filter_passed: stats.sz_ops_filter_passed,
+                    nr_snapshots: stats.nr_snapshots,
+                },
+                into,
+            );
+        }
+        for (scheme, bytes) in (0..).zip(running.effective_bytes().unwrap_or_default()) {
+            if let Some(bytes) = bytes {
+                self.quota(EffectiveQuota { time_ns, scheme, bytes }, into);
+            }
+        }
+    }
+
+    /// CPU time of the kdamond between the first sample and the last.
+    pub(super) fn cpu(&self) -> Option<Duration> {
+        self.cpu.map(|(first, last)| Duration::from_micros(last.saturating_sub(first)))
+    }
+
+    /// Takes in statistics from wherever they come.
+    pub(super) fn stats(&mut self, stats: SchemeStats, into: &mut Vec<Record>) {
+        let last = self.stats.insert(stats.scheme, stats);
+        if last.is_none_or(|last| SchemeStats { time_ns: stats.time_ns, ..last } != stats) {
+            into.push(Record::SchemeStats(stats));
+        }
+    }
+
+    /// Likewise an effective quota.
+    pub(super) fn quota(&mut self, quota: EffectiveQuota, into: &mut Vec<Record>) {
+        if self.quotas.insert(quota.scheme, quota.bytes) != Some(quota.bytes) {
+            into.push(Record::EffectiveQuota(quota));
+        }
+    }
+}
+
+/// CPU time of a thread, microseconds: by the scheduler's statistics, which count nanoseconds, or where the
+/// kernel has none by its clock ticks.
+fn cpu_us(proc: &ProcRoot, thread: u32) -> Option<u64> {
+    let by_scheduler = || {
+        let text = proc.read(thread, "schedstat").ok()?;
+        let word = std::str::from_utf8(&text).ok()?.split_whitespace().next()?;
+        word.parse::<u64>().ok().map(|ns| ns / 1000)
+    };
+    let by_ticks = || {
+        let ticks = proc.stat(thread).ok()?.cpu_ticks;
+        Some(ticks.saturating_mul(1_000_000) / ticks_per_second())
+    };
+    by_scheduler().filter(|us| *us > 0).or_else(by_ticks)
+}
+
+fn ticks_per_second() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    ticks.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::fake::{put, root};
+
+    const STATS: SchemeStats = SchemeStats {
+        time_ns: 1,
+        scheme: 0,
+        nr_tried: 2,
+        sz_tried: 3,
+        nr_applied: 4,
+        sz_applied: 5,
+        qt_exceeds: 6,
+        sz_ops_filter_passed: None,
+        nr_snapshots: None,
+    };
+
+    #[test]
+    fn only_changes_are_recorded() {
+        let (mut series, mut into) = (Series::default(), Vec::new());
+        series.stats(STATS, &mut into);
+        series.stats(SchemeStats { time_ns: 9, ..STATS }, &mut into);
+        series.stats(SchemeStats { time_ns: 9, scheme: 1, ..STATS }, &mut into);
+        series.stats(SchemeStats { time_ns: 10, nr_tried: 3, ..STATS }, &mut into);
+        assert_eq!(into.len(), 3, "{into:?}");
+        into.clear();
+        for (time_ns, bytes) in [(1, 10), (2, 10), (3, 11)] {
+            series.quota(EffectiveQuota { time_ns, scheme: 0, bytes }, &mut into);
+        }
+        assert_eq!(into.len(), 2, "{into:?}");
+    }
+
+    #[test]
+    fn the_schedulers_account_is_preferred() {
+        let (dir, proc) = root();
+        assert_eq!(cpu_us(&proc, 7), None, "gone");
+        put(dir.path(), "7/schedstat", "1234567 89 10\n");
+        assert_eq!(cpu_us(&proc, 7), Some(1234));
+    }
+}

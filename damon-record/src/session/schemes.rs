@@ -1,0 +1,44 @@
+//! DAMOS schemes that are applied while recording.
+
+use super::console::Console;
+use super::run::Session;
+use crate::exit::Failure;
+use crate::host::monotonic_ns;
+use damon_format::damos::Schemes;
+use damon_format::{Note, Record, SchemeInstalled};
+use std::path::Path;
+
+/// Who applies them, as recordings say it.
+pub(super) const BY_KERNEL: &str = "kernel";
+
+/// Reads a file of schemes.
+pub(super) fn read(path: &Path) -> Result<Schemes, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Usage(format!("--schemes {shown}: {error}")))?;
+    Schemes::from_json(&text).map_err(|error| Failure::Usage(format!("--schemes {shown}: {error}")))
+}
+
+impl Session<'_> {
+    /// Records the schemes that are in force from now on, and says what they do.
+    pub(super) fn record_schemes(
+        &mut self,
+        schemes: &Schemes,
+        by: &str,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let time_ns = monotonic_ns();
+        for text in schemes.describe() {
+            let text = format!("applied by {by}: {text}");
+            console.say(&text);
+            self.trace.record(&Record::Note(Note { time_ns, text }))?;
+        }
+        let all = schemes.to_json();
+        for (scheme, one) in (0..).zip(all.as_array().into_iter().flatten()) {
+            let (json, by) = (one.to_string(), by.to_owned());
+            let installed = SchemeInstalled { time_ns, scheme, json, by };
+            self.trace.record(&Record::SchemeInstalled(installed))?;
+        }
+        Ok(())
+    }
+}
