@@ -1,5 +1,6 @@
 //! What a session does besides sampling: status line, memory series, budget, mappings, children.
 
+use super::acting::Acting;
 use super::budget::{Change, Setting, own, show_costs};
 use super::console::Console;
 use super::events::Events;
@@ -144,6 +145,8 @@ impl Session<'_> {
             }
         }
         self.sample_kernel()?;
+        let news = self.acting.as_mut().map(Acting::news).unwrap_or_default();
+        news.iter().try_for_each(|record| self.trace.record(record))?;
         let machine = [
             series::pressure(self.proc).map(Record::Pressure),
             series::system_memory(self.proc).map(Record::SystemMemory),

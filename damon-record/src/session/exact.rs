@@ -52,6 +52,13 @@ impl Exact {
         }
     }
 
+    /// An action was applied to `range` of `id`: its ages go on from 0.
+    pub(super) fn reset_age(&mut self, id: TargetId, range: AddressRange) {
+        if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
+            target.census.reset_age(range);
+        }
+    }
+
     pub(super) fn nr_regions(&self) -> usize {
         self.targets.iter().map(|t| t.regions).sum()
     }

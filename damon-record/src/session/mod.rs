@@ -1,5 +1,7 @@
 //! A recording from beginning to end: arm, run, drain, finish.
 
+mod accounts;
+mod acting;
 mod budget;
 mod chores;
 mod console;

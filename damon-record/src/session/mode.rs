@@ -74,6 +74,16 @@ impl Mode {
         }
     }
 
+    /// An action was applied to `range` of `id`: its ages go on from 0. What the kernel monitors it ages
+    /// itself.
+    pub(super) fn reset_age(&mut self, id: TargetId, range: AddressRange) {
+        match self {
+            Self::Sampled(engine) => engine.reset_age(id, range),
+            Self::Exact(exact) => exact.reset_age(id, range),
+            Self::Kernel(_) => {}
+        }
+    }
+
     pub(super) fn nr_regions(&self) -> usize {
         match self {
             Self::Sampled(engine) => engine.nr_regions(),

@@ -1,5 +1,6 @@
 //! The loop: prepare, sleep, check, aggregate.
 
+use super::acting::Acting;
 use super::budget::{Budget, Meter, OwnCpu};
 use super::chores::Due;
 use super::console::Console;
@@ -74,6 +75,8 @@ pub(super) struct Session<'a> {
     /// Who may become a target.
     pub(super) newcomers: Newcomers<'a>,
     pub(super) line: String,
+    /// Schemes that we apply.
+    pub(super) acting: Option<Acting>,
     /// Why the recording cannot go on, once that is so.
     pub(super) stopped: Option<String>,
     aggregation_start_ns: u64,
@@ -117,6 +120,7 @@ impl<'a> Session<'a> {
             troubles: Vec::new(),
             newcomers: Newcomers::default(),
             line: String::new(),
+            acting: None,
             stopped: None,
             aggregation_start_ns: now,
             next_look_ns: now,
@@ -302,7 +306,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let (mut working_set, mut regions) = (0_u64, 0);
-        let (trace, targets) = (&mut self.trace, &self.targets);
+        let (trace, targets, acting) = (&mut self.trace, &self.targets, &mut self.acting);
         self.mode.aggregate(
             |id| counted_since(targets, id, start),
             end,
@@ -314,9 +318,13 @@ impl<'a> Session<'a> {
                     .map(damon_format::Region::size)
                     .sum::<u64>();
                 regions += snapshot.regions.len();
+                if let Some(acting) = acting {
+                    acting.see(snapshot);
+                }
                 trace.snapshot(snapshot)
             },
         )?;
+        self.act()?;
         self.working_set = working_set;
         self.budget.aggregated(regions);
         Ok(())
@@ -330,6 +338,9 @@ impl<'a> Session<'a> {
         }
         if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
             self.target_cpu += self.missed.take(id, target.watch.toll());
+        }
+        if let Some(acting) = &mut self.acting {
+            acting.forget(id);
         }
         let start = counted_since(&self.targets, id, self.aggregation_start_ns);
         match self.mode.retire(id, start, monotonic_ns()) {

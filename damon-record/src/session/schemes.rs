@@ -9,7 +9,8 @@ use damon_format::{Note, Record, SchemeInstalled};
 use std::path::Path;
 
 /// Who applies them, as recordings say it.
-pub(super) const BY_KERNEL: &str = "kernel";
+const BY_KERNEL: &str = "kernel";
+const BY_US: &str = "damon-record";
 
 /// Reads a file of schemes.
 pub(super) fn read(path: &Path) -> Result<Schemes, Failure> {
@@ -24,14 +25,18 @@ impl Session<'_> {
     pub(super) fn record_schemes(
         &mut self,
         schemes: &Schemes,
-        by: &str,
         console: &mut Console,
     ) -> Result<(), Failure> {
         let time_ns = monotonic_ns();
-        for text in schemes.describe() {
-            let text = format!("applied by {by}: {text}");
-            console.say(&text);
-            self.trace.record(&Record::Note(Note { time_ns, text }))?;
+        let by = if self.acting.is_some() { BY_US } else { BY_KERNEL };
+        if self.acting.is_some() {
+            self.explain_acting(schemes, console)?;
+        } else {
+            for text in schemes.describe() {
+                let text = format!("the kernel applies {text}");
+                console.say(&text);
+                self.trace.record(&Record::Note(Note { time_ns, text }))?;
+            }
         }
         let all = schemes.to_json();
         for (scheme, one) in (0..).zip(all.as_array().into_iter().flatten()) {

@@ -1,5 +1,6 @@
 //! From the plan to a running session: find the first target, choose the backend, create the recording.
 
+use super::acting::Acting;
 use super::budget::{Beginning, Company, Setting, foresee, unlimited};
 use super::console::Console;
 use super::events::{Events, Wake};
@@ -9,7 +10,6 @@ use super::mode::Mode;
 use super::newcomers::Newcomers;
 use super::place::Place;
 use super::run::{End, Session};
-use super::schemes;
 use super::trace::Trace;
 use super::tracked::Tracked;
 use crate::backend::choose::{BUILT, Choice, ChooseError, Refused, choose};
@@ -23,6 +23,7 @@ use crate::target::{Command, Resolved, Roster, resolve};
 use damon_format::damos::Schemes;
 use damon_format::{Attrs, Backend, RecordingInfo, TargetId};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 /// Wrappers execute one program after the other before they settle: a first target that does so while it
@@ -75,6 +76,7 @@ impl<'a> Start<'a> {
             _ => return Err(Failure::Usage("nothing to record".into())),
         };
         let First { kind, info, beginning, mode, target } = first;
+        let first_acting = self.acting(kind, &info.attrs, target.as_ref())?;
         let Beginning { budget, setting, .. } = beginning;
         let reason = &info.backend.reason;
         console.detail(&format!("backend {}: {reason}", kind.name));
@@ -82,6 +84,7 @@ impl<'a> Start<'a> {
         let trace = Trace::create(&self.place, &info)?;
         let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace, budget);
         session.newcomers = Newcomers::of(roster);
+        session.acting = first_acting;
         session.begin(reason, console)?;
         session.explain_beginning(setting, console)?;
         if let Some(target) = target {
@@ -92,7 +95,7 @@ impl<'a> Start<'a> {
         }
         session.begin_kernel(events, console)?;
         if let Some(schemes) = &self.schemes {
-            session.record_schemes(schemes, schemes::BY_KERNEL, console)?;
+            session.record_schemes(schemes, console)?;
         }
         if let Some(command) = command.as_mut() {
             command.resume();
@@ -235,6 +238,25 @@ impl<'a> Start<'a> {
     fn asked(&self, kind: &Kind) -> Setting {
         let intervals = self.plan.intervals(kind.intervals);
         Setting { intervals, max_regions: self.plan.max_regions }
+    }
+
+    /// Schemes that are ours to apply, and may be applied to the first target.
+    fn acting(
+        &self,
+        kind: &Kind,
+        attrs: &Attrs,
+        target: Option<&Tracked>,
+    ) -> Result<Option<Acting>, Failure> {
+        let Some(schemes) = self.schemes.as_ref().filter(|_| kind.looks != Looks::Kernel) else {
+            return Ok(None);
+        };
+        let acting = Acting::new(schemes, attrs, self.proc)?;
+        if let Some(target) = target {
+            acting.permitted(target.pidfd.as_fd()).map_err(|why| {
+                Failure::CannotObserve(format!("schemes cannot be applied: {why}"))
+            })?;
+        }
+        Ok(Some(acting))
     }
 
     /// What a kdamond of our own is to do.

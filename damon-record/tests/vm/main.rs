@@ -13,6 +13,8 @@ mod machine;
 #[cfg(test)]
 mod pte;
 #[cfg(test)]
+mod schemes;
+#[cfg(test)]
 mod stock;
 #[cfg(test)]
 mod tool;

@@ -1,9 +1,10 @@
 //! From the kernel's events to snapshots and records of the trace.
 
-use super::{Events, Kernel, Slot, series::Series};
+use super::{Events, Kernel, Slot};
 use crate::damon::collect::{self, Collected};
 use crate::damon::events::{Assembled, Assembler, Event, EventKind};
 use crate::exit::Failure;
+use crate::session::accounts::Accounts;
 use crate::session::trace::Trace;
 use damon_format::{
     Attrs, EffectiveQuota, IntervalsChanged, Lost, Record, Region, Sampling, SchemeApplied,
@@ -46,7 +47,7 @@ impl Kernel {
         let mut sink = Sink {
             slots: &mut self.slots,
             applied: &mut self.applied,
-            series: &mut self.series,
+            accounts: &mut self.series.accounts,
             attrs: &mut self.attrs,
             unit: self.unit,
             trace,
@@ -86,7 +87,7 @@ impl Kernel {
 struct Sink<'a> {
     slots: &'a mut [Slot],
     applied: &'a mut Vec<SchemeApplied>,
-    series: &'a mut Series,
+    accounts: &'a mut Accounts,
     attrs: &'a mut Attrs,
     unit: u64,
     trace: &'a mut Trace,
@@ -145,9 +146,8 @@ impl Sink<'_> {
                 self.record(&Record::IntervalsChanged(IntervalsChanged { time_ns, attrs, reason }));
             }
             Event::EffectiveQuota { scheme, bytes } => {
-                let mut records = Vec::new();
-                self.series.quota(EffectiveQuota { time_ns, scheme, bytes }, &mut records);
-                self.records(&records);
+                let news = self.accounts.quota(EffectiveQuota { time_ns, scheme, bytes });
+                self.records(news.as_slice());
             }
             Event::SchemeStat {
                 scheme,
@@ -170,9 +170,8 @@ impl Sink<'_> {
                     sz_ops_filter_passed: Some(sz_ops_filter_passed),
                     nr_snapshots: Some(nr_snapshots),
                 };
-                let mut records = Vec::new();
-                self.series.stats(stats, &mut records);
-                self.records(&records);
+                let news = self.accounts.stats(stats);
+                self.records(news.as_slice());
             }
         }
     }

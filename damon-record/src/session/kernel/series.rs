@@ -3,15 +3,14 @@
 use super::source::Source;
 use crate::host::monotonic_ns;
 use crate::proc::ProcRoot;
+use crate::session::accounts::Accounts;
 use damon_format::{EffectiveQuota, KdamondCpu, Record, SchemeStats};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What was recorded last, so that only changes are.
+/// What was learnt so far.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    stats: BTreeMap<u32, SchemeStats>,
-    quotas: BTreeMap<u32, u64>,
+    pub(super) accounts: Accounts,
     /// CPU time of the kdamond, microseconds: at first and at last.
     cpu: Option<(u64, u64)>,
 }
@@ -33,24 +32,21 @@ impl Series {
         };
         let Some(running) = running else { return };
         for (scheme, stats) in (0..).zip(running.scheme_stats().unwrap_or_default()) {
-            self.stats(
-                SchemeStats {
-                    time_ns,
-                    scheme,
-                    nr_tried: stats.nr_tried,
-                    sz_tried: stats.sz_tried,
-                    nr_applied: stats.nr_applied,
-                    sz_applied: stats.sz_applied,
-                    qt_exceeds: stats.qt_exceeds,
-                    sz_ops_filter_passed: stats.sz_ops_filter_passed,
-                    nr_snapshots: stats.nr_snapshots,
-                },
-                into,
-            );
+            into.extend(self.accounts.stats(SchemeStats {
+                time_ns,
+                scheme,
+                nr_tried: stats.nr_tried,
+                sz_tried: stats.sz_tried,
+                nr_applied: stats.nr_applied,
+                sz_applied: stats.sz_applied,
+                qt_exceeds: stats.qt_exceeds,
+                sz_ops_filter_passed: stats.sz_ops_filter_passed,
+                nr_snapshots: stats.nr_snapshots,
+            }));
         }
         for (scheme, bytes) in (0..).zip(running.effective_bytes().unwrap_or_default()) {
             if let Some(bytes) = bytes {
-                self.quota(EffectiveQuota { time_ns, scheme, bytes }, into);
+                into.extend(self.accounts.quota(EffectiveQuota { time_ns, scheme, bytes }));
             }
         }
     }
@@ -58,21 +54,6 @@ impl Series {
     /// CPU time of the kdamond between the first sample and the last.
     pub(super) fn cpu(&self) -> Option<Duration> {
         self.cpu.map(|(first, last)| Duration::from_micros(last.saturating_sub(first)))
-    }
-
-    /// Takes in statistics from wherever they come.
-    pub(super) fn stats(&mut self, stats: SchemeStats, into: &mut Vec<Record>) {
-        let last = self.stats.insert(stats.scheme, stats);
-        if last.is_none_or(|last| SchemeStats { time_ns: stats.time_ns, ..last } != stats) {
-            into.push(Record::SchemeStats(stats));
-        }
-    }
-
-    /// Likewise an effective quota.
-    pub(super) fn quota(&mut self, quota: EffectiveQuota, into: &mut Vec<Record>) {
-        if self.quotas.insert(quota.scheme, quota.bytes) != Some(quota.bytes) {
-            into.push(Record::EffectiveQuota(quota));
-        }
     }
 }
 
@@ -100,33 +81,6 @@ fn ticks_per_second() -> u64 {
 mod tests {
     use super::*;
     use crate::proc::fake::{put, root};
-
-    const STATS: SchemeStats = SchemeStats {
-        time_ns: 1,
-        scheme: 0,
-        nr_tried: 2,
-        sz_tried: 3,
-        nr_applied: 4,
-        sz_applied: 5,
-        qt_exceeds: 6,
-        sz_ops_filter_passed: None,
-        nr_snapshots: None,
-    };
-
-    #[test]
-    fn only_changes_are_recorded() {
-        let (mut series, mut into) = (Series::default(), Vec::new());
-        series.stats(STATS, &mut into);
-        series.stats(SchemeStats { time_ns: 9, ..STATS }, &mut into);
-        series.stats(SchemeStats { time_ns: 9, scheme: 1, ..STATS }, &mut into);
-        series.stats(SchemeStats { time_ns: 10, nr_tried: 3, ..STATS }, &mut into);
-        assert_eq!(into.len(), 3, "{into:?}");
-        into.clear();
-        for (time_ns, bytes) in [(1, 10), (2, 10), (3, 11)] {
-            series.quota(EffectiveQuota { time_ns, scheme: 0, bytes }, &mut into);
-        }
-        assert_eq!(into.len(), 2, "{into:?}");
-    }
 
     #[test]
     fn the_schedulers_account_is_preferred() {
