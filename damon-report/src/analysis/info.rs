@@ -1,5 +1,6 @@
 //! What was recorded, how, and how complete.
 
+use super::kernel::KernelInfo;
 use super::load::Trace;
 use super::num::float;
 use super::overview::{Overview, TargetExtent};
@@ -55,6 +56,8 @@ pub struct Info {
     pub finished: Option<Finished>,
     /// Share of one CPU that the recorder used; absent when it was interrupted.
     pub recorder_cpu_share: Option<f64>,
+    /// Schemes, the monitoring thread, and the machine's memory.
+    pub kernel: KernelInfo,
 }
 
 /// One target.
@@ -148,6 +151,7 @@ impl Info {
             notes: Vec::new(),
             finished: None,
             recorder_cpu_share: None,
+            kernel: KernelInfo::new(&overview.records),
             recording,
         };
         for record in &overview.records {

@@ -3,6 +3,7 @@
 pub mod axis;
 pub mod heat;
 pub mod info;
+pub mod kernel;
 pub mod load;
 pub mod mappings;
 pub(crate) mod num;

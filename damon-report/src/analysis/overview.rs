@@ -73,7 +73,8 @@ impl TargetExtent {
 /// What a recording, or a part of it, holds.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    /// All records, whatever their time, in file order.
+    /// All records, whatever their time, in file order; except for those of what schemes were applied to, of
+    /// which there are as many as there are snapshots.
     pub records: Vec<Record>,
     /// Targets with at least one snapshot, by number.
     pub targets: Vec<TargetExtent>,
@@ -233,6 +234,8 @@ impl Visitor for OverviewVisitor<'_> {
     }
 
     fn record(&mut self, record: Record) {
-        self.records.push(record);
+        if !matches!(record, Record::SchemeApplied(_)) {
+            self.records.push(record);
+        }
     }
 }

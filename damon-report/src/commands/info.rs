@@ -4,9 +4,11 @@ use super::output::{Document, Head, json};
 use super::words::{access, bytes, clean, duration, moment, wall_clock};
 use super::{Streams, open_any};
 use crate::analysis::info::{Info, TargetInfo};
+use crate::analysis::kernel::KernelInfo;
 use crate::analysis::num::float;
 use crate::cli::{InfoArgs, PlainFormat};
 use crate::exit::Failure;
+use damon_format::damos::{Scheme, Schemes};
 use damon_format::{Attrs, Completeness, Lost, Part, TargetKind};
 use std::io::{self, Write};
 
@@ -76,6 +78,9 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
     if let Some(share) = info.recorder_cpu_share {
         line("recorder CPU", format!("{:.2} % of one CPU", share * 100.0))?;
     }
+    for (label, text) in kernel(&info.kernel) {
+        line(label, text)?;
+    }
     for target in &info.targets {
         line("target", target_line(target, origin_ns))?;
         for executed in &target.executed {
@@ -133,6 +138,61 @@ fn rows(info: &Info) -> String {
         Some(per_row) => format!("{}, {per_row:.2} B each", info.rows),
         None => "0".to_owned(),
     }
+}
+
+/// What is known of the kernel beside accesses: label and text of each line.
+fn kernel(info: &KernelInfo) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(share) = info.kdamond_cpu_share {
+        lines.push(("kdamond CPU", format!("{:.2} % of one CPU", share * 100.0)));
+    }
+    if let Some(memory) = &info.memory {
+        let part = |size: u64| bytes(float(size));
+        let swap = match memory.swap_total {
+            0 => String::new(),
+            total => {
+                let used = part(memory.swap_used_most);
+                format!("; swap used at most {used} of {}", part(total))
+            }
+        };
+        let text = format!(
+            "{} in the machine; free {} to {}, available at least {}{swap}",
+            part(memory.total),
+            part(memory.free_least),
+            part(memory.free_most),
+            part(memory.available_least)
+        );
+        lines.push(("memory", text));
+    }
+    for scheme in &info.schemes {
+        let by = if scheme.by.is_empty() { "somebody" } else { &scheme.by };
+        let quota = match scheme.effective_quota {
+            // A scheme without a quota has none that is effective.
+            None | Some(0) => String::new(),
+            Some(quota) => format!("; at last {} per quota window", bytes(float(quota))),
+        };
+        let what = clean(&in_words(&scheme.json));
+        lines.push(("scheme", format!("{} by {by}: {what}{quota}", scheme.scheme)));
+        if let Some(stats) = &scheme.stats {
+            let text = format!(
+                "tried {} regions, {}; applied to {} regions, {}; quota exceeded {} times",
+                stats.nr_tried,
+                bytes(float(stats.sz_tried)),
+                stats.nr_applied,
+                bytes(float(stats.sz_applied)),
+                stats.qt_exceeds
+            );
+            lines.push(("  did", text));
+        }
+    }
+    lines
+}
+
+/// A scheme in words, or as it is recorded where that cannot be read.
+fn in_words(json: &str) -> String {
+    let one = Schemes::from_json(&format!("[{json}]")).ok();
+    let words = one.and_then(|schemes| schemes.as_slice().first().map(Scheme::describe));
+    words.unwrap_or_else(|| json.to_owned())
 }
 
 /// What is lost again and again is said once: how much in all, and when.
