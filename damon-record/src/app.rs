@@ -76,7 +76,9 @@ fn run_record(args: RecordArgs, arguments: &[OsString]) -> ExitCode {
         return run_dry(args, &mut console);
     }
     let outcome = match args.replay() {
-        Some(replay) => replay.and_then(|plan| replay::record::record(&plan, command_line)),
+        Some(replay) => {
+            replay.and_then(|plan| replay::record::record(&plan, command_line, &mut console))
+        }
         None => args.plan().and_then(|plan| record(plan, command_line, &mut console)),
     };
     outcome.unwrap_or_else(|failure: Failure| {

@@ -4,12 +4,12 @@ use crate::backend::attach;
 use crate::damon::sysfs::IntervalsGoal;
 use crate::exit::Failure;
 use crate::plan::{
-    DEFAULT_BUDGET_PERCENT, DEFAULT_MAX_REGIONS, DEFAULT_MIN_REGIONS, OutputPlan, Plan, Subject,
-    Verbosity, Wanted,
+    DEFAULT_BUDGET_PERCENT, DEFAULT_MAX_REGIONS, DEFAULT_MIN_REGIONS, OutputPlan, Plan, Rotation,
+    Subject, Verbosity, Wanted,
 };
 use crate::proc::page_size;
 use crate::replay::{self, record::ReplayPlan};
-use crate::units::{parse_duration, parse_intervals_goal, parse_percent, parse_range};
+use crate::units::{parse_duration, parse_intervals_goal, parse_percent, parse_range, parse_size};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ Examples:
   damon-record -- make -j4                 start a command and record it from its first instruction
   damon-record --physical -d 1m            the whole machine, by the kernel's DAMON
   damon-record --backend attach            whatever a kdamond monitors that somebody else runs
+  damon-record --rotate-size 64MiB --keep 10 4242   a flight recorder: the newest 10 files of 64 MiB;
+                                           kill -USR1 keeps what they hold under other names
   damon-record --backend referenced 4242   choose how accesses are seen
   damon-record doctor                      which backends work on this machine, and why not
   damon-report heatmap recording.damon     look at the result
@@ -107,9 +109,25 @@ pub struct RecordArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Replace FILE if it exists
+    /// Replace FILE if it exists. With rotation: older parts of that name go, with --keep one by one as they
+    /// become too many
     #[arg(long)]
     pub force: bool,
+
+    /// Go on in a new file before one exceeds SIZE (64MiB, 1G …). The files, each a whole recording of its
+    /// time, are recording.000001.damon, recording.000002.damon …, with -o web.damon web.000001.damon …;
+    /// numbers that are taken are passed over
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub rotate_size: Option<u64>,
+
+    /// Go on in a new file each TIME, for example 1h; together with --rotate-size whatever comes first
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub rotate_time: Option<Duration>,
+
+    /// Keep the newest N files only: a flight recorder. SIGUSR1 gives all there are a second name,
+    /// recording.kept-1.000001.damon …, that nothing removes
+    #[arg(long, value_name = "N")]
+    pub keep: Option<u32>,
 
     /// Stop after this time, for example 30s [default: when the target ends, or Ctrl-C]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
@@ -185,25 +203,13 @@ pub struct RecordArgs {
     /// Say what would be set up, written where, and applied; do nothing
     #[arg(long)]
     pub dry_run: bool,
-
-    /// Begin a new file at this size (not in this version)
-    #[arg(long, value_name = "SIZE", hide_short_help = true)]
-    pub rotate_size: Option<String>,
-
-    /// Begin a new file after this time (not in this version)
-    #[arg(long, value_name = "TIME", hide_short_help = true)]
-    pub rotate_time: Option<String>,
-
-    /// Keep this many rotated files (not in this version)
-    #[arg(long, value_name = "N", hide_short_help = true)]
-    pub keep: Option<u32>,
 }
 
 impl RecordArgs {
     /// The plan these arguments ask for; nothing of the machine is looked at.
     pub fn plan(self) -> Result<Plan, Failure> {
-        self.refuse_later_features()?;
         let (verbosity, output) = (self.verbosity(), self.output_plan());
+        let rotation = self.rotation();
         let wanted = Wanted { pids: self.pids, cgroups: self.cgroup, comms: self.comm };
         let is_attached = self.backend == attach::KIND.name;
         if self.schemes.is_some() && is_attached {
@@ -250,6 +256,7 @@ impl RecordArgs {
         Ok(Plan {
             subject,
             output,
+            rotation,
             duration: self.duration,
             backend: (self.backend != "auto").then_some(self.backend),
             sample: self.sample,
@@ -284,6 +291,7 @@ impl RecordArgs {
         }
         let plan = Plan {
             output: self.output_plan(),
+            rotation: self.rotation(),
             sample: self.sample,
             aggr: self.aggr,
             update: self.update,
@@ -304,26 +312,17 @@ impl RecordArgs {
         }
     }
 
+    fn rotation(&self) -> Option<Rotation> {
+        let rotation = Rotation { size: self.rotate_size, time: self.rotate_time, keep: self.keep };
+        (rotation != Rotation::default()).then_some(rotation)
+    }
+
     /// How much is to be said.
     pub fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, true) => Verbosity::Verbose,
             (false, false) => Verbosity::Normal,
-        }
-    }
-
-    fn refuse_later_features(&self) -> Result<(), Failure> {
-        let rotation = [
-            ("--rotate-size", self.rotate_size.is_some()),
-            ("--rotate-time", self.rotate_time.is_some()),
-            ("--keep", self.keep.is_some()),
-        ];
-        match rotation.iter().find(|(_, given)| *given) {
-            Some((option, _)) => Err(Failure::Usage(format!(
-                "{option}: this version cannot rotate recordings; limit the time with --duration instead"
-            ))),
-            None => Ok(()),
         }
     }
 }
@@ -380,7 +379,8 @@ mod tests {
         let line = "-o x.damon --force -d 2s --backend writes --sample 1ms --aggr 10ms --update 3s \
                     --min-regions 4 --max-regions 5 --regions 0x1000-0x2000,8192-12288 --children \
                     --budget 7% -v --seed 9 77,78 79 --cgroup /a --comm web --comm db --wait \
-                    --schemes s.json --dry-run --intervals-goal 4%,5,1ms,2s";
+                    --schemes s.json --dry-run --intervals-goal 4%,5,1ms,2s \
+                    --rotate-size 64MiB --rotate-time 1h --keep 4";
         let words: Vec<&str> = line.split_whitespace().collect();
         let expected = Plan {
             subject: Subject::Running(Wanted {
@@ -389,6 +389,11 @@ mod tests {
                 comms: vec!["web".into(), "db".into()],
             }),
             output: OutputPlan::File { path: "x.damon".into(), force: true },
+            rotation: Some(Rotation {
+                size: Some(64 << 20),
+                time: Some(Duration::from_secs(3600)),
+                keep: Some(4),
+            }),
             duration: Some(Duration::from_secs(2)),
             backend: Some("writes".into()),
             sample: Some(Duration::from_millis(1)),
@@ -428,18 +433,6 @@ mod tests {
         assert!(matches!(plan(&[]), Err(Failure::Usage(_))));
         for words in [&["3", "--", "ls"][..], &["--comm", "x", "--", "ls"], &["--wait", "3"]] {
             assert!(matches!(plan(words), Err(Failure::Usage(_))), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn what_this_version_cannot_do_is_refused_by_name() {
-        for (line, text) in [
-            (&["--rotate-size", "1MiB", "5"][..], "--rotate-size"),
-            (&["--rotate-time", "1h", "5"], "--rotate-time"),
-            (&["--keep", "3", "5"], "--keep"),
-        ] {
-            let failure = plan(line).unwrap_err();
-            assert!(failure.to_string().contains(text), "{failure}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is to be done, resolved and checked: the session knows this and never the command line.
 
 use crate::damon::sysfs::IntervalsGoal;
-use crate::units::{normalise_ranges, show_duration};
+use crate::units::{normalise_ranges, show_bytes, show_duration};
 use damon_format::Attrs;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,6 +21,13 @@ pub const DEFAULT_OUTPUT: &str = "recording.damon";
 pub const LEAST_MIN_REGIONS: u32 = 3;
 /// More would cost more memory than the recorder allows itself.
 pub const MOST_MAX_REGIONS: u32 = 50_000;
+
+/// Smaller parts would hold little but what they repeat of the parts before.
+pub const LEAST_ROTATE_SIZE: u64 = 64 << 10;
+/// Likewise.
+pub const LEAST_ROTATE_TIME: Duration = Duration::from_secs(1);
+/// With one part only, next to nothing would be left after each rotation.
+pub const LEAST_KEEP: u32 = 2;
 
 /// Sampling and aggregation interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +85,50 @@ pub enum OutputPlan {
     Stdout,
 }
 
+/// When a recording goes on in another file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Before a part would be larger, bytes.
+    pub size: Option<u64>,
+    /// This long after the part before was due.
+    pub time: Option<Duration>,
+    /// How many parts are kept, the one that is written included; all when absent.
+    pub keep: Option<u32>,
+}
+
+impl Rotation {
+    /// Checks it, for a recording that goes to `output`.
+    fn check(&self, output: &OutputPlan) -> Result<(), String> {
+        if self.size.is_none() && self.time.is_none() {
+            return Err(
+                "--keep keeps the newest parts of a recording in several: add --rotate-size or \
+                        --rotate-time"
+                    .into(),
+            );
+        }
+        if *output == OutputPlan::Stdout {
+            return Err("standard output is one stream and cannot be rotated: give a file name with -o, or \
+                        leave out --rotate-size and --rotate-time"
+                .into());
+        }
+        if let Some(size) = self.size.filter(|size| *size < LEAST_ROTATE_SIZE) {
+            let (size, least) = (show_bytes(size), show_bytes(LEAST_ROTATE_SIZE));
+            return Err(format!("--rotate-size {size} is too small: at least {least}"));
+        }
+        if let Some(time) = self.time.filter(|time| *time < LEAST_ROTATE_TIME) {
+            let (time, least) = (show_duration(time), show_duration(LEAST_ROTATE_TIME));
+            return Err(format!("--rotate-time {time} is too short: at least {least}"));
+        }
+        if let Some(keep) = self.keep.filter(|keep| *keep < LEAST_KEEP) {
+            return Err(format!(
+                "--keep {keep} is too few: right after each rotation next to nothing would be left; at \
+                 least {LEAST_KEEP}"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// How much is said on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -96,6 +147,8 @@ pub struct Plan {
     pub subject: Subject,
     /// Where to.
     pub output: OutputPlan,
+    /// When it goes on in another file; one file when absent.
+    pub rotation: Option<Rotation>,
     /// For how long; until the target ends when absent.
     pub duration: Option<Duration>,
     /// Which backend; the best that works when absent.
@@ -137,6 +190,7 @@ impl Plan {
         Self {
             subject,
             output: OutputPlan::Default,
+            rotation: None,
             duration: None,
             backend: None,
             sample: None,
@@ -184,6 +238,9 @@ impl Plan {
                 "--min-regions {} is more than --max-regions {}",
                 self.min_regions, self.max_regions
             ));
+        }
+        if let Some(rotation) = &self.rotation {
+            rotation.check(&self.output)?;
         }
         self.ranges =
             normalise_ranges(&self.ranges, page_size).map_err(|why| format!("--regions: {why}"))?;
@@ -256,16 +313,29 @@ mod tests {
         many.max_regions = u32::MAX;
         let mut overlap = plan();
         overlap.ranges = vec![(0x1000, 0x3000), (0x2000, 0x4000)];
+        let rotated = |size: Option<u64>, time: Option<Duration>, keep: Option<u32>| {
+            let rotation = Some(Rotation { size, time, keep });
+            Plan { rotation, ..plan() }
+        };
+        let mut stdout = rotated(Some(1 << 20), None, None);
+        stdout.output = OutputPlan::Stdout;
         for (plan, option) in [
             (longer, "--sample 2ms"),
             (few, "--min-regions 2"),
             (crossed, "--min-regions 20"),
             (many, "--max-regions"),
             (overlap, "--regions"),
+            (rotated(Some(65_535), None, None), "--rotate-size 63 KiB is too small"),
+            (rotated(None, Some(999 * MS), None), "--rotate-time 999ms is too short"),
+            (rotated(None, None, Some(3)), "--keep"),
+            (rotated(Some(1 << 20), None, Some(1)), "--keep 1 is too few"),
+            (stdout, "standard output"),
         ] {
             let text = plan.validated(4096).unwrap_err();
             assert!(text.contains(option), "{text}");
         }
         assert_eq!(plan().validated(4096), Ok(plan()));
+        let smallest = rotated(Some(65_536), Some(1000 * MS), Some(2));
+        assert_eq!(smallest.clone().validated(4096), Ok(smallest));
     }
 }

@@ -1,4 +1,4 @@
-//! Durations, shares, addresses and sizes as people type and read them.
+//! Durations, sizes, shares and addresses as people type and read them.
 
 use crate::damon::sysfs::IntervalsGoal;
 use std::fmt::Write as _;
@@ -9,6 +9,9 @@ const UNITS: [(&str, u64); 5] =
 
 /// Longest interval accepted: a year.
 const MAX_US: u64 = 365 * 24 * 3_600_000_000;
+
+/// Largest size accepted: an exbibyte.
+const MAX_BYTES: u64 = 1 << 60;
 
 /// `5ms`, `1.5s`, `200us`, `2m`, `1h`; a number without a unit is refused because nobody would agree
 /// which one was meant.
@@ -61,6 +64,42 @@ pub fn show_duration(duration: Duration) -> String {
         number = (us / scale).to_string();
     }
     format!("{}{name}", if number.contains('.') { number.trim_end_matches('0') } else { &number })
+}
+
+/// `64MiB`, `1.5G`, `512k`, `4096B`: units are powers of 1024, with or without `i` and `B`, in either case; a
+/// number without a unit is refused as in [`parse_duration`].
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = unit.trim().to_ascii_lowercase();
+    if unit.is_empty() && !number.is_empty() {
+        return Err(format!("a unit is missing: {number}MiB? {number}KiB?"));
+    }
+    let letter = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit);
+    let shift = match letter {
+        "" if unit == "b" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("write a number and one of KiB, MiB, GiB, TiB, for example 64MiB".into()),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let no_number = || format!("{number:?} is not a number");
+    let digits = |part: &str| part.chars().all(|c| c.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || fraction.len() > 9 || !digits(fraction) {
+        return Err(no_number());
+    }
+    let parse = |part: &str| if part.is_empty() { Some(0) } else { part.parse::<u64>().ok() };
+    let below = 10_u64.pow(u32::try_from(fraction.len()).unwrap_or(0));
+    let scale = 1_u64 << shift;
+    let part = u128::from(parse(fraction).ok_or_else(no_number)?) * u128::from(scale);
+    parse(whole)
+        .and_then(|whole| whole.checked_mul(scale))
+        .and_then(|bytes| bytes.checked_add(u64::try_from(part / u128::from(below)).ok()?))
+        .filter(|bytes| *bytes <= MAX_BYTES)
+        .ok_or_else(|| "larger than any disk".to_owned())
 }
 
 /// `1%`, `0.5%`, `2`: per cent of one core.
@@ -270,6 +309,42 @@ mod tests {
         fn shown_bytes_are_short(bytes: u64) {
             prop_assert!(show_bytes(bytes).len() <= 8, "{}", show_bytes(bytes));
         }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024_however_they_are_written() {
+        for (text, bytes) in [
+            ("64MiB", 64 << 20),
+            ("64mb", 64 << 20),
+            ("64M", 64 << 20),
+            (" 1 G ", 1 << 30),
+            ("1.5KiB", 1536),
+            (".5k", 512),
+            ("4096B", 4096),
+            ("0b", 0),
+            ("2T", 2 << 40),
+            ("0.000000001TiB", 1099),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "MiB",
+            "-5M",
+            "5 parsecs",
+            "1.2.3M",
+            "..M",
+            "iB",
+            "1e3M",
+            "9999999999T",
+            "99999999999999999999999B",
+            "1.0000000001G",
+            "5ii",
+        ] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        assert!(parse_size("64").unwrap_err().contains("64MiB?"));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use super::log::{Head, LogError, LogReader, Tail};
 use super::perform::{Observer, ReplayError, Settings, TARGET, mappings, perform};
 use crate::exit::{ExitCode, Failure};
 use crate::monitor::AddressRange;
-use crate::plan::{Intervals, OutputPlan, Plan};
-use crate::session::{Place, Trace};
+use crate::plan::{Intervals, OutputPlan, Plan, Rotation};
+use crate::session::{Console, Place, Trace, ignore_keeping};
+use crate::sys::signals::ignore_file_size_signal;
 use damon_format::{
     AccessKind, Backend, ClockAnchor, Finished, Granularity, MappingsChanged, Note, Record,
     RecordingInfo, Snapshot, TargetExited, TargetKind, TargetStarted,
@@ -32,6 +33,8 @@ pub struct ReplayPlan {
     pub log: PathBuf,
     /// Where the recording goes.
     pub output: OutputPlan,
+    /// When it goes on in another file.
+    pub rotation: Option<Rotation>,
     /// How it is monitored.
     pub settings: Settings,
 }
@@ -46,20 +49,28 @@ impl ReplayPlan {
             seed: plan.seed.unwrap_or(0),
             exact: intervals.sample >= EXACT_FROM,
         };
-        Self { log, output: plan.output, settings }
+        Self { log, output: plan.output, rotation: plan.rotation, settings }
     }
 }
 
-/// Carries out `plan`; `command_line` is recorded.
+/// Carries out `plan`; `command_line` is recorded, and what there is to say of the files goes to `console`.
 ///
 /// The recording depends on the log, the settings and the command line alone: times are those of the log, and
 /// nothing of the machine or the hour is written down.
-pub fn record(plan: &ReplayPlan, command_line: Vec<String>) -> Result<ExitCode, Failure> {
-    let place = Place::check(&plan.output)?;
+pub fn record(
+    plan: &ReplayPlan,
+    command_line: Vec<String>,
+    console: &mut Console,
+) -> Result<ExitCode, Failure> {
+    ignore_keeping();
+    // A write beyond the limit for file sizes fails instead of killing.
+    let _nobody_is_started = ignore_file_size_signal();
+    let place = Place::check(&plan.output, plan.rotation.as_ref())?;
     let tail = open(&plan.log)?.tail().map_err(|error| unusable(&plan.log, &error))?;
     let log = open(&plan.log)?;
     let info = info(plan, log.head(), command_line);
-    let mut recorder = Recorder { trace: Trace::create(&place, &info)?, end_ns: 0 };
+    let trace = Trace::create(&place, &info)?.with_clock_of_data();
+    let mut recorder = Recorder { trace, end_ns: 0, console };
     recorder.begin(log.head(), &tail)?;
     perform(log, &tail.areas, &plan.settings, &mut recorder).map_err(|error| match error {
         ReplayError::Log(error) => unusable(&plan.log, &error),
@@ -101,12 +112,13 @@ fn info(plan: &ReplayPlan, head: &Head, command_line: Vec<String>) -> RecordingI
     }
 }
 
-struct Recorder {
+struct Recorder<'a> {
     trace: Trace,
     end_ns: u64,
+    console: &'a mut Console,
 }
 
-impl Recorder {
+impl Recorder<'_> {
     fn begin(&mut self, head: &Head, tail: &Tail) -> Result<(), Failure> {
         let text = format!(
             "replay of the touches of {}: {}; their times are known to {} us",
@@ -142,11 +154,12 @@ impl Recorder {
         }))?;
         let reason = "the touch log is over".into();
         self.trace.record(&Record::Finished(Finished { time_ns, reason, recorder_cpu_us: 0 }))?;
-        self.trace.finish().map(drop)
+        self.trace.finish()?.say_words(self.console);
+        Ok(())
     }
 }
 
-impl Observer for Recorder {
+impl Observer for Recorder<'_> {
     type Error = Failure;
 
     fn interval(&mut self, _touched: &[AddressRange]) -> Result<(), Failure> {
@@ -155,6 +168,7 @@ impl Observer for Recorder {
 
     fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Failure> {
         self.end_ns = snapshot.end_ns;
+        self.trace.say_words(self.console);
         self.trace.snapshot(snapshot)
     }
 }

@@ -79,6 +79,7 @@ impl Session<'_> {
         command: Option<&mut Command>,
         console: &mut Console,
     ) -> Result<(), Failure> {
+        self.trace.say_words(console);
         let now = monotonic_ns();
         if boundary && self.meter.running_ns(now).is_some_and(|ns| ns >= BUDGET_NS) {
             self.judge_budget(now, console)?;

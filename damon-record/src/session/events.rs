@@ -14,6 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Signals that end a recording in good order.
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
+/// Asks to keep what is recorded. It stays blocked to the end: it never kills.
+const KEEPING: Signal = Signal::SIGUSR1;
+
 /// Token of the signal descriptor; targets have their id.
 const SIGNALS: u64 = u64::MAX;
 
@@ -24,8 +27,17 @@ pub(super) enum Wake {
     Deadline,
     /// A signal asks to end.
     Signal(Signal),
+    /// What is recorded up to now is to be kept.
+    Keep,
     /// A target has exited.
     Exited(TargetId),
+}
+
+/// From here on the signal that asks to keep what is recorded waits for ever. For recordings that nobody can
+/// ask: it must not kill them.
+pub(crate) fn ignore_keeping() {
+    let keeping: SigSet = [KEEPING].into_iter().collect();
+    let _cannot_fail_with_valid_mask = keeping.thread_block();
 }
 
 /// The sources of events.
@@ -38,7 +50,8 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Blocks the ending signals and listens for them.
+    /// Blocks the signals that mean something to a recording and listens for them. One that comes while
+    /// another of its kind is dealt with waits.
     pub(super) fn new() -> Result<Self, Failure> {
         Self::try_new().map_err(|errno| {
             Failure::CannotObserve(format!("cannot prepare to wait for signals: {errno}"))
@@ -46,11 +59,10 @@ impl Events {
     }
 
     fn try_new() -> Result<Self, Errno> {
-        let ending: SigSet = ENDING.into_iter().collect();
+        let all: SigSet = ENDING.into_iter().chain([KEEPING]).collect();
         let inherited = SigSet::thread_get_mask()?;
-        ending.thread_block()?;
-        let signals =
-            SignalFd::with_flags(&ending, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        all.thread_block()?;
+        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         Ok(Self { epoll, signals, inherited })
@@ -114,6 +126,9 @@ impl Events {
         }
         let info = self.signals.read_signal().ok()??;
         let number = i32::try_from(info.ssi_signo).ok()?;
-        Signal::try_from(number).ok().map(Wake::Signal)
+        match Signal::try_from(number).ok()? {
+            KEEPING => Some(Wake::Keep),
+            signal => Some(Wake::Signal(signal)),
+        }
     }
 }

@@ -233,6 +233,7 @@ impl Session<'_> {
             time_ns: monotonic_ns(),
             count: 1,
             what,
-        }))
+        }))?;
+        self.trace.forget(target.id)
     }
 }

@@ -26,6 +26,7 @@ mod tracked;
 
 pub use console::Console;
 pub use dry_run::dry_run;
+pub(crate) use events::ignore_keeping;
 pub use output::Output;
 pub use place::Place;
 pub use status::{Figures, render as render_status};
@@ -58,13 +59,14 @@ pub fn record(
     command_line: Vec<String>,
     console: &mut Console,
 ) -> Result<ExitCode, Failure> {
+    // Before anything else: signals that are not blocked yet kill.
+    let mut events = Events::new()?;
     let mut plan = plan.validated(page_size()).map_err(Failure::Usage)?;
     check_name(plan.backend.as_deref())?;
     let schemes = plan.schemes.as_deref().map(schemes::read).transpose()?;
-    let place = Place::check(&plan.output)?;
+    let place = Place::check(&plan.output, plan.rotation.as_ref())?;
     let file_size = ignore_file_size_signal()
         .map_err(|errno| Failure::Output(format!("cannot set a signal: {errno}")))?;
-    let mut events = Events::new()?;
     let proc = ProcRoot::default();
     let (mut command, roster) = match &mut plan.subject {
         Subject::Running(wanted) => {

@@ -28,6 +28,14 @@ impl Output {
             Self::Stdout(_) => "standard output".into(),
         }
     }
+
+    /// Bytes in the file; not known of a stream.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::File { file, .. } => file.metadata().ok().map(|metadata| metadata.len()),
+            Self::Stdout(_) => None,
+        }
+    }
 }
 
 impl Write for Output {
@@ -44,18 +52,25 @@ impl Write for Output {
     }
 }
 
+/// What the system said, in words where it means something to people who record.
+pub(super) fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        io::ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
+        io::ErrorKind::FileTooLarge => "the limit for file sizes is reached (ulimit -f)".to_owned(),
+        io::ErrorKind::BrokenPipe => "its reader has gone".to_owned(),
+        io::ErrorKind::NotFound => "the directory is gone".to_owned(),
+        io::ErrorKind::PermissionDenied => "no permission to write there".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// What a failed write means; `begun` when the head of the recording was written.
 pub(super) fn write_failure(name: &str, begun: bool, error: &WriteError) -> Failure {
     let WriteError::Io(io) = error else {
         return Failure::Output(format!("{name}: {error}"));
     };
-    let what = match io.kind() {
-        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
-        io::ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
-        io::ErrorKind::FileTooLarge => "the limit for file sizes is reached (ulimit -f)".to_owned(),
-        io::ErrorKind::BrokenPipe => "its reader has gone".to_owned(),
-        _ => io.to_string(),
-    };
+    let what = io_words(io);
     Failure::Output(if begun {
         format!(
             "stopped recording, {name} cannot be written: {what}; what was written before is a valid recording"

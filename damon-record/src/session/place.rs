@@ -1,8 +1,9 @@
 //! Where the recording goes: checked early, created late, complete under its name at any moment.
 
 use super::output::Output;
+use super::trace::Names;
 use crate::exit::Failure;
-use crate::plan::{DEFAULT_OUTPUT, OutputPlan};
+use crate::plan::{DEFAULT_OUTPUT, OutputPlan, Rotation};
 use crate::sys::stdout;
 use nix::unistd::{AccessFlags, access};
 use std::fs::{self, File, OpenOptions};
@@ -19,6 +20,15 @@ const MODE: u32 = 0o600;
 pub struct Place {
     path: Option<PathBuf>,
     existing: Existing,
+    parts: Option<PartsPlan>,
+}
+
+/// How a recording fills several files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartsPlan {
+    pub(super) rotation: Rotation,
+    /// Older parts of the same name count as its own.
+    pub(super) adopts: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +41,9 @@ enum Existing {
 }
 
 impl Place {
-    /// Checks `plan`; `Failure::Output` tells what to do instead.
-    pub fn check(plan: &OutputPlan) -> Result<Self, Failure> {
+    /// Checks `plan`, for a recording that `rotation` lets fill several files; `Failure::Output` tells what to do
+    /// instead.
+    pub fn check(plan: &OutputPlan, rotation: Option<&Rotation>) -> Result<Self, Failure> {
         let (path, force) = match plan {
             OutputPlan::Stdout => {
                 drop(stdout::open().map_err(|error| no_stdout(&error))?);
@@ -41,7 +52,7 @@ impl Place {
                         "a recording is binary and standard output is a terminal: redirect it, or use -o FILE".into(),
                     ));
                 }
-                return Ok(Self { path: None, existing: Existing::WriteInto });
+                return Ok(Self { path: None, existing: Existing::WriteInto, parts: None });
             }
             OutputPlan::Default => (Path::new(DEFAULT_OUTPUT), None),
             OutputPlan::File { path, force } => (path.as_path(), Some(*force)),
@@ -57,8 +68,16 @@ impl Place {
                 )));
             }
             Ok(found) if found.file_type().is_fifo() || found.file_type().is_char_device() => {
+                if rotation.is_some() {
+                    return Err(Failure::Usage(format!(
+                        "{shown} is no file and cannot be rotated: give a file name with -o, or leave out \
+                         --rotate-size and --rotate-time"
+                    )));
+                }
                 Existing::WriteInto
             }
+            // Parts have names of their own.
+            Ok(_) if rotation.is_some() => Existing::No,
             Ok(_) => match force {
                 None => Existing::KeepAsOld,
                 Some(true) => Existing::Replace,
@@ -79,7 +98,16 @@ impl Place {
                     .map_err(|errno| cannot_create(path, &errno.into()))?;
             }
         }
-        Ok(Self { path: Some(path.to_path_buf()), existing })
+        let parts = match rotation {
+            Some(rotation) => Some(check_parts(path, *rotation, force)?),
+            None => None,
+        };
+        Ok(Self { path: Some(path.to_path_buf()), existing, parts })
+    }
+
+    /// For a recording in several files: the name that theirs are made of, and how.
+    pub(super) fn parts(&self) -> Option<(&Path, PartsPlan)> {
+        self.path.as_deref().zip(self.parts)
     }
 
     /// Opens it, for nobody but the owner. A file has another name until it is published.
@@ -146,12 +174,7 @@ impl Draft {
             Existing::Replace => fs::canonicalize(path)?,
             _ => path.into(),
         };
-        let file = tempfile::Builder::new()
-            .prefix(".recording.")
-            .suffix(".new")
-            .permissions(fs::Permissions::from_mode(MODE))
-            .tempfile_in(directory_of(&path))?;
-        let (file, temporary) = file.into_parts();
+        let (file, temporary) = unnamed_file(directory_of(&path))?;
         Ok((file, Self { temporary, path, existing }))
     }
 
@@ -167,6 +190,29 @@ impl Draft {
             Existing::Replace | Existing::WriteInto => self.temporary.persist(&path),
         };
         published.map_err(|error| cannot_create(&path, &error.error))
+    }
+}
+
+/// A new file for the owner only, whose name nobody looks for. It vanishes when it gets no other one.
+pub(super) fn unnamed_file(directory: &Path) -> io::Result<(File, TempPath)> {
+    let file = tempfile::Builder::new()
+        .prefix(".recording.")
+        .suffix(".new")
+        .permissions(fs::Permissions::from_mode(MODE))
+        .tempfile_in(directory)?;
+    Ok(file.into_parts())
+}
+
+/// Older parts of that name are not touched without being asked to.
+fn check_parts(path: &Path, rotation: Rotation, force: Option<bool>) -> Result<PartsPlan, Failure> {
+    let names = Names::of(path);
+    let older = names.parts().map_err(|error| cannot_create(path, &error))?;
+    match older.first() {
+        Some(oldest) if force == Some(false) => Err(Failure::Output(format!(
+            "{} exists: choose another name, or replace the older recording with --force",
+            names.part(*oldest).display()
+        ))),
+        _ => Ok(PartsPlan { rotation, adopts: force == Some(true) }),
     }
 }
 
@@ -198,7 +244,7 @@ fn no_stdout(error: &io::Error) -> Failure {
     ))
 }
 
-fn cannot_create(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn cannot_create(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
     Failure::Output(match error.kind() {
         io::ErrorKind::PermissionDenied => format!(
@@ -241,12 +287,13 @@ mod tests {
         std::os::unix::fs::symlink("x", &link).unwrap();
         for text in ["1", "2", "3"] {
             fs::write(&path, text).unwrap();
-            let place = Place { path: Some(path.clone()), existing: Existing::KeepAsOld };
+            let place =
+                Place { path: Some(path.clone()), existing: Existing::KeepAsOld, parts: None };
             publish(&place, "new");
             assert_eq!(fs::read_to_string(dir.path().join("x.old")).unwrap(), text);
             assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         }
-        publish(&Place::check(&file(&link, true)).unwrap(), "newer");
+        publish(&Place::check(&file(&link, true), None).unwrap(), "newer");
         assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(names(dir.path()), ["link", "x", "x.old"]);
@@ -256,7 +303,7 @@ mod tests {
     fn a_file_that_appears_meanwhile_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        let opened = Place::check(&file(&path, false)).unwrap().open().unwrap();
+        let opened = Place::check(&file(&path, false), None).unwrap().open().unwrap();
         fs::write(&path, "somebody else's").unwrap();
         opened.draft.unwrap().publish().unwrap_err();
         assert_eq!(names(dir.path()), ["x"]);
@@ -268,9 +315,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         fs::write(&path, "precious").unwrap();
-        let text = Place::check(&file(&path, false)).unwrap_err().to_string();
+        let text = Place::check(&file(&path, false), None).unwrap_err().to_string();
         assert!(text.contains("--force"), "{text}");
-        let place = Place::check(&file(&path, true)).unwrap();
+        let place = Place::check(&file(&path, true), None).unwrap();
         drop(place.open().unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious", "never published");
         assert_eq!(names(dir.path()), ["x"]);
@@ -284,7 +331,7 @@ mod tests {
     fn a_new_file_is_for_its_owner_only_and_created_late() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        let place = Place::check(&file(&path, false)).unwrap();
+        let place = Place::check(&file(&path, false), None).unwrap();
         assert!(!path.exists());
         publish(&place, "new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
@@ -293,13 +340,33 @@ mod tests {
     #[test]
     fn directories_and_missing_directories_have_their_sentence() {
         let dir = tempfile::tempdir().unwrap();
-        let text = |path: &Path| Place::check(&file(path, true)).unwrap_err().to_string();
+        let text = |path: &Path| Place::check(&file(path, true), None).unwrap_err().to_string();
         assert!(text(dir.path()).contains("is a directory"));
         assert!(text(&dir.path().join("no/x")).contains("does not exist"));
     }
 
     #[test]
     fn devices_need_no_force() {
-        assert!(Place::check(&file(Path::new("/dev/null"), false)).is_ok());
+        assert!(Place::check(&file(Path::new("/dev/null"), false), None).is_ok());
+    }
+
+    #[test]
+    fn older_parts_are_refused_taken_over_or_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.damon");
+        let rotation = Rotation { size: Some(1 << 20), ..Rotation::default() };
+        let check = |force| Place::check(&file(&path, force), Some(&rotation));
+        // Not its parts, and nothing it could overwrite.
+        for name in ["x.damon", "x.1.damon", "x.kept-1.000001.damon", "xy.000001.damon"] {
+            fs::write(dir.path().join(name), "older").unwrap();
+        }
+        assert!(!check(false).unwrap().parts().unwrap().1.adopts);
+        fs::write(dir.path().join("x.000007.damon"), "older").unwrap();
+        let text = check(false).unwrap_err().to_string();
+        assert!(text.contains("x.000007.damon exists") && text.contains("--force"), "{text}");
+        assert!(check(true).unwrap().parts().unwrap().1.adopts);
+        let null = file(Path::new("/dev/null"), true);
+        let text = Place::check(&null, Some(&rotation)).unwrap_err().to_string();
+        assert!(text.contains("cannot be rotated"), "{text}");
     }
 }

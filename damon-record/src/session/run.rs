@@ -215,6 +215,10 @@ impl<'a> Session<'a> {
             let tick = now.saturating_add(TICK_NS);
             match events.wait_until(deadline.min(tick).min(self.due.end_ns())) {
                 Wake::Deadline => self.chores(false, events, command.as_deref_mut(), console)?,
+                Wake::Keep => {
+                    self.trace.keep()?;
+                    self.trace.say_words(console);
+                }
                 Wake::Signal(signal) => {
                     // The next one need not wait for the file to be finished: it is valid as it is.
                     Events::let_signals_kill();
@@ -389,8 +393,10 @@ impl<'a> Session<'a> {
             recorder_cpu_us: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
         }))?;
         let summary = self.summary(now, cpu);
-        let size = self.trace.finish()?;
-        summary.say(size, console);
+        self.trace.say_words(console);
+        let mut outcome = self.trace.finish()?;
+        outcome.say_words(console);
+        summary.say(&outcome, console);
         Ok(end)
     }
 }

@@ -3,15 +3,13 @@
 use super::console::Console;
 use super::mode::Mode;
 use super::run::Session;
-use crate::plan::OutputPlan;
+use super::trace::Outcome;
 use crate::units::{show_bytes, show_duration};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Facts that outlive the session.
 pub(super) struct Summary {
-    name: String,
-    is_file: bool,
     snapshots: u64,
     lost: u64,
     targets: u32,
@@ -28,8 +26,6 @@ pub(super) struct Summary {
 impl Session<'_> {
     pub(super) fn summary(&self, now_ns: u64, cpu: Duration) -> Summary {
         Summary {
-            name: self.trace.name().to_owned(),
-            is_file: self.plan.output != OutputPlan::Stdout,
             snapshots: self.trace.snapshots(),
             lost: self.trace.lost(),
             targets: self.next_id,
@@ -49,8 +45,8 @@ impl Session<'_> {
 }
 
 impl Summary {
-    /// Says it; `size` is that of the finished recording.
-    pub(super) fn say(&self, size: u64, console: &mut Console) {
+    /// Says it, and where the finished recording is.
+    pub(super) fn say(&self, outcome: &Outcome, console: &mut Console) {
         let seconds = self.elapsed.as_secs_f64();
         let plural =
             |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
@@ -69,16 +65,19 @@ impl Summary {
         if missed > 0 {
             let _infallible = write!(lost, "; {missed} pages could not be observed: {why}");
         }
+        let mut size = show_bytes(outcome.bytes);
+        if let Some(count) = &outcome.count {
+            size = format!("{count}, {size}");
+        }
         console.say(&format!(
-            "recorded {} of {} in {seconds:.1} s to {} ({}), backend {}, {cost}{lost}",
+            "recorded {} of {} in {seconds:.1} s to {} ({size}), backend {}, {cost}{lost}",
             plural(self.snapshots, "snapshot"),
             if self.is_physical {
                 "physical memory".to_owned()
             } else {
                 plural(self.targets.into(), "process").replace("processs", "processes")
             },
-            self.name,
-            show_bytes(size),
+            outcome.name,
             self.backend,
         ));
         if self.snapshots == 0 {
@@ -86,8 +85,8 @@ impl Summary {
                 "the recording holds no snapshot: it ended before the first sample of {} was over",
                 show_duration(self.sample)
             ));
-        } else if self.is_file {
-            console.say(&format!("look at it: damon-report heatmap {}", self.name));
+        } else if let Some(file) = &outcome.look_at {
+            console.say(&format!("look at it: damon-report heatmap {file}"));
         }
     }
 }

@@ -109,7 +109,6 @@ fn backends_that_are_not_there() {
 #[test]
 fn what_this_version_cannot_do() {
     expect(&Place::new().run(&["--physical"]), 3, "--physical");
-    expect(&Place::new().run(&["--rotate-size", "1M", "--", "true"]), 2, "--rotate-size");
 }
 
 #[test]
@@ -246,4 +245,21 @@ fn doctor_answers_whoever_asks() {
     let referenced =
         value["backends"].as_array().unwrap().iter().find(|b| b["name"] == "referenced").unwrap();
     assert_eq!(referenced["works"], true, "{referenced}");
+}
+
+#[test]
+fn rotations_that_make_no_sense() {
+    for (words, text) in [
+        (&["--rotate-size", "1M", "-o", "-"][..], "standard output"),
+        (&["--rotate-size", "1M", "-o", "/dev/null"], "cannot be rotated"),
+        (&["--rotate-size", "64"], "a unit is missing"),
+        (&["--rotate-size", "1KiB"], "at least 64 KiB"),
+        (&["--rotate-time", "10ms"], "at least 1s"),
+        (&["--keep", "3"], "add --rotate-size or"),
+        (&["--rotate-time", "1h", "--keep", "1"], "at least 2"),
+    ] {
+        let place = Place::new();
+        expect(&place.run(&[words, &["--", "touch", "ran"]].concat()), 2, text);
+        assert_eq!(std::fs::read_dir(place.path(".")).unwrap().count(), 0, "{words:?}");
+    }
 }

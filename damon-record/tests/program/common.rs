@@ -1,6 +1,6 @@
 //! What the tests of the program share.
 
-use damon_format::{IndexedReader, Record, SnapshotView, Visitor};
+use damon_format::{Completeness, IndexedReader, Part, Record, Snapshot, SnapshotView, Visitor};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -34,9 +34,14 @@ impl Place {
 
     /// Starts the recorder and waits until it has written the head of its recording.
     pub(crate) fn start(&self, words: &[&str]) -> Child {
+        self.start_with("recording.damon", words)
+    }
+
+    /// Likewise, where its first file has this name.
+    pub(crate) fn start_with(&self, name: &str, words: &[&str]) -> Child {
         let child =
             self.command(words).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let file = self.path("recording.damon");
+        let file = self.path(name);
         wait_until("the recording begins", || {
             std::fs::metadata(&file).is_ok_and(|meta| meta.len() > 0)
         });
@@ -62,6 +67,64 @@ pub(crate) fn expect(output: &Output, status: i32, text: &str) -> String {
     assert_eq!(output.status.code(), Some(status), "{said}");
     assert!(said.contains(text), "{text:?} is missing in: {said}");
     said
+}
+
+/// Makes the touch log `touches` of a workload: a replay of it runs as fast as it can, and it always says the
+/// same.
+pub(crate) fn make_touches(place: &Place, workload: &str) {
+    std::fs::write(place.path("workload.txt"), workload).unwrap();
+    let mut simulate = Command::new(env!("CARGO_BIN_EXE_damon-workload"));
+    simulate.args(["simulate", "workload.txt", "-o", "touches"]);
+    let made = simulate.current_dir(place.path(".")).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+}
+
+#[derive(Default)]
+struct Whole(Vec<Snapshot>);
+
+impl Visitor for Whole {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        self.0.push(snapshot.to_snapshot());
+    }
+}
+
+/// All snapshots of a trace, whole.
+pub(crate) fn snapshots(path: &Path) -> Vec<Snapshot> {
+    let reader = open(path);
+    let mut whole = Whole::default();
+    for block in reader.blocks() {
+        reader.visit_block(block, &mut whole).unwrap();
+    }
+    whole.0
+}
+
+/// The part that a file is, what it holds, and in what state it is; all of it must be valid.
+pub(crate) fn read_part(path: &Path) -> (Part, Content, Completeness) {
+    let report = damon_format::verify(&File::open(path).unwrap()).unwrap();
+    assert_eq!(report.damage.iter().filter(|d| !is_cut(d)).count(), 0, "{:?}", report.damage);
+    let mut content = read(path);
+    let part = match content.records.remove(0) {
+        Record::Part(part) => Some(part),
+        _ => None,
+    };
+    (part.unwrap(), content, report.completeness)
+}
+
+fn is_cut(damage: &damon_format::Damage) -> bool {
+    matches!(damage.kind, damon_format::DamageKind::Truncated { .. })
+}
+
+/// The parts below `directory` whose names begin with `stem`, by number.
+pub(crate) fn parts(directory: &Path, stem: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let is_part = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        let middle = name.strip_prefix(stem).and_then(|name| name.strip_suffix(".damon"));
+        middle.is_some_and(|m| m.len() == 7 && m.starts_with('.'))
+    };
+    let mut parts: Vec<PathBuf> = entries.filter(is_part).collect();
+    parts.sort();
+    parts
 }
 
 /// A process that sleeps, and is killed when the test ends.

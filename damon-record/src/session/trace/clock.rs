@@ -1,0 +1,61 @@
+//! What time it is for a recording, and what the recorder has cost.
+
+use crate::host::clock_anchor;
+use crate::session::budget::own;
+use damon_format::{ClockAnchor, Finished};
+use std::time::Duration;
+
+/// Where clock anchors and CPU times of later parts come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Clock {
+    /// The machine.
+    Machine {
+        /// CPU time of this process when the present part began.
+        begun: Duration,
+        /// CPU time that was told of earlier parts.
+        told: Duration,
+    },
+    /// The data: whatever they say, always the same.
+    Data,
+}
+
+impl Clock {
+    pub(super) fn machine() -> Self {
+        Self::Machine { begun: own(), told: Duration::ZERO }
+    }
+
+    /// Of a part that begins now, at `now_ns` of the data.
+    pub(super) fn anchor(&self, first: ClockAnchor, now_ns: u64) -> ClockAnchor {
+        match self {
+            Self::Machine { .. } => clock_anchor(),
+            Self::Data => ClockAnchor {
+                monotonic_ns: now_ns,
+                realtime_ns: first
+                    .realtime_ns
+                    .saturating_add(now_ns.saturating_sub(first.monotonic_ns)),
+            },
+        }
+    }
+
+    /// Tells what a part that ends now has cost.
+    pub(super) fn part(&mut self, finished: &mut Finished) {
+        if let Self::Machine { begun, told } = self {
+            let now = own();
+            let cost = now.saturating_sub(*begun);
+            finished.recorder_cpu_us = micros(cost);
+            *told += cost;
+            *begun = now;
+        }
+    }
+
+    /// Leaves of what the whole recording has cost what was not told yet.
+    pub(super) fn rest(&self, finished: &mut Finished) {
+        if let Self::Machine { told, .. } = self {
+            finished.recorder_cpu_us = finished.recorder_cpu_us.saturating_sub(micros(*told));
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,87 @@
+//! What is handed over to a recording, kept until it is written.
+
+use super::state::State;
+use crate::session::output::Output;
+use damon_format::{
+    Mapping, MappingsChanged, Note, Record, Snapshot, TargetId, TraceWriter, WriteError,
+};
+
+/// Mappings in one record: so few that the format never refuses it.
+const MAPPINGS_AT_ONCE: usize = 256;
+
+/// One thing that is handed over.
+#[derive(Clone, Debug)]
+pub(super) enum Item {
+    Snapshot(Snapshot),
+    Record(Record),
+    /// A note about the files, which does not hold for later parts.
+    Remark(Note),
+    /// Nothing to be written: this target is not recorded any longer.
+    Forget(TargetId),
+}
+
+/// The records that say of `target` that these are gone and those there are.
+pub(super) fn mappings_changed<'a>(
+    (target, time_ns): (TargetId, u64),
+    removed: &'a [u64],
+    added: &'a [Mapping],
+) -> impl Iterator<Item = Record> + use<'a> {
+    // Nothing is worth a record, too.
+    let count = added.len().div_ceil(MAPPINGS_AT_ONCE).max(1);
+    (0..count).map(move |chunk| {
+        let removed = if chunk == 0 { removed.to_vec() } else { Vec::new() };
+        let added = added.iter().skip(chunk * MAPPINGS_AT_ONCE).take(MAPPINGS_AT_ONCE);
+        let added = added.cloned().collect();
+        Record::MappingsChanged(MappingsChanged { target, time_ns, removed, added })
+    })
+}
+
+impl Item {
+    /// `record`, in as many pieces as the format needs: each is written whole or not at all.
+    pub(super) fn of(record: &Record) -> Vec<Self> {
+        match record {
+            Record::MappingsChanged(all) => {
+                let MappingsChanged { target, time_ns, removed, added } = all;
+                mappings_changed((*target, *time_ns), removed, added).map(Self::Record).collect()
+            }
+            other => vec![Self::Record(other.clone())],
+        }
+    }
+
+    /// When it happened; what has no time is early.
+    pub(super) fn time_ns(&self) -> u64 {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.end_ns,
+            Self::Record(record) => record.time_ns(),
+            Self::Remark(note) => note.time_ns,
+            Self::Forget(_) => 0,
+        }
+    }
+
+    /// Whether it is worth a part of its own.
+    pub(super) fn is_data(&self) -> bool {
+        matches!(self, Self::Snapshot(_) | Self::Record(_))
+    }
+
+    pub(super) fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshot(_))
+    }
+
+    pub(super) fn write(&self, writer: &mut TraceWriter<Output>) -> Result<(), WriteError> {
+        match self {
+            Self::Snapshot(snapshot) => writer.snapshot(snapshot),
+            Self::Record(record) => writer.record(record),
+            Self::Remark(note) => writer.record(&Record::Note(note.clone())),
+            Self::Forget(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn teach(&self, state: &mut State) {
+        match self {
+            Self::Snapshot(_) => state.has_snapshot(),
+            Self::Record(record) => state.apply(record),
+            Self::Forget(target) => state.forget(*target),
+            Self::Remark(_) => {}
+        }
+    }
+}
