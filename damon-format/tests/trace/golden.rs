@@ -5,9 +5,10 @@
 
 use crate::common::{Content, info, read_indexed, read_stream};
 use damon_format::{
-    AccessKind, Attrs, Backend, ClockAnchor, Completeness, Finished, Granularity, IndexedReader,
-    IntervalsChanged, Lost, Mapping, MappingsChanged, Mark, MemorySample, Note, Permissions,
-    PressureSample, Record, RecordingInfo, Region, Sampling, SchemeStats, Snapshot, TargetExecuted,
+    AccessKind, Attrs, Backend, ClockAnchor, Completeness, EffectiveQuota, Finished, Granularity,
+    IndexedReader, IntervalsChanged, KdamondCpu, Lost, Mapping, MappingsChanged, Mark,
+    MemorySample, Note, Part, Permissions, PressureSample, Record, RecordingInfo, Region, Sampling,
+    SchemeApplied, SchemeInstalled, SchemeStats, Snapshot, SystemMemory, TargetExecuted,
     TargetExited, TargetId, TargetKind, TargetStarted, TraceWriter, WriterOptions, recover, verify,
 };
 use std::path::{Path, PathBuf};
@@ -264,6 +265,88 @@ fn version_1_is_read_by_every_reader() {
     assert_eq!((report.completeness, report.damage), (Completeness::Complete, vec![]));
     let (_, copy) = recover(trace.as_slice(), Vec::new()).unwrap();
     assert_eq!(copy, trace, "a whole trace is recovered to itself");
+}
+
+/// What came with format version 1.1, in a file of its own that was written once, too.
+#[test]
+fn version_1_1_is_read_by_every_reader() {
+    let written = || {
+        let mut writer =
+            TraceWriter::create(Vec::new(), &description(), WriterOptions::default()).unwrap();
+        for record in records_of_1_1() {
+            writer.record(&record).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    let trace = golden_or("v1.1.damon", written);
+    let expected = golden_or("v1.1.json", || {
+        let content = Content { snapshots: Vec::new(), records: records_of_1_1() }.sorted();
+        serde_json::to_vec_pretty(&json(&description(), &content)).unwrap()
+    });
+    let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
+    let (stream, damage, finished) = read_stream(&trace);
+    assert!(damage.is_empty() && finished);
+    let reader = IndexedReader::open(trace.clone()).unwrap();
+    assert_eq!((reader.header().major, reader.header().minor), (1, 1));
+    assert_eq!(json(reader.info(), &stream.clone().sorted()), expected);
+    assert_eq!(read_indexed(trace.clone()), stream);
+    let (_, copy) = recover(trace.as_slice(), Vec::new()).unwrap();
+    assert_eq!(copy, trace, "a whole trace is recovered to itself");
+}
+
+/// Every kind of record since 1.1 with every field set, optional ones both ways.
+fn records_of_1_1() -> Vec<Record> {
+    let time_ns = 70_000_000_500;
+    let region =
+        Region { start: 0x7000_0000_1000, end: 0x7000_0020_0000, nr_accesses: 280, age: 70_000 };
+    let stats = SchemeStats {
+        time_ns,
+        scheme: 2,
+        nr_tried: 10,
+        sz_tried: 40_960,
+        nr_applied: 9,
+        sz_applied: 36_864,
+        qt_exceeds: 1,
+        sz_ops_filter_passed: Some(1 << 40),
+        nr_snapshots: Some(77),
+    };
+    vec![
+        Record::SchemeStats(stats),
+        Record::SchemeStats(SchemeStats {
+            sz_ops_filter_passed: None,
+            nr_snapshots: None,
+            ..stats
+        }),
+        Record::SystemMemory(SystemMemory {
+            time_ns,
+            total: 24 << 30,
+            free: 3 << 30,
+            available: 20 << 30,
+            swap_total: 1 << 30,
+            swap_free: 251,
+        }),
+        Record::KdamondCpu(KdamondCpu { time_ns, thread: 70_000, cpu_us: 1 << 33 }),
+        Record::SchemeInstalled(SchemeInstalled {
+            time_ns,
+            scheme: 2,
+            json: r#"{"action": "pageout"}"#.into(),
+            by: "kernel".into(),
+        }),
+        Record::SchemeApplied(SchemeApplied {
+            time_ns,
+            scheme: 2,
+            target: TargetId(300),
+            regions: vec![region, Region { age: 0, ..region }],
+        }),
+        Record::Part(Part {
+            time_ns,
+            recording: 1_760_000_000_987_654_321,
+            number: 251,
+            first_snapshot: 1 << 32,
+            repeated: 4,
+        }),
+        Record::EffectiveQuota(EffectiveQuota { time_ns, scheme: 2, bytes: 128 << 20 }),
+    ]
 }
 
 /// What is written today still says what the golden file says, whatever bytes the compressor makes of it.

@@ -2,7 +2,8 @@
 
 use crate::machine::{Machine, Section};
 use crate::verdict::{Recording, judge};
-use damon_format::{Granularity, Record, Snapshot, TargetKind};
+use damon_format::{Granularity, PartChain, Record, Snapshot, TargetKind};
+use std::ffi::OsString;
 use std::path::Path;
 
 static DAMON: Machine = Machine::new(
@@ -28,6 +29,16 @@ static DAMON: Machine = Machine::new(
             frames 3 0 8192 cold.frames
             status=0
             damon-record --physical -o recording.damon -d 10s --sample 20ms --aggr 200ms --min-regions 200 || status=$?
+            ended
+            restored
+            exit $status",
+        ),
+        (
+            "parts",
+            "before=$(tree)
+            started
+            status=0
+            damon-record --backend damon -o recording.damon -d 60s --sample 20ms --aggr 200ms --rotate-time 5s \"$workload\" || status=$?
             ended
             restored
             exit $status",
@@ -134,6 +145,54 @@ fn fvaddr_stays_with_the_ranges_it_is_given() {
     let found = judge(&section, 10);
     assert!(found.written >= 0.75 && found.read >= 0.75 && found.cold <= 0.15, "{found:?}");
     recording(&section);
+}
+
+#[test]
+fn a_recording_of_many_parts_has_every_snapshot() {
+    let Some(section) = DAMON.section("parts").map(Section::ok) else {
+        return;
+    };
+    let paths: Vec<_> = (1..)
+        .map(|number| section.path(&format!("recording.{number:06}.damon")))
+        .take_while(|path| path.exists())
+        .collect();
+    assert!((12..=14).contains(&paths.len()), "{paths:?}");
+    let (mut chain, mut all) = (PartChain::default(), Vec::new());
+    for path in &paths {
+        let part = Recording::read(path);
+        let head = part.records.iter().find_map(|record| match record {
+            Record::Part(part) => Some(part),
+            _ => None,
+        });
+        chain
+            .follow(head.expect("each file says which it is"), part.snapshots.len() as u64)
+            .unwrap();
+        let has = |is: fn(&Record) -> bool| part.records.iter().any(is);
+        assert!(has(|r| matches!(r, Record::TargetStarted(_))), "complete by itself");
+        assert!(
+            has(|r| matches!(r, Record::MappingsChanged(_)))
+                && has(|r| matches!(r, Record::Finished(_)))
+        );
+        all.extend(part.snapshots);
+    }
+    assert!(all.len() >= 250, "{} snapshots in a minute", all.len());
+    assert_gapless(&all);
+}
+
+#[test]
+fn what_the_kernel_saw_becomes_a_picture_with_names() {
+    let Some(section) = DAMON.section("vaddr").map(Section::ok) else {
+        return;
+    };
+    let (recording, picture) = (section.path("recording.damon"), section.path("heat.svg"));
+    let words =
+        ["damon-report", "heatmap", recording.to_str().unwrap(), "-o", picture.to_str().unwrap()];
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = damon_report::commands::run(words.map(OsString::from), &mut out, &mut err);
+    assert_eq!(exit, damon_report::exit::Exit::Success, "{}", String::from_utf8_lossy(&err));
+    let picture = std::fs::read_to_string(picture).unwrap();
+    assert!(picture.contains("[heap]") || picture.contains("damon-workload"), "names of mappings");
+    assert!(picture.contains("damon"), "the backend");
 }
 
 /// Mean access rate of the page frames whose pagemap entries are in `file`.
