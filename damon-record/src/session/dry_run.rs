@@ -2,7 +2,7 @@
 
 use super::kernel::{Machine, Orders, physical_memory};
 use super::{lifecycle, schemes};
-use crate::backend::choose::{BUILT, ChooseError, check_name};
+use crate::backend::choose::{BUILT, check_name};
 use crate::backend::kind::{Kind, Looks};
 use crate::backend::{attach, damon};
 use crate::damon::sysfs::{Operations, Planned, Target};
@@ -57,7 +57,7 @@ fn kind(plan: &Plan, proc: &ProcRoot) -> Result<&'static Kind, Failure> {
             Err(refusal) => why.push(format!("{}: {refusal}", kind.name)),
         }
     }
-    Err(ChooseError::None { why }.into())
+    Err(Failure::CannotObserve(format!("no backend can be used: {}", why.join("; "))))
 }
 
 /// Every file that the kernel's DAMON would be set up by, and how that is undone.

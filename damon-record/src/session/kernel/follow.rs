@@ -61,7 +61,7 @@ impl Session<'_> {
             pid: 0,
             start_ticks: 0,
             parent: None,
-            comm: "physical memory".into(),
+            comm: String::new(),
             exe: String::new(),
         }))?;
         let added = memory_map(self.proc);
