@@ -4,6 +4,7 @@ pub mod axis;
 pub mod heat;
 pub mod info;
 pub mod kernel;
+pub mod lineage;
 pub mod load;
 pub mod mappings;
 pub(crate) mod num;

@@ -1,7 +1,8 @@
 //! Working set sizes: touched (upper estimate) and expected (lower estimate).
 
+use super::lineage::Lineage;
 use super::num::float;
-use super::sampling_error::RateSum;
+use super::sampling_error::{Interval, RateSum, add_up};
 use super::select::Selection;
 use damon_format::{Backend, Granularity, Record, SnapshotView, TargetId};
 use serde::Serialize;
@@ -25,6 +26,12 @@ pub struct WorkingSetSample {
     pub expected_high: f64,
     /// Σ size of all regions, bytes.
     pub monitored: u64,
+}
+
+impl WorkingSetSample {
+    fn interval(&self) -> Interval {
+        Interval { estimate: self.expected, low: self.expected_low, high: self.expected_high }
+    }
 }
 
 /// Resident set size at a moment, from the trace's memory series.
@@ -124,6 +131,7 @@ impl WorkingSetOptions {
 pub struct WorkingSetSum<'a> {
     options: WorkingSetOptions,
     selection: &'a Selection,
+    lineage: Lineage,
     rates: RateSum,
     samples: Vec<(TargetId, WorkingSetSample)>,
 }
@@ -131,18 +139,29 @@ pub struct WorkingSetSum<'a> {
 impl<'a> WorkingSetSum<'a> {
     /// Nothing collected yet.
     pub fn new(selection: &'a Selection, options: WorkingSetOptions) -> Self {
-        Self { options, selection, rates: RateSum::default(), samples: Vec::new() }
+        Self {
+            options,
+            selection,
+            lineage: Lineage::default(),
+            rates: RateSum::default(),
+            samples: Vec::new(),
+        }
     }
 
-    /// Adds one snapshot, or the selected part of it.
+    /// Adds one snapshot, or the selected part of it. Snapshots of a target come in their order: each tells how
+    /// sure the next one is, even if it is not selected itself.
     pub fn add(&mut self, snapshot: &SnapshotView<'_>) {
+        let exact = self.options.exact;
+        let parts: &[f64] = if exact { &[] } else { self.lineage.follow(snapshot) };
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
         self.rates.reset(snapshot.sampling.max_nr_accesses);
         let (mut touched, mut monitored) = (0_u64, 0_u64);
         let bounds = snapshot.starts.iter().zip(snapshot.ends);
-        for ((&start, &end), &accesses) in bounds.zip(snapshot.nr_accesses) {
+        // Where it is not known of how many parts a region was made, it is taken as one.
+        let parts = parts.iter().copied().chain(std::iter::repeat(1.0));
+        for (((&start, &end), &accesses), parts) in bounds.zip(snapshot.nr_accesses).zip(parts) {
             let Some(range) = self.selection.clip(start, end) else {
                 continue;
             };
@@ -151,17 +170,18 @@ impl<'a> WorkingSetSum<'a> {
             if accesses >= self.options.threshold {
                 touched = touched.saturating_add(size);
             }
-            self.rates.add(float(size), accesses);
+            // A piece of a region may be one of its parts.
+            let whole = size == end - start;
+            self.rates.add(float(size), accesses, if whole { parts } else { 1.0 });
         }
-        let (expected, low, high) = self.rates.total();
-        let exact = self.options.exact;
+        let expected = if exact { Interval::exact(self.rates.sum()) } else { self.rates.total() };
         let sample = WorkingSetSample {
             start_ns: snapshot.start_ns.max(self.selection.time.start),
             end_ns: snapshot.end_ns.min(self.selection.time.end),
             touched,
-            expected,
-            expected_low: if exact { expected } else { low },
-            expected_high: if exact { expected } else { high.min(float(monitored)).max(expected) },
+            expected: expected.estimate,
+            expected_low: expected.low,
+            expected_high: expected.high.min(float(monitored)).max(expected.estimate),
             monitored,
         };
         self.samples.push((snapshot.target, sample));
@@ -197,8 +217,7 @@ impl<'a> WorkingSetSum<'a> {
 /// snapshot belongs to the moment that the earliest snapshot opened if at least half of one of
 /// them lies inside the other and its target is not part of the moment yet. The moment lasts as long as the
 /// snapshot that opened it, the longest of those that begin together: the last snapshot of a process that
-/// has exited cuts nobody else's time. The intervals of different targets are independent, so that
-/// the squares of their widths are added.
+/// has exited cuts nobody else's time. The estimates of different targets are independent.
 fn sum_targets(mut samples: Vec<(TargetId, WorkingSetSample)>) -> Vec<WorkingSetSample> {
     samples.sort_by_key(|(target, s)| (s.start_ns, Reverse(s.end_ns), *target));
     let mut moments: Vec<Moment> = Vec::with_capacity(samples.len());
@@ -214,21 +233,15 @@ fn sum_targets(mut samples: Vec<(TargetId, WorkingSetSample)>) -> Vec<WorkingSet
 
 struct Moment {
     sum: WorkingSetSample,
-    below: f64,
-    above: f64,
     first: TargetId,
     others: Vec<TargetId>,
+    /// Of what is expected of each target.
+    intervals: Vec<Interval>,
 }
 
 impl Moment {
     fn new(target: TargetId, sample: WorkingSetSample) -> Self {
-        Self {
-            sum: sample,
-            below: (sample.expected - sample.expected_low).powi(2),
-            above: (sample.expected_high - sample.expected).powi(2),
-            first: target,
-            others: Vec::new(),
-        }
+        Self { sum: sample, first: target, others: Vec::new(), intervals: vec![sample.interval()] }
     }
 
     fn accepts(&self, target: TargetId, sample: &WorkingSetSample) -> bool {
@@ -245,26 +258,23 @@ impl Moment {
 
     fn add(&mut self, target: TargetId, sample: &WorkingSetSample) {
         self.others.push(target);
-        self.below += (sample.expected - sample.expected_low).powi(2);
-        self.above += (sample.expected_high - sample.expected).powi(2);
         self.sum.touched = self.sum.touched.saturating_add(sample.touched);
         self.sum.monitored = self.sum.monitored.saturating_add(sample.monitored);
         // A process that was there for a part of the moment counts for that part.
         let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
         let part = float(length(sample)) / float(length(&self.sum).max(1));
-        self.sum.expected += sample.expected * part.min(1.0);
+        self.intervals.push(sample.interval().scaled(part.min(1.0)));
     }
 
     fn finish(self) -> WorkingSetSample {
         if self.others.is_empty() {
             return self.sum;
         }
-        let expected = self.sum.expected;
+        let expected = add_up(&self.intervals);
         WorkingSetSample {
-            expected_low: (expected - self.below.sqrt()).max(0.0),
-            expected_high: (expected + self.above.sqrt())
-                .min(float(self.sum.monitored))
-                .max(expected),
+            expected: expected.estimate,
+            expected_low: expected.low,
+            expected_high: expected.high.min(float(self.sum.monitored)).max(expected.estimate),
             ..self.sum
         }
     }
