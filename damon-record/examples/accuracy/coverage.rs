@@ -7,10 +7,13 @@
 //! * of a region in a window: Wilson's interval of its access rate, from its `nr_accesses` of
 //!   `max_nr_accesses` samples. The truth is the mean rate of the region's pages.
 
+use std::ops::Range;
+
 use damon_format::{Snapshot, SnapshotView};
 use damon_report::analysis::sampling_error::wilson;
 use damon_report::analysis::select::Selection;
 use damon_report::analysis::wss::{WorkingSetOptions, WorkingSetSum};
+use serde::{Deserialize, Serialize};
 
 use super::num::{float, ratio};
 use super::truth::Reality;
@@ -19,7 +22,7 @@ use super::truth::Reality;
 const TOLERANCE: f64 = 1e-9;
 
 /// How often a statement was made and what became of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// The truth was inside.
     pub inside: u64,
@@ -30,7 +33,8 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    fn judge(&mut self, truth: f64, (low, high): (f64, f64)) {
+    /// Counts one statement.
+    pub fn judge(&mut self, truth: f64, (low, high): (f64, f64)) {
         let slack = TOLERANCE * truth.abs().max(1.0);
         if truth < low - slack {
             self.below += 1;
@@ -41,9 +45,14 @@ impl Coverage {
         }
     }
 
+    /// Statements.
+    pub fn count(&self) -> u64 {
+        self.inside + self.below + self.above
+    }
+
     /// The share of statements that were right.
     pub fn share(&self) -> Option<f64> {
-        ratio(float(self.inside), float(self.inside + self.below + self.above))
+        ratio(float(self.inside), float(self.count()))
     }
 
     /// Adds other statements.
@@ -54,44 +63,73 @@ impl Coverage {
     }
 }
 
-/// Adds what the report says about the working set of this snapshot.
-pub fn working_set(coverage: &mut Coverage, reality: &Reality, snapshot: &Snapshot) {
-    let selection = Selection { address: reality.domain(), ..Selection::everything() };
+/// What the report says about the working set of this snapshot, in the memory `domain`: both ends of the interval.
+/// `previous` is the target's snapshot before.
+pub fn stated(
+    domain: Range<u64>,
+    previous: Option<&Snapshot>,
+    snapshot: &Snapshot,
+) -> Option<(f64, f64)> {
+    let selection = Selection { address: domain, ..Selection::everything() };
     let options = WorkingSetOptions { threshold: 1, exact: false };
     let mut sum = WorkingSetSum::new(&selection, options);
-    let column = |value: fn(&damon_format::Region) -> u64| -> Vec<u64> {
-        snapshot.regions.iter().map(value).collect()
-    };
-    let (starts, ends) = (column(|region| region.start), column(|region| region.end));
-    let nr_accesses: Vec<u32> = snapshot.regions.iter().map(|r| r.nr_accesses).collect();
-    sum.add(&SnapshotView {
-        target: snapshot.target,
-        start_ns: snapshot.start_ns,
-        end_ns: snapshot.end_ns,
-        sampling: snapshot.sampling,
-        starts: &starts,
-        ends: &ends,
-        nr_accesses: &nr_accesses,
-        ages: None,
-        probes: &snapshot.probes,
-    });
-    let truth = reality.pieces.iter().map(|p| float(p.end - p.start) * p.rate).sum();
-    for sample in sum.finish(&[]).samples {
-        coverage.judge(truth, (sample.expected_low, sample.expected_high));
+    for snapshot in previous.into_iter().chain([snapshot]) {
+        let column = |value: fn(&damon_format::Region) -> u64| -> Vec<u64> {
+            snapshot.regions.iter().map(value).collect()
+        };
+        let nr_accesses: Vec<u32> = snapshot.regions.iter().map(|r| r.nr_accesses).collect();
+        sum.add(&SnapshotView {
+            target: snapshot.target,
+            start_ns: snapshot.start_ns,
+            end_ns: snapshot.end_ns,
+            sampling: snapshot.sampling,
+            starts: &column(|region| region.start),
+            ends: &column(|region| region.end),
+            nr_accesses: &nr_accesses,
+            ages: None,
+            probes: &snapshot.probes,
+        });
+    }
+    sum.finish(&[]).samples.last().map(|sample| (sample.expected_low, sample.expected_high))
+}
+
+/// Adds what the report says about the working set of this snapshot.
+pub fn working_set(
+    coverage: &mut Coverage,
+    reality: &Reality,
+    previous: Option<&Snapshot>,
+    snapshot: &Snapshot,
+) {
+    if let Some(interval) = stated(reality.domain(), previous, snapshot) {
+        coverage.judge(reality.expected(), interval);
     }
 }
 
-/// Adds what the report says about the rates of the snapshot's regions that lie in the judged memory.
-pub fn regions(coverage: &mut Coverage, reality: &Reality, snapshot: &Snapshot) {
+/// The snapshot's regions that lie in the judged memory: the mean rate of the pages of each, and what the report
+/// says about it.
+pub fn rates<'a>(
+    reality: &'a Reality,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (f64, (f64, f64))> + 'a {
     let domain = reality.domain();
-    let inside = |start: u64, end: u64| domain.start <= start && end <= domain.end;
-    for region in snapshot.regions.iter().filter(|region| inside(region.start, region.end)) {
+    let inside = move |start: u64, end: u64| domain.start <= start && end <= domain.end;
+    let judged = snapshot.regions.iter().filter(move |region| inside(region.start, region.end));
+    judged.map(|region| {
         let share = |piece: &super::truth::Piece| {
             let overlap = region.end.min(piece.end).saturating_sub(region.start.max(piece.start));
             float(overlap) * piece.rate
         };
-        let truth = reality.pieces.iter().map(share).sum::<f64>() / float(region.size());
-        coverage.judge(truth, wilson(region.nr_accesses, snapshot.sampling.max_nr_accesses));
+        let first = reality.pieces.partition_point(|piece| piece.end <= region.start);
+        let here = reality.pieces[first..].iter().take_while(|piece| piece.start < region.end);
+        let truth = here.map(share).sum::<f64>() / float(region.size());
+        (truth, wilson(region.nr_accesses, snapshot.sampling.max_nr_accesses))
+    })
+}
+
+/// Adds what the report says about the rates of the snapshot's regions that lie in the judged memory.
+pub fn regions(coverage: &mut Coverage, reality: &Reality, snapshot: &Snapshot) {
+    for (truth, interval) in rates(reality, snapshot) {
+        coverage.judge(truth, interval);
     }
 }
 
@@ -136,10 +174,10 @@ mod tests {
     #[test]
     fn the_working_set_is_judged_as_a_whole_and_only_inside() {
         let mut coverage = Coverage::default();
-        // Found: 50 bytes of 0..100, between 29.9 and 70.1, and up to 16.1 of the idle rest.
+        // Found: 50 bytes of 0..100, between 29 and 73 together with what the idle rest may hide.
         let found = snapshot(&[(0, 100, 10), (100, 200, 0), (200, 1000, 20)]);
         for (rate, expected) in [(0.5, (1, 0, 0)), (0.29, (1, 1, 0)), (0.76, (1, 1, 1))] {
-            working_set(&mut coverage, &reality(rate), &found);
+            working_set(&mut coverage, &reality(rate), None, &found);
             let got = (coverage.inside, coverage.below, coverage.above);
             assert_eq!(got, expected, "{rate}");
         }

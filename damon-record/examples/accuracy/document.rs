@@ -2,20 +2,23 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::held::Held;
+use super::intervals::{IntervalRow, Pool};
 use super::patterns::Pattern;
 use super::rows::{Estimate, Row, Summary};
 use super::speed::Cost;
+use super::text::{COST, HEAD, INTERVALS, METHOD, POOLS, REPLAY};
 use damon_record::host::Host;
 
 /// Everything measured.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// Kernel and processor.
     pub machine: String,
     /// Version of the programs.
-    pub version: &'static str,
+    pub version: String,
     /// Repetitions of each measurement.
     pub repetitions: u64,
     /// A selection, for a quick look.
@@ -24,6 +27,12 @@ pub struct Results {
     pub lasted_s: u64,
     /// The algorithm alone.
     pub replays: Vec<Row>,
+    /// Whether stated intervals hold, by pattern and maximum.
+    #[serde(default)]
+    pub intervals: Vec<IntervalRow>,
+    /// The same, pooled.
+    #[serde(default)]
+    pub pools: Vec<Pool>,
     /// Patterns by setups.
     pub rows: Vec<Row>,
     /// One per setup.
@@ -31,7 +40,7 @@ pub struct Results {
 }
 
 /// What a setup costs, or why that is not known.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CostRow {
     /// Setup.
     pub backend: String,
@@ -40,19 +49,47 @@ pub struct CostRow {
 }
 
 impl Results {
-    /// Nothing measured yet.
-    pub fn new(repetitions: u64, quick: bool) -> Self {
+    /// Nothing measured yet; `remark` is about the machine.
+    pub fn new(repetitions: u64, quick: bool, remark: Option<&str>) -> Self {
         let host = Host::read();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            machine: format!("Linux {} on {}, {cpus} processors", host.kernel, host.arch),
-            version: env!("CARGO_PKG_VERSION"),
+            machine: format!(
+                "Linux {} on {}, {cpus} processor{}{}{}",
+                host.kernel,
+                host.arch,
+                if cpus == 1 { "" } else { "s" },
+                if remark.is_some() { ", " } else { "" },
+                remark.unwrap_or_default(),
+            ),
+            version: env!("CARGO_PKG_VERSION").into(),
             repetitions,
             quick,
             lasted_s: 0,
             replays: Vec::new(),
+            intervals: Vec::new(),
+            pools: Vec::new(),
             rows: Vec::new(),
             costs: Vec::new(),
+        }
+    }
+
+    /// What an earlier run has written.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Takes the rows that another machine measured, in the place of those that this one has of the same
+    /// backends.
+    pub fn merge(&mut self, other: &Self) {
+        for name in other.backends() {
+            let theirs = other.rows.iter().filter(|row| row.backend == name);
+            let marked =
+                theirs.map(|row| Row { machine: Some(other.machine.clone()), ..row.clone() });
+            let first = self.rows.iter().position(|row| row.backend == name);
+            self.rows.retain(|row| row.backend != name);
+            let at = first.unwrap_or(self.rows.len());
+            self.rows.splice(at..at, marked);
         }
     }
 
@@ -73,11 +110,6 @@ impl Row {
         }
     }
 }
-
-const HEAD: &str = "\
-| pattern | regions | F1 | precision | recall | rate error | expected WSS | touched WSS | interval of WSS | of regions | found after | CPU | windows |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|
-";
 
 /// The whole document; `notes` were written by hand.
 pub fn markdown(results: &Results, patterns: &[Pattern], notes: &str) -> String {
@@ -115,10 +147,17 @@ pub fn markdown(results: &Results, patterns: &[Pattern], notes: &str) -> String 
             put(&format!("Not on this machine: {}.\n", reasons.first().map_or("", |r| r.as_str())));
             continue;
         }
+        if let Some(machine) = rows.iter().find_map(|row| row.machine.as_ref()) {
+            put(&format!("On another machine: {machine}.\n"));
+        }
         put(&table(&rows));
     }
     put(REPLAY);
     put(&table(&results.replays.iter().collect::<Vec<_>>()));
+    put(INTERVALS);
+    put(&intervals(&results.intervals));
+    put(POOLS);
+    put(&pools(&results.pools));
     put(
         "## damon\n\nThe kernel's own DAMON (vaddr and paddr) will be measured in a virtual machine by a later release.\n",
     );
@@ -185,6 +224,74 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "–".into(), |share| format!("{:.1} %", 100.0 * share))
 }
 
+/// For the progress.
+pub fn interval_line(row: &IntervalRow) -> String {
+    format!("intervals {} {}: {}", row.pattern, row.max_regions, interval_cells(row).join(" | "))
+}
+
+fn intervals(rows: &[IntervalRow]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let cells = interval_cells(row).join(" | ");
+        let _written = writeln!(text, "| {} | ≤ {} | {cells} |", row.pattern, row.max_regions);
+    }
+    text
+}
+
+fn interval_cells(row: &IntervalRow) -> Vec<String> {
+    let number = |value: Option<f64>, scale: f64, unit: &str| match value {
+        None => "–".into(),
+        Some(value) if value * scale >= 9.95 => format!("{:.0}{unit}", value * scale),
+        Some(value) => format!("{:.1}{unit}", value * scale),
+    };
+    vec![
+        row.working_set.map_or_else(|| "–".into(), |held| held.coverage.count().to_string()),
+        number(row.deviation, 100.0, " %"),
+        covered(row.working_set),
+        sides(row.working_set),
+        number(row.width, 1.0, " ×"),
+        covered(row.between),
+        covered(row.regions),
+    ]
+}
+
+fn pools(pools: &[Pool]) -> String {
+    let mut text = String::new();
+    let count = |held: Option<Held>| held.map_or(0, |held| held.coverage.count());
+    for pool in pools {
+        let _written = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            pool.name,
+            count(pool.varying),
+            covered(pool.varying),
+            sides(pool.varying),
+            covered(pool.alone),
+            covered(pool.unmerged),
+            count(pool.steady),
+            covered(pool.steady),
+        );
+    }
+    text
+}
+
+fn covered(held: Option<Held>) -> String {
+    held.map_or_else(
+        || "–".into(),
+        |Held { share, low, high, .. }| {
+            format!("{:.1} % ({:.1}–{:.1})", 100.0 * share, 100.0 * low, 100.0 * high)
+        },
+    )
+}
+
+/// Truth below and above.
+fn sides(held: Option<Held>) -> String {
+    held.map_or_else(
+        || "–".into(),
+        |held| format!("{:.1} / {:.1} %", 100.0 * held.below(), 100.0 * held.above()),
+    )
+}
+
 fn costs(results: &Results) -> String {
     let mut text = COST.to_owned();
     for row in &results.costs {
@@ -199,47 +306,50 @@ fn costs(results: &Results) -> String {
     text
 }
 
-const METHOD: &str = "\
-## What is measured
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-A generator (`damon-workload`, `docs/WORKLOADS.md`) touches memory in a known way and accounts for it; a recorder watches it;
-what the recording says is compared with the account, window by window. A window is one aggregation: 20 samples of 5 ms each,
-or, for *exact* looks, one look after a second. The rates that the tables speak of are known by construction: a page touched every
-*p* is touched in the share min(1, *s* / *p*) of the samples, where *s* is the length that samples really had (aggregation time /
-samples). Windows in which the generator did not keep its pace are not judged, but counted as *spoilt*; the first two seconds
-are not judged either. The memory judged is the generator's areas with the gaps between them. Recorder and generator run at the
-highest ordinary priority (nice -20), and the recorder without a ceiling (`--budget 100%`): a budget trades accuracy for cost.
+    fn row(backend: &str, outcome: Result<Summary, String>) -> Row {
+        Row {
+            pattern: "span".into(),
+            backend: backend.into(),
+            max_regions: 200,
+            machine: None,
+            outcome,
+        }
+    }
 
-| column | meaning |
-|---|---|
-| F1, precision, recall | of hot memory, by bytes. Hot is a page that is touched in at least half of the samples; found hot is a region with at least half of the possible `nr_accesses` |
-| rate error | mean over all pages of the distance between the true access rate of the page and that of its region |
-| expected WSS, touched WSS | what `damon-report wss` would say of the memory judged, over the truth: Σ size × rate, and what was touched at least once in the window |
-| interval of WSS | share of windows whose stated 95 % interval of the expected working set contains the truth |
-| of regions | share of (window, region) pairs for which Wilson's 95 % interval of the region's rate contains the mean rate of its pages |
-| found after | median time from a change of the pattern to the end of the first window whose hot memory agrees with the new pattern (F1 ≥ 0.8), and how many changes were found at all before the next one |
-| CPU | of the recorder, share of one core |
+    fn results(machine: &str, rows: Vec<Row>) -> Results {
+        Results { machine: machine.into(), rows, ..Results::new(1, false, None) }
+    }
 
-Backends that see writes only are judged by the pages written, all others by the pages touched. *referenced* sees mappings, not
-pages, and is judged as it is. Values are means over the repetitions ± their standard deviation. Region limits are 10 at least, and
-at most what the table says.
-";
+    #[test]
+    fn rows_of_another_machine_take_the_place_of_refusals_and_say_where_they_are_from() {
+        let refused = || Err("no idle page tracking".to_owned());
+        let own = [row("pte", Ok(Summary::default())), row("idle", refused()), row("x", refused())];
+        let mut all = results("here", own.to_vec());
+        let theirs = vec![row("idle", Ok(Summary::default())), row("new", Ok(Summary::default()))];
+        all.merge(&results("there", theirs));
+        let names: Vec<&str> = all.rows.iter().map(|row| row.backend.as_str()).collect();
+        assert_eq!(names, ["pte", "idle", "x", "new"]);
+        let text = markdown(&all, &[], "");
+        let section = |name: &str| {
+            let after = text.split_once(&format!("## {name}\n")).unwrap().1;
+            after.split("\n## ").next().unwrap().to_owned()
+        };
+        assert!(section("idle").contains("On another machine: there."));
+        assert!(section("idle").contains("| span | ≤ 200 |"));
+        assert!(!section("pte").contains("another machine"));
+        assert!(section("x").contains("Not on this machine: no idle page tracking."));
+    }
 
-const REPLAY: &str = "\
-## The algorithm alone (replay)
-
-The same engine on touch logs, with a clock that is never late: patterns from above, and programs traced instruction by
-instruction (`valgrind --tool=lackey --trace-mem=yes`, a million instructions count as a second). The truth is the log itself:
-in each sample exactly the pages that the log names were touched. Nothing here depends on the machine. Five seeds each. Try it:
-`damon-workload simulate` or `damon-workload fold-lackey`, then `damon-record --backend replay:FILE`.
-";
-
-const COST: &str = "\
-## What recording costs
-
-A target that does nothing but read 32 MiB and write 32 MiB in random order as fast as it can: its touches per second while it is recorded, over
-those before and after, and the CPU time of the recorder. At most 200 regions.
-
-| backend | speed of the target | CPU of the recorder |
-|---|---|---|
-";
+    #[test]
+    fn what_is_written_can_be_taken_up_again() {
+        let mut all = results("here", vec![row("pte", Ok(Summary::default()))]);
+        all.merge(&results("there", vec![row("idle", Err("why".into()))]));
+        let text = serde_json::to_string(&all).unwrap();
+        assert_eq!(Results::parse(&text), Ok(all));
+        assert!(Results::parse("{}").is_err());
+    }
+}

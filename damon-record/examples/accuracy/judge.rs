@@ -109,7 +109,8 @@ pub fn judge(recording: &Recording, truth: &Truth) -> Verdict {
         cpu: cpu(recording),
         ..Verdict::default()
     };
-    for snapshot in &recording.snapshots {
+    let before = std::iter::once(None).chain(recording.snapshots.iter().map(Some));
+    for (snapshot, previous) in recording.snapshots.iter().zip(before) {
         let window = Window::of(snapshot, recording.counts_looks());
         let Some(phases) = account.phases(&window) else {
             continue;
@@ -127,7 +128,7 @@ pub fn judge(recording: &Recording, truth: &Truth) -> Verdict {
         verdict.score.add(&Score::of(&reality, snapshot));
         verdict.nr_regions += snapshot.regions.len() as u64;
         if let Some(coverage) = &mut verdict.working_set {
-            coverage::working_set(coverage, &reality, snapshot);
+            coverage::working_set(coverage, &reality, previous, snapshot);
         }
         if let Some(coverage) = &mut verdict.regions {
             coverage::regions(coverage, &reality, snapshot);

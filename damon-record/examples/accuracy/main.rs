@@ -4,8 +4,11 @@
 #![expect(clippy::print_stderr, reason = "progress of a long measurement, run by hand")]
 #![expect(unreachable_pub, reason = "modules of a program")]
 
+mod algorithm;
 mod coverage;
 mod document;
+mod held;
+mod intervals;
 mod judge;
 mod metrics;
 mod num;
@@ -14,15 +17,17 @@ mod programs;
 mod replays;
 mod rows;
 mod speed;
+mod text;
 mod truth;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use document::{CostRow, Results};
+use intervals::IntervalRow;
 use judge::{Verdict, judge};
 use patterns::Pattern;
 use programs::{Programs, Setup};
@@ -69,6 +74,19 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 2)]
     repeat: u64,
 
+    /// Measure only this; with "replays" everything else stays as --json FILE has it
+    #[arg(long, value_name = "WHAT", value_enum)]
+    only: Option<Part>,
+
+    /// Measure nothing: take the rows of backends from FILE, which another machine's --json wrote, and all else as
+    /// --json FILE has it
+    #[arg(long, value_name = "FILE", value_delimiter = ',', requires = "json")]
+    merge: Vec<PathBuf>,
+
+    /// Something to be said of this machine
+    #[arg(long, value_name = "TEXT")]
+    machine: Option<String>,
+
     /// Leave out the programs that valgrind traces
     #[arg(long)]
     no_programs: bool,
@@ -76,6 +94,15 @@ struct Cli {
     /// Two patterns, once, and nothing else: some seconds
     #[arg(long)]
     quick: bool,
+}
+
+/// A part of what can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The algorithm alone, and whether the stated intervals hold: nothing here depends on the machine.
+    Replays,
+    /// Backends on this machine.
+    Backends,
 }
 
 fn main() -> ExitCode {
@@ -97,36 +124,20 @@ impl Cli {
                 self.pattern = vec!["islands".into(), "stairs".into()];
             }
         }
-        let begun = Instant::now();
-        let programs = Programs::beside_this()?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let patterns = self.patterns()?;
-        let mut results = Results::new(self.repeat, self.quick);
-        for row in self.replay(folder.path(), &patterns) {
-            eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), row.one_line());
-            results.replays.push(row);
-        }
-        for setup in self.setups() {
-            let refusal = programs.refusal(&setup);
-            for pattern in &patterns {
-                for limit in self.limits(&setup, pattern) {
-                    let setup = Setup { max_regions: limit, ..setup.clone() };
-                    let row = match &refusal {
-                        Some(reason) => Row::of(pattern, &setup, Err(reason.clone())),
-                        None => self.measure(&programs, folder.path(), pattern, &setup),
-                    };
-                    eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), row.one_line());
-                    results.rows.push(row);
-                }
+        let mut results = match &self.json {
+            Some(path) if self.only == Some(Part::Replays) || !self.merge.is_empty() => {
+                parse(path)?
             }
-            let cost = match refusal {
-                None if !self.quick => speed::measure(&programs, folder.path(), &setup),
-                None => Err("not measured in a quick run".into()),
-                Some(reason) => Err(reason),
-            };
-            results.costs.push(CostRow { backend: setup.name(), outcome: cost });
+            _ => Results::new(self.repeat, self.quick, self.machine.as_deref()),
+        };
+        for path in &self.merge {
+            results.merge(&parse(path)?);
         }
-        results.lasted_s = begun.elapsed().as_secs();
+        if self.merge.is_empty() {
+            self.measure_all(folder.path(), &patterns, &mut results)?;
+        }
         let notes = self.notes.as_deref().map(read).transpose()?.unwrap_or_default();
         if let Some(path) = &self.json {
             let text = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
@@ -135,6 +146,77 @@ impl Cli {
         let text = document::markdown(&results, &patterns, &notes);
         if let Some(path) = &self.markdown {
             write(path, &text)?;
+        }
+        Ok(())
+    }
+
+    fn measure_all(
+        &self,
+        folder: &Path,
+        patterns: &[Pattern],
+        results: &mut Results,
+    ) -> Result<(), String> {
+        let begun = Instant::now();
+        if self.only != Some(Part::Backends) {
+            self.replay(folder, patterns, results, begun)?;
+        }
+        if self.only != Some(Part::Replays) {
+            self.record(folder, patterns, results, begun)?;
+            results.lasted_s = begun.elapsed().as_secs();
+        }
+        Ok(())
+    }
+
+    /// The algorithm alone, on patterns and on programs.
+    fn replay(
+        &self,
+        folder: &Path,
+        patterns: &[Pattern],
+        results: &mut Results,
+        begun: Instant,
+    ) -> Result<(), String> {
+        let programs = !self.quick && !self.no_programs;
+        let subjects = algorithm::subjects(folder, patterns, programs);
+        let limits: Vec<u32> = self.more_regions.iter().chain(&self.max_regions).copied().collect();
+        results.replays = algorithm::rows(&subjects, &limits);
+        for row in &results.replays {
+            eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), row.one_line());
+        }
+        let progress = |row: &IntervalRow| {
+            eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), document::interval_line(row));
+        };
+        (results.intervals, results.pools) = algorithm::intervals(&subjects, &limits, progress)?;
+        Ok(())
+    }
+
+    /// Backends, on this machine.
+    fn record(
+        &self,
+        folder: &Path,
+        patterns: &[Pattern],
+        results: &mut Results,
+        begun: Instant,
+    ) -> Result<(), String> {
+        let programs = Programs::beside_this()?;
+        for setup in self.setups() {
+            let refusal = programs.refusal(&setup);
+            for pattern in patterns {
+                for limit in self.limits(&setup, pattern) {
+                    let setup = Setup { max_regions: limit, ..setup.clone() };
+                    let row = match &refusal {
+                        Some(reason) => Row::of(pattern, &setup, Err(reason.clone())),
+                        None => self.measure(&programs, folder, pattern, &setup),
+                    };
+                    eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), row.one_line());
+                    results.rows.push(row);
+                }
+            }
+            let cost = match refusal {
+                None if !self.quick => speed::measure(&programs, folder, &setup),
+                None => Err("not measured in a quick run".into()),
+                Some(reason) => Err(reason),
+            };
+            results.costs.push(CostRow { backend: setup.name(), outcome: cost });
         }
         Ok(())
     }
@@ -149,40 +231,6 @@ impl Cli {
             all.retain(|pattern| self.pattern.iter().any(|name| name == pattern.name));
         }
         Ok(all)
-    }
-
-    /// The algorithm alone, on patterns and on programs.
-    fn replay(&self, folder: &Path, patterns: &[Pattern]) -> Vec<Row> {
-        let row = |name: &str, limit: u32, outcome: Result<Summary, String>| Row {
-            pattern: name.into(),
-            backend: "replay".into(),
-            max_regions: limit,
-            outcome,
-        };
-        let limits: Vec<u32> = self.more_regions.iter().chain(&self.max_regions).copied().collect();
-        let mut rows = Vec::new();
-        for pattern in patterns {
-            let log = replays::simulate(&pattern.text(), 1);
-            for &limit in &limits {
-                let summary = log.as_ref().map_err(Clone::clone).and_then(|log| {
-                    repeat(|seed| replays::judge(log, limit, seed, replays::SETTLE))
-                });
-                rows.push(row(pattern.name, limit, summary));
-            }
-        }
-        let programs = replays::PROGRAMS.iter().filter(|_| !self.quick && !self.no_programs);
-        for program in programs {
-            let log = replays::program(folder, program);
-            for &limit in &limits {
-                let summary = log
-                    .as_ref()
-                    .map_err(Clone::clone)
-                    .and_then(|log| repeat(|seed| replays::judge(log, limit, seed, 0)));
-                rows.push(row(program.name, limit, summary));
-            }
-        }
-        rows.sort_by_key(|row| row.max_regions);
-        rows
     }
 
     /// Sampled, exact, or the only way there is.
@@ -222,23 +270,21 @@ impl Cli {
     }
 }
 
-/// As often as costs nothing much and makes intervals countable.
-const REPLAYS: u64 = 5;
-
-fn repeat(judge: impl Fn(u64) -> Result<Verdict, String>) -> Result<Summary, String> {
-    let verdicts: Result<Vec<Verdict>, String> = (1..=REPLAYS).map(judge).collect();
-    verdicts.map(|verdicts| Summary::of(&verdicts))
-}
-
 impl Row {
     fn of(pattern: &Pattern, setup: &Setup, outcome: Result<Summary, String>) -> Self {
         Self {
             pattern: pattern.name.into(),
             backend: setup.name(),
             max_regions: setup.max_regions,
+            machine: None,
             outcome,
         }
     }
+}
+
+/// What an earlier run, or another machine's, has written.
+fn parse(path: &Path) -> Result<Results, String> {
+    Results::parse(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<String, String> {

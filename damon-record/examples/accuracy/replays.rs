@@ -58,23 +58,29 @@ pub fn trace(folder: &Path, command: &[&str], rate: u64) -> Result<Vec<u8>, Stri
     folded.map(|_| log).map_err(|error| error.to_string())
 }
 
-/// Monitors a log and judges the snapshots by it. `settle_ns` at the begin are not judged.
-pub fn judge(log: &[u8], max_regions: u32, seed: u64, settle_ns: u64) -> Result<Verdict, String> {
-    let open = || LogReader::open(log).map_err(|error| error.to_string());
-    let areas = open()?.tail().map_err(|error| error.to_string())?.areas;
-    let attrs = Attrs {
+/// Intervals as by default.
+pub fn attrs(max_nr_regions: u32) -> Attrs {
+    Attrs {
         sample_us: 5_000,
         aggr_us: 100_000,
         update_us: 1_000_000,
         min_nr_regions: 10,
-        max_nr_regions: max_regions,
-    };
+        max_nr_regions,
+    }
+}
+
+/// Monitors a log and judges the snapshots by it. `settle_ns` at the begin are not judged.
+pub fn judge(log: &[u8], max_regions: u32, seed: u64, settle_ns: u64) -> Result<Verdict, String> {
+    let open = || LogReader::open(log).map_err(|error| error.to_string());
+    let areas = open()?.tail().map_err(|error| error.to_string())?.areas;
+    let attrs = attrs(max_regions);
     let domains = areas.iter().map(|area| area.range).collect();
     let mut judge = Judge {
         settle_ns,
         touched: Vec::new(),
         samples: 0,
         domains,
+        previous: None,
         verdict: Verdict {
             working_set: Some(Coverage::default()),
             regions: Some(Coverage::default()),
@@ -95,6 +101,7 @@ struct Judge {
     touched: Vec<(u64, i32)>,
     samples: u32,
     domains: Vec<AddressRange>,
+    previous: Option<Snapshot>,
     verdict: Verdict,
 }
 
@@ -108,8 +115,9 @@ impl Judge {
     }
 }
 
-/// Counts for each page the samples in which it was touched.
-fn count(events: &mut [(u64, i32)], samples: u32, start: u64, end: u64) -> Reality {
+/// Counts for each page the samples in which it was touched; `events` are begins (1) and ends (-1) of what was
+/// touched in each sample.
+pub fn count(events: &mut [(u64, i32)], samples: u32, start: u64, end: u64) -> Reality {
     events.sort_unstable();
     let mut reality = Reality::default();
     let (mut from, mut times) = (start, 0_i32);
@@ -148,12 +156,13 @@ impl Observer for Judge {
             self.verdict.score.add(&Score::of(&reality, snapshot));
             self.verdict.nr_regions += snapshot.regions.len() as u64;
             if let Some(all) = &mut self.verdict.working_set {
-                coverage::working_set(all, &reality, snapshot);
+                coverage::working_set(all, &reality, self.previous.as_ref(), snapshot);
             }
             if let Some(all) = &mut self.verdict.regions {
                 coverage::regions(all, &reality, snapshot);
             }
         }
+        self.previous = Some(snapshot.clone());
         self.touched.clear();
         self.samples = 0;
         Ok(())

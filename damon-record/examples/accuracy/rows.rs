@@ -1,6 +1,6 @@
 //! Repetitions of one measurement, summed up: the rows of the document.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
 use super::judge::Verdict;
@@ -8,7 +8,7 @@ use super::metrics::Score;
 use super::num::{float, mean_and_spread, ratio};
 
 /// Mean and sample standard deviation over the repetitions.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Mean.
     pub mean: f64,
@@ -17,7 +17,7 @@ pub struct Estimate {
 }
 
 /// One measurement of one pattern.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// What was observed.
     pub pattern: String,
@@ -25,12 +25,15 @@ pub struct Row {
     pub backend: String,
     /// Upper bound of regions.
     pub max_regions: u32,
+    /// Where, if not on the machine that all else was measured on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// What came out, or why nothing did.
     pub outcome: Result<Summary, String>,
 }
 
 /// The repetitions of one measurement.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Repetitions with at least one judged window.
     pub runs: u32,

@@ -23,7 +23,7 @@ const WORKLOAD_PHASE: &str =
     "phase max 50ms\n  write all 0..32M random max\n  read all 32M..64M random max\n";
 
 /// What it cost.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Cost {
     /// Touches per second with the recorder over those without.
     pub speed: f64,

@@ -29,6 +29,11 @@ pub struct Reality {
 }
 
 impl Reality {
+    /// The expected working set: bytes times rate.
+    pub fn expected(&self) -> f64 {
+        self.pieces.iter().map(|piece| float(piece.end - piece.start) * piece.rate).sum()
+    }
+
     /// The memory that is judged.
     pub fn domain(&self) -> Range<u64> {
         let start = self.pieces.first().map_or(0, |piece| piece.start);
