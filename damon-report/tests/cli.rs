@@ -375,7 +375,7 @@ fn input_of_no_use_gets_one_sentence_and_status_4() {
         (bench.put("empty", b""), "the file is empty"),
         (bench.put("text", b"hello, this is no trace at all\n"), "not a DAMON trace"),
         (bench.put("short", &whole[..20]), "the trace ends at byte 20, inside its head"),
-        (bench.put("newer", &newer), "format version 99.0"),
+        (bench.put("newer", &newer), "format version 99.1"),
         (bench.put("nothing", &nothing), "the trace holds no snapshots"),
         (bench.put("none", &no_snapshots), "the trace holds no snapshots"),
         (bench.name("missing"), "cannot read: No such file"),
