@@ -102,13 +102,25 @@ fn intervals_that_contradict_each_other() {
 #[test]
 fn backends_that_are_not_there() {
     let run = |name| Place::new().run(&["--backend", name, "--", "true"]);
-    expect(&run("damon"), 3, "not in this version");
     expect(&run("magic"), 2, "there is no backend magic");
 }
 
 #[test]
-fn what_this_version_cannot_do() {
-    expect(&Place::new().run(&["--physical"]), 3, "--physical");
+fn the_machine_and_a_process_are_not_recorded_at_once() {
+    expect(&Place::new().run(&["--physical", "1"]), 2, "--physical records the whole machine");
+    expect(&Place::new().run(&["--backend", "attach", "1"]), 2, "what the kdamond monitors");
+}
+
+#[test]
+fn schemes_that_cannot_be_read_change_nothing() {
+    let place = Place::new();
+    let run = |file: &str| place.run(&["--backend", "referenced", "--schemes", file, "--", "true"]);
+    expect(&run("missing.json"), 2, "missing.json: No such file");
+    std::fs::write(place.path("bad.json"), r#"[{"action": "pageuot"}]"#).unwrap();
+    expect(&run("bad.json"), 2, "pageout");
+    std::fs::write(place.path("kernel.json"), r#"[{"action": "lru_prio"}]"#).unwrap();
+    expect(&run("kernel.json"), 2, "lru_prio");
+    assert!(!place.path("recording.damon").exists());
 }
 
 #[test]
