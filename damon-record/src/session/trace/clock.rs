@@ -59,3 +59,45 @@ impl Clock {
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(recorder_cpu_us: u64) -> Finished {
+        Finished { time_ns: 0, reason: String::new(), recorder_cpu_us }
+    }
+
+    #[test]
+    fn what_parts_have_cost_adds_up_to_what_the_recording_has_cost() {
+        let (mut clock, begun) = (Clock::machine(), own());
+        let mut told = 0;
+        for _ in 0..3 {
+            let from = own();
+            while own().saturating_sub(from) < Duration::from_millis(5) {}
+            let mut part = finished(0);
+            clock.part(&mut part);
+            assert!(part.recorder_cpu_us >= 5000, "{}", part.recorder_cpu_us);
+            told += part.recorder_cpu_us;
+        }
+        assert!(
+            told <= micros(own().saturating_sub(begun)) + 100,
+            "no part has the cost of another"
+        );
+        let mut rest = finished(told + 77);
+        clock.rest(&mut rest);
+        assert!((75..=77).contains(&rest.recorder_cpu_us), "{}", rest.recorder_cpu_us);
+    }
+
+    #[test]
+    fn the_clock_of_the_data_asks_nothing_of_the_machine() {
+        let mut clock = Clock::Data;
+        let first = ClockAnchor { monotonic_ns: 50, realtime_ns: 1000 };
+        let anchor = ClockAnchor { monotonic_ns: 70, realtime_ns: 1020 };
+        assert_eq!(clock.anchor(first, 70), anchor);
+        let mut part = finished(9);
+        clock.part(&mut part);
+        clock.rest(&mut part);
+        assert_eq!(part.recorder_cpu_us, 9);
+    }
+}

@@ -20,18 +20,17 @@ pub(super) enum Item {
     Forget(TargetId),
 }
 
-/// The records that say of `target` that these are gone and those there are.
+/// The records that say of a target, at some time, that these are gone and those there are.
 pub(super) fn mappings_changed<'a>(
     (target, time_ns): (TargetId, u64),
     removed: &'a [u64],
-    added: &'a [Mapping],
-) -> impl Iterator<Item = Record> + use<'a> {
+    mut added: impl ExactSizeIterator<Item = &'a Mapping>,
+) -> impl Iterator<Item = Record> {
     // Nothing is worth a record, too.
     let count = added.len().div_ceil(MAPPINGS_AT_ONCE).max(1);
     (0..count).map(move |chunk| {
         let removed = if chunk == 0 { removed.to_vec() } else { Vec::new() };
-        let added = added.iter().skip(chunk * MAPPINGS_AT_ONCE).take(MAPPINGS_AT_ONCE);
-        let added = added.cloned().collect();
+        let added = added.by_ref().take(MAPPINGS_AT_ONCE).cloned().collect();
         Record::MappingsChanged(MappingsChanged { target, time_ns, removed, added })
     })
 }
@@ -42,7 +41,9 @@ impl Item {
         match record {
             Record::MappingsChanged(all) => {
                 let MappingsChanged { target, time_ns, removed, added } = all;
-                mappings_changed((*target, *time_ns), removed, added).map(Self::Record).collect()
+                mappings_changed((*target, *time_ns), removed, added.iter())
+                    .map(Self::Record)
+                    .collect()
             }
             other => vec![Self::Record(other.clone())],
         }

@@ -2,7 +2,6 @@
 
 use super::item::Item;
 use super::shelf::{NewPart, Shelf};
-use super::state::State;
 use crate::plan::Rotation;
 use crate::session::output::Output;
 use damon_format::{
@@ -23,20 +22,21 @@ pub(super) struct Opened {
     pub(super) floor: u64,
 }
 
-/// A new part that begins with what still holds, and then has `items`.
+/// A new part that begins with what is `repeated`, and then has `items`.
 pub(super) fn open(
     shelf: &Shelf,
     info: &RecordingInfo,
     (options, left): (WriterOptions, Option<Workspace>),
     part: Part,
-    state: &State,
+    repeated: &[Record],
     items: &[Item],
 ) -> Result<Opened, WriteError> {
     let (file, unnamed, path) = shelf.create()?;
     let mut writer = TraceWriter::create_with(Output::File { file, path }, info, options, left)?;
-    writer.record(&Record::Part(part))?;
-    for record in state.records() {
-        writer.record(&record)?;
+    let count = u32::try_from(repeated.len()).unwrap_or(u32::MAX);
+    writer.record(&Record::Part(Part { repeated: count, ..part }))?;
+    for record in repeated {
+        writer.record(record)?;
     }
     writer.flush()?;
     let floor = writer.bytes_written();

@@ -79,7 +79,6 @@ impl Parts {
             Shelf::open(path, &rotation, adopts).map_err(|error| cannot_create(path, &error))?;
         let begun_ns = info.clock.monotonic_ns;
         let options = options(&rotation);
-        let state = State::default();
         let first = Part {
             time_ns: begun_ns,
             recording: info.clock.realtime_ns,
@@ -87,7 +86,7 @@ impl Parts {
             first_snapshot: 0,
             repeated: 0,
         };
-        let opened = open(&shelf, info, (options, None), first, &state, &[]);
+        let opened = open(&shelf, info, (options, None), first, &[], &[]);
         let Opened { writer, part, floor } = opened.map_err(|error| match &error {
             WriteError::Io(io) if io.kind() != io::ErrorKind::StorageFull => {
                 cannot_create(path, io)
@@ -104,7 +103,7 @@ impl Parts {
             spare: None,
             info: info.clone(),
             clock,
-            state,
+            state: State::default(),
             pending: Vec::new(),
             number: 1,
             snapshots: 0,
@@ -336,7 +335,7 @@ impl Parts {
             recording: self.info.clock.realtime_ns,
             number: self.number.saturating_add(1),
             first_snapshot: self.snapshots,
-            repeated: u32::try_from(self.state.records().count()).unwrap_or(u32::MAX),
+            repeated: 0,
         };
         let info = RecordingInfo {
             clock: self.clock.anchor(self.info.clock, self.newest_ns),
@@ -344,7 +343,8 @@ impl Parts {
             ..self.info.clone()
         };
         let setup = (self.options, self.spare.take());
-        open(&self.shelf, &info, setup, part, &self.state, &self.pending)
+        let repeated: Vec<Record> = self.state.records().collect();
+        open(&self.shelf, &info, setup, part, &repeated, &self.pending)
     }
 
     /// The next part has its name: closes the present one.

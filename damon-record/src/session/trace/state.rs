@@ -131,10 +131,10 @@ impl State {
 
 impl Target {
     fn records(&self) -> impl Iterator<Item = Record> {
-        let mappings = self.mapped_ns.map(|time_ns| {
-            let all: Vec<Mapping> = self.mappings.values().cloned().collect();
-            mappings_changed((self.started.target, time_ns), &[], &all).collect::<Vec<_>>()
-        });
+        let id = self.started.target;
+        let mappings = self
+            .mapped_ns
+            .map(|time_ns| mappings_changed((id, time_ns), &[], self.mappings.values()));
         std::iter::once(Record::TargetStarted(self.started.clone()))
             .chain(self.executed.iter().cloned().map(Record::TargetExecuted))
             .chain(mappings.into_iter().flatten())
