@@ -78,15 +78,8 @@ fn parts_by_time_follow_one_another_without_a_gap_and_are_read_alone() {
         });
         assert!(notes.into_iter().any(|text| text.starts_with("side effect")));
     }
-    let cpu: Vec<u64> = contents
-        .iter()
-        .filter_map(|content| match content.records.last() {
-            Some(Record::Finished(finished)) => Some(finished.recorder_cpu_us),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(cpu.len(), contents.len());
-    assert!(cpu.iter().all(|us| *us < 2_000_000), "of the part alone: {cpu:?}");
+    let ended = |content: &&Content| matches!(content.records.last(), Some(Record::Finished(_)));
+    assert_eq!(contents.iter().filter(ended).count(), contents.len(), "each says why it ends");
     for path in &paths {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -203,7 +196,6 @@ fn sigusr1_keeps_everything_up_to_now_and_a_second_one_is_not_lost() {
     // Whether the first one is dealt with or not.
     signal(&recorder, Signal::SIGUSR1);
     wait_until("there is a second set", || !kept(&place, 2).is_empty());
-    wait_until("it grows no more", || place.path("recording.000003.damon").exists());
     signal(&recorder, Signal::SIGINT);
     let said = expect(&recorder.wait_with_output().unwrap(), 0, "kept 1 part (");
     assert!(said.contains("as recording.kept-1.*.damon"), "{said}");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const TEXT: &str = "area sea 32M\nphase islands 40s\n  write sea 4M..8M random every 100ms\n  \
+const TEXT: &str = "area sea 32M\nphase islands 20s\n  write sea 4M..8M random every 100ms\n  \
                     read sea 20M..22M every 50ms\n";
 
 /// Spread evenly over the span in any prefix.
@@ -40,7 +40,8 @@ fn replay(place: &Place, name: &str, words: &[&str]) -> (PathBuf, Child) {
     let directory = place.path(name);
     std::fs::create_dir(&directory).unwrap();
     let mut command = Command::new(PROGRAM);
-    command.args(["-q", "--backend", "replay:../touches", "-o", "x.damon"]).args(words);
+    command.args(["-q", "--backend", "replay:../touches", "--sample", "20ms", "--aggr", "100ms"]);
+    command.args(["-o", "x.damon"]).args(words);
     let child = command.current_dir(&directory).stdin(Stdio::null()).spawn().unwrap();
     (directory, child)
 }
@@ -52,14 +53,14 @@ fn whenever_it_is_killed_all_parts_are_valid_and_none_is_missing() {
     let (directory, mut child) = replay(&place, "one", &[]);
     assert!(child.wait().unwrap().success());
     let all = snapshots(&directory.join("x.damon"));
-    assert_eq!(all.len(), 400);
+    assert_eq!(all.len(), 200);
 
     let begun = Instant::now();
     let rotation = ["--rotate-time", "1s"];
     let (directory, mut child) = replay(&place, "parts", &rotation);
     assert!(child.wait().unwrap().success());
     let span = begun.elapsed();
-    assert_eq!(assert_whole(&directory).len(), 40);
+    assert_eq!(assert_whole(&directory).len(), 20);
 
     let mut met = 0;
     for (index, moment) in moments(100, span).enumerate() {
