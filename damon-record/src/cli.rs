@@ -25,8 +25,8 @@ Examples:
   damon-record -- make -j4                 start a command and record it from its first instruction
   damon-record --physical -d 1m            the whole machine, by the kernel's DAMON
   damon-record --backend attach            whatever a kdamond monitors that somebody else runs
-  damon-record --rotate-size 64MiB --keep 10 4242   a flight recorder: the newest 10 files of 64 MiB;
-                                           kill -USR1 keeps what they hold under other names
+  damon-record --rotate-size 64MiB --keep 10 4242   a flight recorder of ten files; kill -USR1
+                                           keeps them under other names
   damon-record --backend referenced 4242   choose how accesses are seen
   damon-record doctor                      which backends work on this machine, and why not
   damon-report heatmap recording.damon     look at the result
