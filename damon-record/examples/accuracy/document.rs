@@ -261,13 +261,14 @@ fn pools(pools: &[Pool]) -> String {
     for pool in pools {
         let _written = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             pool.name,
             count(pool.varying),
             covered(pool.varying),
             sides(pool.varying),
             covered(pool.alone),
             covered(pool.unmerged),
+            covered(pool.theory),
             count(pool.steady),
             covered(pool.steady),
         );

@@ -11,7 +11,7 @@ use damon_format::Snapshot;
 use damon_record::monitor::{AddressRange, Engine, default_ranges};
 use damon_record::replay::log::LogReader;
 use damon_record::replay::perform::{Observer, Settings, TARGET, mappings, perform};
-use damon_report::analysis::sampling_error::RateSum;
+use damon_report::analysis::sampling_error::{Interval, RateSum};
 use serde::{Deserialize, Serialize};
 
 use super::coverage::{self, Coverage};
@@ -56,6 +56,9 @@ pub struct Pool {
     pub varying: Option<Held>,
     /// The same windows with the intervals that could be stated if the trace told the counts before merging.
     pub unmerged: Option<Held>,
+    /// The same windows: ± 1.96 true standard deviations around the estimate from the counts before merging. If theory
+    /// is right, 95 %.
+    pub theory: Option<Held>,
     /// The same windows with what is stated where the snapshot before is not known.
     pub alone: Option<Held>,
     /// All other windows.
@@ -67,6 +70,7 @@ pub struct Pool {
 pub struct Tallies {
     working_set: Runs,
     varying: Runs,
+    theory: Runs,
     unmerged: Runs,
     alone: Runs,
     steady: Runs,
@@ -83,6 +87,7 @@ impl Tallies {
         working_set.add(&run.steady);
         self.working_set.push(working_set);
         self.varying.push(run.varying);
+        self.theory.push(run.theory);
         self.unmerged.push(run.unmerged);
         self.alone.push(run.alone);
         self.steady.push(run.steady);
@@ -95,6 +100,7 @@ impl Tallies {
     /// Adds what another row found.
     pub fn extend(&mut self, other: &Self) {
         self.varying.extend(&other.varying);
+        self.theory.extend(&other.theory);
         self.unmerged.extend(&other.unmerged);
         self.alone.extend(&other.alone);
         self.steady.extend(&other.steady);
@@ -119,6 +125,7 @@ impl Tallies {
         Pool {
             name: name.into(),
             varying: self.varying.held(),
+            theory: self.theory.held(),
             unmerged: self.unmerged.held(),
             alone: self.alone.held(),
             steady: self.steady.held(),
@@ -160,6 +167,7 @@ pub fn judge(log: &[u8], max_regions: u32, runs: u64, settle_ns: u64) -> Result<
 #[derive(Clone, Debug, Default)]
 struct Run {
     varying: Coverage,
+    theory: Coverage,
     unmerged: Coverage,
     alone: Coverage,
     steady: Coverage,
@@ -278,8 +286,7 @@ impl Monitor {
         let snapshot = result.snapshot(lasted.0, lasted.1);
         if let Some(reality) = reality {
             let unmerged = unmerged.total();
-            let ends = (unmerged.low, unmerged.high);
-            self.run.judge(reality, self.previous.as_ref(), &snapshot, deviation, ends);
+            self.run.judge(reality, self.previous.as_ref(), &snapshot, deviation, unmerged);
         }
         self.previous = Some(snapshot);
     }
@@ -292,7 +299,7 @@ impl Run {
         previous: Option<&Snapshot>,
         snapshot: &Snapshot,
         deviation: f64,
-        unmerged: (f64, f64),
+        unmerged: Interval,
     ) {
         let truth = reality.expected();
         let Some(stated) = coverage::stated(reality.domain(), previous, snapshot) else {
@@ -300,7 +307,9 @@ impl Run {
         };
         if deviation > 0.0 && deviation >= VARIES * truth {
             self.varying.judge(truth, stated);
-            self.unmerged.judge(truth, unmerged);
+            self.unmerged.judge(truth, (unmerged.low, unmerged.high));
+            let (estimate, reach) = (unmerged.estimate, Z * deviation);
+            self.theory.judge(truth, (estimate - reach, estimate + reach));
             if let Some(stated) = coverage::stated(reality.domain(), None, snapshot) {
                 self.alone.judge(truth, stated);
             }

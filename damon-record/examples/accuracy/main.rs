@@ -74,7 +74,7 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 2)]
     repeat: u64,
 
-    /// Measure only this; with "replays" everything else stays as --json FILE has it
+    /// Measure only this; with "replays" and "nothing" all else stays as --json FILE has it
     #[arg(long, value_name = "WHAT", value_enum)]
     only: Option<Part>,
 
@@ -103,6 +103,8 @@ enum Part {
     Replays,
     /// Backends on this machine.
     Backends,
+    /// To write the document anew.
+    Nothing,
 }
 
 fn main() -> ExitCode {
@@ -126,17 +128,16 @@ impl Cli {
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let patterns = self.patterns()?;
+        let keeps = matches!(self.only, Some(Part::Replays | Part::Nothing));
         let mut results = match &self.json {
-            Some(path) if self.only == Some(Part::Replays) || !self.merge.is_empty() => {
-                parse(path)?
-            }
+            Some(path) if keeps || !self.merge.is_empty() => parse(path)?,
             _ => Results::new(self.repeat, self.quick, self.machine.as_deref()),
         };
         for path in &self.merge {
             results.merge(&parse(path)?);
         }
         if self.merge.is_empty() {
-            self.measure_all(folder.path(), &patterns, &mut results)?;
+            self.measure_wanted(folder.path(), &patterns, &mut results)?;
         }
         let notes = self.notes.as_deref().map(read).transpose()?.unwrap_or_default();
         if let Some(path) = &self.json {
@@ -150,17 +151,17 @@ impl Cli {
         Ok(())
     }
 
-    fn measure_all(
+    fn measure_wanted(
         &self,
         folder: &Path,
         patterns: &[Pattern],
         results: &mut Results,
     ) -> Result<(), String> {
         let begun = Instant::now();
-        if self.only != Some(Part::Backends) {
+        if matches!(self.only, None | Some(Part::Replays)) {
             self.replay(folder, patterns, results, begun)?;
         }
-        if self.only != Some(Part::Replays) {
+        if matches!(self.only, None | Some(Part::Backends)) {
             self.record(folder, patterns, results, begun)?;
             results.lasted_s = begun.elapsed().as_secs();
         }
@@ -239,7 +240,8 @@ impl Cli {
         let setup =
             |backend: &String, exact| Setup { backend: backend.clone(), exact, max_regions };
         let both = |backend: &String| match backend.as_str() {
-            "pte" | "writes" | "soft-dirty" => vec![setup(backend, false), setup(backend, true)],
+            "pte" | "writes" => vec![setup(backend, false), setup(backend, true)],
+            "soft-dirty" => vec![setup(backend, true)],
             _ => vec![setup(backend, false)],
         };
         self.backend.iter().flat_map(both).collect()

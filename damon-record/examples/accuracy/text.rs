@@ -23,7 +23,7 @@ highest ordinary priority (nice -20), and the recorder without a ceiling (`--bud
 | F1, precision, recall | of hot memory, by bytes. Hot is a page that is touched in at least half of the samples; found hot is a region with at least half of the possible `nr_accesses` |
 | rate error | mean over all pages of the distance between the true access rate of the page and that of its region |
 | expected WSS, touched WSS | what `damon-report wss` would say of the memory judged, over the truth: Σ size × rate, and what was touched at least once in the window |
-| interval of WSS | share of windows whose stated 95 % interval of the expected working set contains the truth |
+| interval of WSS | share of windows whose stated 95 % interval of the expected working set contains the truth; some dozens of windows tell little, see below for thousands |
 | of regions | share of (window, region) pairs for which Wilson's 95 % interval of the region's rate contains the mean rate of its pages |
 | found after | median time from a change of the pattern to the end of the first window whose hot memory agrees with the new pattern (F1 ≥ 0.8), and how many changes were found at all before the next one |
 | CPU | of the recorder, share of one core |
@@ -39,7 +39,8 @@ pub const REPLAY: &str = "\
 
 The same engine on touch logs, with a clock that is never late: patterns from above, and programs traced instruction by
 instruction (`valgrind --tool=lackey --trace-mem=yes`, a million instructions count as a second). The truth is the log itself:
-in each sample exactly the pages that the log names were touched. Nothing here depends on the machine. Five seeds each. Try it:
+in each sample exactly the pages that the log names were touched. Nothing here depends on the machine, but for the addresses at
+which programs find themselves, which differ from run to run. Five seeds each. Try it:
 `damon-workload simulate` or `damon-workload fold-lackey`, then `damon-record --backend replay:FILE`.
 ";
 
@@ -80,7 +81,8 @@ coverage itself; it takes into account that windows of one monitor have borders 
 pub const POOLS: &str = "\
 All windows of the table together, divided by whether the estimate varies at all: by at least 2 % of the truth (one standard
 deviation). *Alone* are the intervals that are stated where the snapshot before is not known, as for the first one of a block.
-*With all counts* are those that could be stated if a trace told the counts of the parts that regions were merged from.
+*With all counts* are those that could be stated if a trace told the counts of the parts that regions were merged from, and *theory*
+is ± 1.96 true standard deviations, which nobody can state, around the estimate from these counts.
 
-| windows of | that vary | covered | below / above | alone | with all counts | that do not | covered |
-|---|---|---|---|---|---|---|---|";
+| windows of | that vary | covered | below / above | alone | with all counts | theory | that do not | covered |
+|---|---|---|---|---|---|---|---|---|";
