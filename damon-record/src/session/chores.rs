@@ -120,6 +120,7 @@ impl Session<'_> {
         if now >= self.due.memory {
             let before = own();
             self.sample_memory()?;
+            self.warn_of_kdamond(now, console)?;
             let spent = own().saturating_sub(before);
             let pause = spent.mul_f64(MEMORY_COST / self.budget.percent().clamp(0.01, 100.0));
             let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);

@@ -1,6 +1,7 @@
 //! Recording by the kernel's DAMON: it looks, counts and keeps the regions; we store what its events say.
 
 mod begin;
+mod cost;
 mod drain;
 mod follow;
 mod series;
@@ -145,6 +146,11 @@ impl Kernel {
             Source::Foreign(_) => Ok(()),
             Source::Own(own) => own.release(),
         }
+    }
+
+    /// Whether the kdamond is one that we have set up.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.source, Source::Own(_))
     }
 
     /// CPU time of the kdamond while it was recorded.
