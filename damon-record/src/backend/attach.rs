@@ -1,9 +1,9 @@
 //! Backend `attach`: watches a kdamond that somebody else runs, without changing anything of it.
 
-use super::damon::{self, MODULES};
+use super::damon;
 use super::kind::{BECOME_ROOT, Kind, Looks, Refusal};
 use crate::damon::collect;
-use crate::damon::own::survey;
+use crate::damon::own::{OwnPlace, survey};
 use crate::damon::sysfs::{Admin, State, Tree};
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub const KIND: Kind = Kind {
     looks: Looks::Kernel,
     needs: "a kdamond that somebody else runs; root",
     side_effect: "none: what the kernel's DAMON does is its owner's affair",
-    self_test: |_| self_test(&Admin::new(Tree::kernel()), Path::new(MODULES)),
+    self_test: |_| self_test(&Admin::new(Tree::kernel()), &OwnPlace::of_this_machine().modules),
     ..damon::KIND
 };
 

@@ -5,11 +5,10 @@ use super::lock::{Attempt, Leftover, Lock, LockError};
 use super::place::OwnPlace;
 use super::record::{Claim, Phase, Record};
 use super::refusal::Refusal;
-use super::restore::{Lost, NotRestored, Restored, Trust, restore, restore_trusting};
+use super::restore::{Lost, NotRestored, Restored, Trust, is_ours, restore, restore_trusting};
 use super::survey::{Survey, survey};
 use crate::damon::sysfs::{Admin, Command, Context, Kdamond, State, TreeError};
 use crate::proc::{Identity, ProcRoot};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long the guard of a recorder that has died may take before we give up waiting for it.
@@ -155,13 +154,26 @@ impl Owned {
     }
 }
 
-/// Whether [`Owned::acquire`] would get a kdamond, as far as reading tells; `modules` stands for `/sys/module`.
-pub fn available(admin: &Admin, modules: &Path) -> Result<(), Refusal> {
+/// Whether [`Owned::acquire`] would get a kdamond, as far as reading tells. What a killed recorder and its guard have
+/// left is no obstacle: acquiring removes it.
+pub fn available(admin: &Admin, place: &OwnPlace) -> Result<(), Refusal> {
     probe(admin)?;
-    let survey = survey(admin, modules)?;
+    let survey = survey(admin, &place.modules)?;
     match survey.modules.first() {
-        Some(module) => Err(Refusal::Module(*module)),
-        None if survey.nr_kdamonds == 0 => Ok(()),
+        Some(module) => return Err(Refusal::Module(*module)),
+        None if survey.nr_kdamonds == 0 => return Ok(()),
+        None => {}
+    }
+    let by_us = Lock::peek(&place.lock_dirs).filter(|record| {
+        boot_id(&place.proc).is_ok_and(|boot| boot == record.boot_id)
+            && admin.tree().root().as_os_str() == record.root.as_str()
+            && is_ours(admin, record, Trust::LongDead)
+    });
+    match by_us {
+        Some(record) if is_another(&place.proc, &record) => {
+            Err(Refusal::Busy { by: Some(record.pid) })
+        }
+        Some(_) => Ok(()),
         None => Err(Refusal::InUse { survey }),
     }
 }
@@ -204,13 +216,17 @@ fn is_alive(proc: &ProcRoot, record: &Record) -> bool {
     proc.is_alive(Identity { pid: record.pid, start_ticks: record.start_ticks })
 }
 
+/// Whether another recorder lives that has written this. Of our own it is what an earlier release could not do.
+fn is_another(proc: &ProcRoot, record: &Record) -> bool {
+    record.pid != std::process::id() && is_alive(proc, record)
+}
+
 /// Undoes what a recorder and its guard, both killed, have left.
 fn recover(admin: &Admin, proc: &ProcRoot, record: &Record, lock: &Lock) -> Result<(), Refusal> {
     if record.phase == Phase::Nothing || boot_id(proc)? != record.boot_id {
         return Ok(());
     }
-    // Of our own it is what an earlier release could not do.
-    if record.pid != std::process::id() && is_alive(proc, record) {
+    if is_another(proc, record) {
         // It has lost its lock, perhaps with the file; it may still use what it has.
         return Err(Refusal::Busy { by: Some(record.pid) });
     }

@@ -7,7 +7,7 @@ use super::record::{RECORD_LEN, Record};
 use crate::sys::file_lock;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -94,11 +94,24 @@ impl Lock {
         Err(LockError::NoPlace { tried })
     }
 
+    /// What the file says, without taking the lock or making a file: for those who only ask. Nothing where it is not
+    /// ours to read.
+    pub(super) fn peek(dirs: &[PathBuf]) -> Option<Record> {
+        let existing = |dir: &PathBuf| {
+            OpenOptions::new().read(true).custom_flags(CAREFUL).open(dir.join(NAME)).ok()
+        };
+        let file = dirs.iter().find_map(existing)?;
+        match read(&file).ok().filter(|_| file.metadata().is_ok_and(|meta| is_our_own(&meta)))? {
+            Some(Leftover::Record(record)) => Some(*record),
+            Some(Leftover::Text(_)) | None => None,
+        }
+    }
+
     fn attempt_on(mut file: File, path: PathBuf) -> Result<Attempt, LockError> {
         loop {
             let io = |source| LockError::Io { path: path.clone(), source };
             let meta = file.metadata().map_err(io)?;
-            if !meta.is_file() || meta.uid() != geteuid().as_raw() || meta.mode() & 0o022 != 0 {
+            if !is_our_own(&meta) {
                 return Err(LockError::Foreign { path });
             }
             if !file_lock::try_exclusive(&file).map_err(|errno| io(errno.into()))? {
@@ -164,6 +177,13 @@ impl AsFd for Lock {
     }
 }
 
+/// In `/tmp` anybody may have put a link or a pipe there.
+const CAREFUL: i32 = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC | nix::libc::O_NONBLOCK;
+
+fn is_our_own(meta: &Metadata) -> bool {
+    meta.is_file() && meta.uid() == geteuid().as_raw() && meta.mode() & 0o022 == 0
+}
+
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -171,8 +191,7 @@ fn open(path: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        // In /tmp anybody may have put a link there.
-        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC | nix::libc::O_NONBLOCK)
+        .custom_flags(CAREFUL)
         .open(path)
 }
 

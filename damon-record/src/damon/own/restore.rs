@@ -69,6 +69,12 @@ pub(super) fn restore_trusting(
     }
 }
 
+/// Whether there is something that [`restore_trusting`] would undo; reads only.
+pub(super) fn is_ours(admin: &Admin, record: &Record, trust: Trust) -> bool {
+    record.phase != Phase::Nothing
+        && matches!(Undoing { admin, record, trust }.look(), Ok(Found::Ours(..)))
+}
+
 struct Undoing<'a> {
     admin: &'a Admin,
     record: &'a Record,

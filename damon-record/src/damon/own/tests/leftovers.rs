@@ -20,8 +20,10 @@ fn what_cannot_be_removed_now_stays_on_record() {
     let ours = machine.leave_record_again(|record| {
         (record.pid, record.start_ticks) = (parent, start_ticks);
     });
-    let text = machine.refused(&machine.place());
-    assert!(text.contains(&format!("process {parent}")), "{text}");
+    let asked = available(&machine.admin(), &machine.place()).unwrap_err().to_string();
+    for text in [asked, machine.refused(&machine.place())] {
+        assert!(text.contains(&format!("process {parent}")), "{text}");
+    }
     machine.leave_record_again(|record| *record = ours);
     let owned = Owned::acquire(&machine.admin(), &machine.place()).unwrap();
     drop(owned);
@@ -94,6 +96,9 @@ fn what_a_killed_recorder_has_left_is_removed() {
             machine.fake.with(|kernel| kernel.stop(0)).unwrap();
         }
         assert_ne!(machine.listing(), before);
+        let writes = machine.writes();
+        assert!(available(&machine.admin(), &machine.place()).is_ok(), "stage {stage}");
+        assert_eq!(machine.writes(), writes, "asking changes nothing");
         let owned = Owned::acquire(&machine.admin(), &machine.place()).unwrap();
         assert_eq!(owned.context().nr_targets().unwrap(), 0, "a new one");
         drop(owned);
@@ -117,6 +122,8 @@ fn what_others_have_made_of_it_meanwhile_is_theirs() {
             owned.start().unwrap();
         });
         machine.others(change);
+        let text = available(&machine.admin(), &machine.place()).unwrap_err().to_string();
+        assert!(text.contains("in use by kdamond 0"), "{change:?}: {text}");
         let text = machine.refused(&machine.place());
         assert!(text.contains("in use by kdamond 0"), "{change:?}: {text}");
         assert!(!machine.lock_exists(), "the record means nothing any more");
@@ -129,8 +136,10 @@ fn a_directory_of_unknown_origin_is_not_touched_later() {
     let machine = Machine::new();
     machine.others(&SET_UP[..1]);
     machine.leave_record(|record| record.phase = Phase::Kdamond);
-    let text = machine.refused(&machine.place());
-    assert!(text.contains("kdamond 0 (off, without a context)"), "{text}");
+    let asked = available(&machine.admin(), &machine.place()).unwrap_err().to_string();
+    for text in [asked, machine.refused(&machine.place())] {
+        assert!(text.contains("kdamond 0 (off, without a context)"), "{text}");
+    }
 }
 
 #[test]
