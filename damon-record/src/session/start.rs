@@ -35,6 +35,8 @@ const EXEC_PAUSE: Duration = Duration::from_millis(5);
 const WAIT_NS: u64 = 100_000_000;
 /// … and this many times as long as a search takes.
 const WAIT_COST: u64 = 200;
+/// … but never longer, however slow the machine was at that moment.
+const WAIT_MOST_NS: u64 = 2_000_000_000;
 
 /// What is known before the first target is.
 pub(super) struct Start<'a> {
@@ -146,7 +148,7 @@ impl<'a> Start<'a> {
                 said = Some(text);
             }
             let now = monotonic_ns();
-            let pause = now.saturating_sub(begin).saturating_mul(WAIT_COST).max(WAIT_NS);
+            let pause = pause_after(now.saturating_sub(begin));
             if let Wake::Signal(signal) = events.wait_until(now.saturating_add(pause)) {
                 return Err(Failure::CannotObserve(format!(
                     "ended by {} while waiting for a process {who}: nothing was recorded",
@@ -362,6 +364,11 @@ impl<'a> Start<'a> {
     }
 }
 
+/// Between two searches while nobody is there, nanoseconds; `cost` is what the last one took.
+fn pause_after(cost: u64) -> u64 {
+    cost.saturating_mul(WAIT_COST).clamp(WAIT_NS, WAIT_MOST_NS)
+}
+
 fn reason(asked_for: Option<&str>) -> String {
     match asked_for {
         Some(_) => "asked for".into(),
@@ -375,5 +382,17 @@ fn allow_many_files() {
         && soft < hard
     {
         let _as_many_as_before = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_search_does_not_make_us_sleep_through_a_whole_process() {
+        assert_eq!(pause_after(0), WAIT_NS);
+        assert_eq!(pause_after(WAIT_NS / 100), 2 * WAIT_NS);
+        assert_eq!(pause_after(3_000_000_000), WAIT_MOST_NS);
     }
 }
