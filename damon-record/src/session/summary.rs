@@ -19,7 +19,8 @@ pub(super) struct Summary {
     kdamond_cpu: Option<Duration>,
     is_physical: bool,
     missed: (u64, &'static str),
-    sample: Duration,
+    /// The first sample, or with the kernel's DAMON the first aggregation: before it is over there is nothing.
+    first: (&'static str, Duration),
     backend: &'static str,
 }
 
@@ -38,7 +39,10 @@ impl Session<'_> {
             },
             is_physical: self.is_physical(),
             missed: self.missed.total(),
-            sample: Duration::from_micros(self.attrs.sample_us),
+            first: match &self.mode {
+                Mode::Kernel(_) => ("aggregation", Duration::from_micros(self.attrs.aggr_us)),
+                _ => ("sample", Duration::from_micros(self.attrs.sample_us)),
+            },
             backend: self.kind.name,
         }
     }
@@ -81,9 +85,10 @@ impl Summary {
             self.backend,
         ));
         if self.snapshots == 0 {
+            let (what, duration) = self.first;
             console.say(&format!(
-                "the recording holds no snapshot: it ended before the first sample of {} was over",
-                show_duration(self.sample)
+                "the recording holds no snapshot: it ended before the first {what} of {} was over",
+                show_duration(duration)
             ));
         } else if let Some(file) = &outcome.look_at {
             console.say(&format!("look at it: damon-report heatmap {file}"));
