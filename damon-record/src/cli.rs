@@ -1,6 +1,8 @@
 //! The command line: parsed here, turned into a [`Plan`], forgotten.
 
-use crate::backend::attach;
+mod kernel;
+
+use crate::backend::{attach, damon};
 use crate::damon::sysfs::IntervalsGoal;
 use crate::exit::Failure;
 use crate::plan::{
@@ -14,6 +16,9 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Of backends: the best that works.
+const AUTO: &str = "auto";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,7 +139,7 @@ pub struct RecordArgs {
     pub duration: Option<Duration>,
 
     /// How accesses are seen
-    #[arg(long, value_name = "NAME", default_value = "auto", help = BACKENDS)]
+    #[arg(long, value_name = "NAME", default_value = AUTO, help = BACKENDS)]
     pub backend: String,
 
     /// Sampling interval [default: 5ms; referenced: 200ms]
@@ -192,7 +197,7 @@ pub struct RecordArgs {
     pub kdamond: Option<u32>,
 
     /// Let the kernel tune the intervals so that it observes this share of the accesses it could observe, as in
-    /// 4%: AGGRS aggregations between two changes, sampling intervals from MIN to MAX (Linux 6.15)
+    /// 4%: AGGRS aggregations between two changes, sampling intervals from MIN to MAX (Linux 6.15); implies --backend damon
     #[arg(long, value_name = "PERCENT[,AGGRS,MIN,MAX]", value_parser = parse_intervals_goal)]
     pub intervals_goal: Option<IntervalsGoal>,
 
@@ -208,19 +213,11 @@ pub struct RecordArgs {
 impl RecordArgs {
     /// The plan these arguments ask for; nothing of the machine is looked at.
     pub fn plan(self) -> Result<Plan, Failure> {
+        self.check_kernel().map_err(Failure::Usage)?;
         let (verbosity, output) = (self.verbosity(), self.output_plan());
         let rotation = self.rotation();
         let wanted = Wanted { pids: self.pids, cgroups: self.cgroup, comms: self.comm };
         let is_attached = self.backend == attach::KIND.name;
-        if self.schemes.is_some() && is_attached {
-            let text =
-                "--backend attach changes nothing of somebody else's kdamond: leave out --schemes";
-            return Err(Failure::Usage(text.into()));
-        }
-        if self.kdamond.is_some() && !is_attached {
-            let text = "--kdamond chooses among the kdamonds for --backend attach: give both";
-            return Err(Failure::Usage(text.into()));
-        }
         let is_open = !wanted.cgroups.is_empty() || !wanted.comms.is_empty();
         if self.wait && !is_open {
             return Err(Failure::Usage(
@@ -258,7 +255,12 @@ impl RecordArgs {
             output,
             rotation,
             duration: self.duration,
-            backend: (self.backend != "auto").then_some(self.backend),
+            backend: match self.backend.as_str() {
+                // Nobody else can.
+                AUTO if self.intervals_goal.is_some() => Some(damon::KIND.name.to_owned()),
+                AUTO => None,
+                _ => Some(self.backend),
+            },
             sample: self.sample,
             aggr: self.aggr,
             update: self.update,
@@ -279,7 +281,10 @@ impl RecordArgs {
     /// The replay these arguments ask for, if it is one.
     pub fn replay(&self) -> Option<Result<ReplayPlan, Failure>> {
         let log = PathBuf::from(self.backend.strip_prefix(replay::record::PREFIX)?);
-        let running = !self.pids.is_empty() || !self.cgroup.is_empty() || !self.comm.is_empty();
+        let running = !self.pids.is_empty()
+            || !self.cgroup.is_empty()
+            || !self.comm.is_empty()
+            || self.physical;
         if running || !self.command.is_empty() {
             let text =
                 "--backend replay takes its accesses from a file: give neither PID nor command";
@@ -376,7 +381,7 @@ mod tests {
 
     #[test]
     fn every_option_reaches_the_plan() {
-        let line = "-o x.damon --force -d 2s --backend writes --sample 1ms --aggr 10ms --update 3s \
+        let line = "-o x.damon --force -d 2s --backend damon --sample 1ms --aggr 10ms --update 3s \
                     --min-regions 4 --max-regions 5 --regions 0x1000-0x2000,8192-12288 --children \
                     --budget 7% -v --seed 9 77,78 79 --cgroup /a --comm web --comm db --wait \
                     --schemes s.json --dry-run --intervals-goal 4%,5,1ms,2s \
@@ -395,7 +400,7 @@ mod tests {
                 keep: Some(4),
             }),
             duration: Some(Duration::from_secs(2)),
-            backend: Some("writes".into()),
+            backend: Some("damon".into()),
             sample: Some(Duration::from_millis(1)),
             aggr: Some(Duration::from_millis(10)),
             update: Duration::from_secs(3),
@@ -446,8 +451,16 @@ mod tests {
         {
             assert!(matches!(plan(bad), Err(Failure::Usage(_))), "{bad:?}");
         }
-        for bad in [&["5"][..], &["--schemes", "s.json"]] {
-            assert!(matches!(attach(bad), Err(Failure::Usage(_))), "{bad:?}");
+        for bad in [
+            &["5"][..],
+            &["--schemes", "s.json"],
+            &["--physical"],
+            &["--children"],
+            &["--aggr", "1s"],
+            &["--regions", "0x1000-0x2000"],
+        ] {
+            let Err(Failure::Usage(text)) = attach(bad) else { panic!("{bad:?}") };
+            assert!(text.contains(bad[0]) || bad == ["5"], "{text}");
         }
     }
 
