@@ -110,15 +110,26 @@ pub fn explain(
         if (1..attrs.aggr_us).contains(&human.apply_interval_us) {
             warn("user space applies schemes at aggregations, not more often");
         }
-        if exact.nr_accesses.min == 0
-            && human.nr_accesses.min != Scheme::new(human.action).nr_accesses.min
-        {
-            warn(
-                "its least access frequency is less than one sample: memory never accessed matches, too",
-            );
+    }
+    lines.extend(vanished_bounds(schemes, attrs)?);
+    Ok(lines)
+}
+
+/// One line for each bound of which these intervals leave nothing, whoever applies the schemes.
+pub fn vanished_bounds(schemes: &Schemes, attrs: &Attrs) -> Result<Vec<String>, String> {
+    let translated = schemes.to_kernel(attrs).map_err(|error| error.to_string())?;
+    let mut lines = Vec::new();
+    for (index, (human, exact)) in schemes.as_slice().iter().zip(&translated).enumerate() {
+        let any = Scheme::new(human.action);
+        if exact.nr_accesses.min == 0 && human.nr_accesses.min != any.nr_accesses.min {
+            lines.push(format!(
+                "scheme {index}: its least access frequency is less than one sample: memory never accessed matches, too"
+            ));
         }
-        if exact.age.min == 0 && human.age.min != Scheme::new(human.action).age.min {
-            warn("its least age is less than one aggregation: memory of any age matches");
+        if exact.age.min == 0 && human.age.min != any.age.min {
+            lines.push(format!(
+                "scheme {index}: its least age is less than one aggregation: memory of any age matches"
+            ));
         }
     }
     Ok(lines)

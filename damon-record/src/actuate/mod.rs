@@ -2,7 +2,8 @@
 //! each aggregation is offered to the schemes by the kernel's own rules ([`damon_format::damos::rules`]), and
 //! what they want is done with `process_madvise(2)`.
 //!
-//! * [`check()`] says which schemes that is possible for, [`explain`] what they will do.
+//! * [`check()`] says which schemes that is possible for, [`explain`] what they will do, and
+//!   [`vanished_bounds`] what of them comes to nothing, with the kernel's DAMON as well.
 //! * [`Actuator`] decides; [`Advise`] acts on one process; [`System`] knows the machine.
 //!
 //! What is different from the kernel: schemes are applied at aggregations only; memory is advised
@@ -18,7 +19,7 @@ mod machine;
 
 pub use actuator::{Actuator, Applied, Target};
 pub use advise::{Advise, ByPidfd, permitted};
-pub use check::{Circumstances, check, explain};
+pub use check::{Circumstances, check, explain, vanished_bounds};
 pub use machine::{Machine, System};
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use super::run::Session;
 use crate::actuate::{self, Actuator, ByPidfd, Machine, Target};
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
-use crate::proc::{ProcRoot, page_size};
+use crate::proc::{ProcRoot, page_size, read_meminfo};
 use crate::sys::madvise::Advice;
 use damon_format::damos::Schemes;
-use damon_format::{Attrs, Lost, Note, Record, Snapshot, TargetId};
+use damon_format::{AccessKind, Attrs, Lost, Note, Record, Snapshot, TargetId};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -67,6 +67,18 @@ impl Acting {
     }
 }
 
+/// What applying the schemes ourselves means with these intervals, and with a backend that sees `access`.
+pub(super) fn explain(
+    schemes: &Schemes,
+    attrs: &Attrs,
+    access: AccessKind,
+    proc: &ProcRoot,
+) -> Result<Vec<String>, Failure> {
+    let swap = read_meminfo(proc).map(|memory| memory.swap_total);
+    actuate::explain(schemes, attrs, actuate::Circumstances { access, swap })
+        .map_err(|why| Failure::Usage(format!("--schemes: {why}")))
+}
+
 impl Session<'_> {
     /// Applies the schemes to what the aggregation that has just ended has found.
     pub(super) fn act(&mut self) -> Result<(), Failure> {
@@ -121,12 +133,8 @@ impl Session<'_> {
         schemes: &Schemes,
         console: &mut Console,
     ) -> Result<(), Failure> {
-        let swap = crate::proc::read_meminfo(self.proc).map(|memory| memory.swap_total);
-        let circumstances = actuate::Circumstances { access: self.kind.access, swap };
         let time_ns = monotonic_ns();
-        let lines = actuate::explain(schemes, &self.attrs, circumstances)
-            .map_err(|why| Failure::Usage(format!("--schemes: {why}")))?;
-        for text in lines {
+        for text in explain(schemes, &self.attrs, self.kind.access, self.proc)? {
             console.say(&text);
             self.trace.record(&Record::Note(Note { time_ns, text }))?;
         }

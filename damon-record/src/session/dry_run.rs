@@ -1,5 +1,6 @@
 //! `--dry-run`: what a recording would set up and apply, without doing any of it.
 
+use super::acting::{self, Acting};
 use super::kernel::{Machine, Orders, physical_memory};
 use super::{lifecycle, schemes};
 use crate::backend::choose::{BUILT, check_name};
@@ -23,9 +24,11 @@ pub fn dry_run(plan: Plan) -> Result<String, Failure> {
     let mut line = |words: &str| {
         let _infallible = writeln!(text, "{words}");
     };
-    line(&format!("backend {}: {}", kind.name, kind.side_effect));
-    for words in schemes.iter().flat_map(Schemes::describe) {
-        line(&words);
+    line(&format!("backend {}; its side effect: {}", kind.name, kind.side_effect));
+    if let Some(schemes) = &schemes {
+        for words in applied(schemes, &plan, kind, &proc)? {
+            line(&words);
+        }
     }
     if kind.looks != Looks::Kernel {
         line("nothing is written to the kernel's DAMON");
@@ -38,6 +41,22 @@ pub fn dry_run(plan: Plan) -> Result<String, Failure> {
     }
     line("this was a dry run: nothing was done");
     Ok(text)
+}
+
+/// What the schemes would do, as whoever would apply them understands them.
+fn applied(
+    schemes: &Schemes,
+    plan: &Plan,
+    kind: &Kind,
+    proc: &ProcRoot,
+) -> Result<Vec<String>, Failure> {
+    let attrs = plan.attrs(plan.intervals(kind.intervals));
+    if kind.looks == Looks::Kernel {
+        let lines = schemes.describe().into_iter();
+        return Ok(lines.chain(schemes::vanished_bounds(schemes, &attrs)?).collect());
+    }
+    let _can_be_applied = Acting::new(schemes, &attrs, proc)?;
+    acting::explain(schemes, &attrs, kind.access, proc)
 }
 
 /// The backend that would be tried first.

@@ -2,10 +2,11 @@
 
 use super::console::Console;
 use super::run::Session;
+use crate::actuate;
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
 use damon_format::damos::Schemes;
-use damon_format::{Note, Record, SchemeInstalled};
+use damon_format::{Attrs, Note, Record, SchemeInstalled};
 use std::path::Path;
 
 /// Who applies them, as recordings say it.
@@ -20,6 +21,12 @@ pub(super) fn read(path: &Path) -> Result<Schemes, Failure> {
     Schemes::from_json(&text).map_err(|error| Failure::Usage(format!("--schemes {shown}: {error}")))
 }
 
+/// What of the schemes comes to nothing with these intervals, in the kernel as well.
+pub(super) fn vanished_bounds(schemes: &Schemes, attrs: &Attrs) -> Result<Vec<String>, Failure> {
+    actuate::vanished_bounds(schemes, attrs)
+        .map_err(|why| Failure::Usage(format!("--schemes: {why}")))
+}
+
 impl Session<'_> {
     /// Records the schemes that are in force from now on, and says what they do.
     pub(super) fn record_schemes(
@@ -32,8 +39,9 @@ impl Session<'_> {
         if self.acting.is_some() {
             self.explain_acting(schemes, console)?;
         } else {
-            for text in schemes.describe() {
-                let text = format!("the kernel applies {text}");
+            let applied =
+                schemes.describe().into_iter().map(|text| format!("the kernel applies {text}"));
+            for text in applied.chain(vanished_bounds(schemes, &self.attrs)?) {
                 console.say(&text);
                 self.trace.record(&Record::Note(Note { time_ns, text }))?;
             }

@@ -123,6 +123,24 @@ fn schemes_that_cannot_be_read_change_nothing() {
     assert!(!place.path("recording.damon").exists());
 }
 
+/// Whoever asks before is told the same as whoever does it.
+#[test]
+fn a_dry_run_refuses_and_warns_as_the_recording_would() {
+    let place = Place::new();
+    let run = |file: &str| {
+        let backend = ["--backend", "referenced", "--schemes", file];
+        place.run(&[&["--dry-run"][..], &backend, &["--", "true"]].concat())
+    };
+    let filtered = r#"[{"action": "pageout", "filters": [{"type": "anon", "matching": true}]}]"#;
+    std::fs::write(place.path("anon.json"), filtered).unwrap();
+    expect(&run("anon.json"), 2, "anon");
+    let rare = r#"[{"action": "cold", "access_pattern": {"nr_accesses": {"min": "10 %"}}}]"#;
+    std::fs::write(place.path("rare.json"), rare).unwrap();
+    let output = run("rare.json");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("memory never accessed matches"), "{said}");
+}
+
 #[test]
 fn commands_that_cannot_be_started_leave_older_recordings_alone() {
     let place = Place::new();
