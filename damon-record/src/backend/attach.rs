@@ -1,7 +1,7 @@
 //! Backend `attach`: watches a kdamond that somebody else runs, without changing anything of it.
 
 use super::damon;
-use super::kind::{BECOME_ROOT, Kind, Looks, Refusal};
+use super::kind::{Kind, Looks, Refusal};
 use crate::damon::collect;
 use crate::damon::own::{OwnPlace, survey};
 use crate::damon::sysfs::{Admin, State, Tree};
@@ -13,7 +13,7 @@ pub const KIND: Kind = Kind {
     auto: false,
     looks: Looks::Kernel,
     needs: "a kdamond that somebody else runs; root",
-    side_effect: "none: what the kernel's DAMON does is its owner's affair",
+    side_effect: "none; what the kernel's DAMON does is its owner's affair",
     self_test: |_| self_test(&Admin::new(Tree::kernel()), &OwnPlace::of_this_machine().modules),
     ..damon::KIND
 };
@@ -22,16 +22,17 @@ pub const KIND: Kind = Kind {
 fn self_test(admin: &Admin, modules: &Path) -> Result<(), Refusal> {
     let survey = survey(admin, modules).map_err(|error| {
         if error.is_denied() {
-            Refusal::with_remedy(error.to_string(), BECOME_ROOT)
+            Refusal::only_root(error.to_string())
         } else {
-            Refusal { why: error.to_string(), remedy: None }
+            error.to_string().into()
         }
     })?;
     let runs = survey.kdamonds.iter().any(|kdamond| kdamond.state == Some(State::On));
     if !runs && survey.modules.is_empty() {
-        return Err(Refusal::with_remedy("no kdamond is running", "--backend damon sets one up"));
+        let refusal = Refusal::with_remedy("no kdamond is running", "--backend damon sets one up");
+        return Err(refusal.for_now());
     }
-    collect::has_events().map_err(|error| Refusal { why: error.to_string(), remedy: None })
+    collect::has_events().map_err(|error| error.to_string().into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which backends are built, in the order in which `auto` tries them, and the choice among them.
 
-use super::kind::{AttachError, Kind};
+use super::kind::{AttachError, Kind, Refusal};
 use super::{Watch, attach, damon, idle, pte, referenced, soft_dirty, writes};
 use crate::proc::ProcRoot;
 
@@ -140,8 +140,11 @@ fn reason(wanted: Option<&str>, refused: &[(&str, String)]) -> String {
     if refused.is_empty() {
         return "the best of this version; its self-test passed".into();
     }
-    let others: Vec<String> =
-        refused.iter().map(|(name, why)| format!("{name} cannot be used: {why}")).collect();
+    // What could be done instead is not asked by anybody for whom another one serves; `doctor` tells.
+    let others: Vec<String> = refused
+        .iter()
+        .map(|(name, why)| format!("{name} cannot be used: {}", Refusal::from(why.clone()).why))
+        .collect();
     format!("the best that works here; {}", others.join("; "))
 }
 
@@ -157,7 +160,7 @@ mod tests {
     const CLOSED: Kind = Kind {
         name: "writes",
         self_test: |_| Ok(()),
-        attach: |_, _| Err(AttachError::Refused("seccomp forbids it".into())),
+        attach: |_, _| Err(AttachError::Refused("seccomp forbids it; do without".into())),
         ..referenced::KIND
     };
     static BROKEN_FIRST: [Kind; 2] = [BROKEN, referenced::KIND];
@@ -194,13 +197,14 @@ mod tests {
             let choice = choose(kinds, None, &proc, me, Vec::new()).unwrap();
             assert_eq!(choice.kind.name, "referenced");
             assert!(choice.reason.contains(why), "{}", choice.reason);
+            assert!(!choice.reason.contains("do without"), "{}", choice.reason);
         }
     }
 
     #[test]
     fn nothing_works_is_an_error_with_every_reason() {
         let error = choose(&CLOSED_ONLY, None, &ProcRoot::default(), 1, Vec::new()).unwrap_err();
-        assert!(error.to_string().contains("seccomp forbids it"), "{error}");
+        assert!(error.to_string().contains("seccomp forbids it; do without"), "{error}");
     }
 
     #[test]

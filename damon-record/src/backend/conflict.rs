@@ -41,7 +41,7 @@ pub(super) fn look(sys: &Path, pid: u32) -> Verdict {
                     if let Some(whom) = monitors(&context.join("targets"), pid) {
                         return Verdict::Refused(format!(
                             "kdamond {kdamond} of the kernel's DAMON ({operations}) monitors {whom}, and \
-                             both clear the same Accessed bits; record with --backend damon or attach, or \
+                             both clear the same Accessed bits; watch it with --backend attach, or \
                              end that monitoring first (its owner writes off to {})",
                             base.join("state").display()
                         ));
@@ -138,7 +138,7 @@ mod tests {
             });
             let Verdict::Refused(why) = verdict else { panic!("{verdict:?}") };
             assert!(why.contains("kdamond 3") && why.contains("process 77"), "{why}");
-            assert!(why.contains("--backend damon"), "{why}");
+            assert!(why.contains("--backend attach"), "{why}");
         }
     }
 

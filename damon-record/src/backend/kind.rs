@@ -24,6 +24,8 @@ pub struct Refusal {
     pub why: String,
     /// What would make it work: a command, or an option of the kernel. `None` when nothing is known to.
     pub remedy: Option<String>,
+    /// Whether the kernel has what is needed, and only this user or this moment is wrong.
+    pub kernel: bool,
 }
 
 /// The remedy for everything that only the superuser may do.
@@ -32,7 +34,20 @@ pub const BECOME_ROOT: &str = "run it as root: sudo damon-record ...";
 impl Refusal {
     /// With what would help.
     pub fn with_remedy(why: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { why: why.into(), remedy: Some(remedy.into()) }
+        let remedy = remedy.into();
+        let kernel = remedy.starts_with(BECOME_ROOT);
+        Self { why: why.into(), remedy: Some(remedy), kernel }
+    }
+
+    /// Only root may, as `sentence` says.
+    pub fn only_root(sentence: String) -> Self {
+        Self { remedy: Some(BECOME_ROOT.to_owned()), kernel: true, ..Self::from(sentence) }
+    }
+
+    /// Of this moment: the kernel has what is needed.
+    #[must_use]
+    pub fn for_now(self) -> Self {
+        Self { kernel: true, ..self }
     }
 }
 
@@ -41,7 +56,7 @@ impl From<String> for Refusal {
     fn from(sentence: String) -> Self {
         match sentence.split_once("; ") {
             Some((why, remedy)) => Self::with_remedy(why, remedy),
-            None => Self { why: sentence, remedy: None },
+            None => Self { why: sentence, remedy: None, kernel: false },
         }
     }
 }

@@ -2,7 +2,7 @@
 //! recorder's own memory.
 
 use super::choose::BUILT;
-use super::kind::{BECOME_ROOT, Kind, Looks};
+use super::kind::{Kind, Looks};
 use crate::proc::ProcRoot;
 use serde::Serialize;
 use std::time::Instant;
@@ -57,15 +57,15 @@ impl Machine {
         let verdict = (kind.self_test)(&self.proc);
         let took = begin.elapsed();
         let works = verdict.is_ok();
-        let (reason, how_to_get) = match verdict {
-            Ok(()) => (passed(kind), None),
-            Err(refusal) => (refusal.why, refusal.remedy),
+        let (reason, how_to_get, kernel) = match verdict {
+            Ok(()) => (passed(kind), None, true),
+            Err(refusal) => (refusal.why, refusal.remedy, refusal.kernel),
         };
         Finding {
             name: kind.name,
             auto: kind.auto,
             works,
-            kernel: works || how_to_get.as_ref().is_some_and(|how| how.starts_with(BECOME_ROOT)),
+            kernel,
             access: kind.auto.then(|| kind.access.as_str()),
             granularity: kind.granularity.as_str(),
             needs: kind.needs,
@@ -81,9 +81,7 @@ fn passed(kind: &Kind) -> String {
     let (access, granularity) = (kind.access.as_str(), kind.granularity.as_str());
     match (kind.looks, kind.auto) {
         (Looks::Kernel, true) => {
-            format!(
-                "nobody uses the kernel's DAMON, and its events can be read: sees {access} by {granularity}"
-            )
+            format!("nobody uses the kernel's DAMON: sees {access} by {granularity}")
         }
         (Looks::Kernel, false) => "somebody runs a kdamond, and its events can be read".to_owned(),
         _ => format!("self-test passed: sees {access} by {granularity}"),

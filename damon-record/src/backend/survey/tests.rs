@@ -1,5 +1,5 @@
 use super::*;
-use crate::backend::kind::Refusal;
+use crate::backend::kind::{BECOME_ROOT, Refusal};
 use crate::backend::referenced;
 
 const BROKEN: Kind = Kind {

@@ -4,7 +4,7 @@ use super::guard::GuardError;
 use super::lock::LockError;
 use super::restore::{Lost, NotRestored};
 use super::survey::{Module, Survey};
-use crate::damon::sysfs::TreeError;
+use crate::damon::sysfs::{State, TreeError};
 use std::path::PathBuf;
 
 /// Why no kdamond can be had. Nothing was written to the tree, or it was restored.
@@ -26,7 +26,7 @@ pub enum Refusal {
     Denied(TreeError),
     /// One of the kernel's modules monitors, which excludes everybody else.
     #[error(
-        "{} of the kernel monitors already and shares DAMON with nobody: watch it with --backend attach, choose \
+        "{} of the kernel monitors already and shares DAMON with nobody; watch it with --backend attach, choose \
          another backend (damon-record doctor lists them), or ask its owner to switch it off \
          (/sys/module/{}/parameters/enabled)",
         .0.name(), .0.name()
@@ -34,9 +34,9 @@ pub enum Refusal {
     Module(Module),
     /// Somebody else has kdamonds.
     #[error(
-        "the kernel's DAMON is in use by {survey}, and setting up another kdamond would destroy what is there: \
-         watch it with --backend attach, or choose another backend (damon-record doctor lists them){}",
-        spare(survey)
+        "the kernel's DAMON is in use by {survey}; {}choose another backend (damon-record doctor lists them): \
+         setting up another kdamond would destroy what is there",
+        instead(survey)
     )]
     InUse {
         /// Who.
@@ -44,8 +44,8 @@ pub enum Refusal {
     },
     /// Another recorder of ours has it.
     #[error(
-        "another damon-record{} uses the kernel's DAMON: wait until it ends, or choose another backend \
-         (damon-record doctor lists them)",
+        "another damon-record{} uses the kernel's DAMON; wait until it ends, watch it with --backend attach, \
+         or choose another backend (damon-record doctor lists them)",
         by.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     Busy {
@@ -54,7 +54,7 @@ pub enum Refusal {
     },
     /// The lock file holds something else.
     #[error(
-        "{} was not written by this version of damon-record ({text}): if no other damon-record runs, look \
+        "{} was not written by this version of damon-record ({text}); if no other damon-record runs, look \
          whether a kdamond was left behind (damon-record doctor), and remove the file",
         path.display()
     )]
@@ -95,14 +95,13 @@ impl From<TreeError> for Refusal {
     }
 }
 
-fn spare(survey: &Survey) -> String {
-    survey
-        .spare()
-        .map(|kdamond| {
-            format!(
-                "; kdamond {} is spare and could be used with its owner's consent",
-                kdamond.index
-            )
-        })
-        .unwrap_or_default()
+/// What could be done where somebody runs a kdamond, and where one was only left behind, as `damo stop` does.
+fn instead(survey: &Survey) -> &'static str {
+    let off = survey.kdamonds.iter().filter(|kdamond| kdamond.state == Some(State::Off)).count();
+    if u32::try_from(off) == Ok(survey.nr_kdamonds) {
+        "none of it runs: if nobody needs it any more, remove it (echo 0 > \
+         /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds), or "
+    } else {
+        "watch it with --backend attach, or "
+    }
 }

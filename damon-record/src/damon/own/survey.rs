@@ -159,8 +159,11 @@ impl fmt::Display for Survey {
         let modules = self.modules.iter().map(|module| format!("the module {}", module.name()));
         let mut all: Vec<String> = kdamonds.chain(modules).collect();
         let hidden = u64::from(self.nr_kdamonds).saturating_sub(self.kdamonds.len() as u64);
-        if hidden > 0 {
-            all.push(format!("{hidden} more"));
+        match (hidden, all.is_empty()) {
+            (0, _) => {}
+            (1, true) => all.push("a kdamond".to_owned()),
+            (_, true) => all.push(format!("{hidden} kdamonds")),
+            (_, false) => all.push(format!("{hidden} more")),
         }
         match all.split_last() {
             None => f.write_str("nobody"),

@@ -149,7 +149,7 @@ fn what_others_have_is_refused_and_named_without_a_write() {
         (&on, &["kdamond 0 (on, vaddr, process 77, thread 7001)", "--backend attach"]),
         (&physical, &["kdamond 0 (on, paddr, the machine's memory, thread"]),
         (&SET_UP, &["kdamond 0 (off, vaddr, process 77)"]),
-        (&SET_UP[..1], &["kdamond 0 (off, without a context)", "kdamond 0 is spare", "consent"]),
+        (&SET_UP[..1], &["kdamond 0 (off, without a context)", "none of it runs", "echo 0 >"]),
         (&[("nr_kdamonds", "300")], &["44 more"]),
     ];
     for (writes, words) in cases {
