@@ -93,6 +93,10 @@ impl Results {
         }
     }
 
+    fn measured_elsewhere(&self, backend: &str) -> bool {
+        self.rows.iter().any(|row| row.backend == backend && row.machine.is_some())
+    }
+
     fn backends(&self) -> Vec<String> {
         let mut names: Vec<String> = self.rows.iter().map(|row| row.backend.clone()).collect();
         names.dedup();
@@ -123,11 +127,14 @@ pub fn markdown(results: &Results, patterns: &[Pattern], notes: &str) -> String 
         "<!-- Made by scripts/accuracy; change scripts/accuracy-notes.md or the program instead. -->\n",
     );
     put(&format!(
-        "Version {}, {}, {} repetition(s) of each measurement, {} minutes in all. The numbers with all digits are in\n\
-         `docs/accuracy.json`. Again: `scripts/accuracy`{}.\n",
+        "Version {}, {}, {} of each measurement, {} minutes in all; sections that were measured\n\
+         elsewhere say so. The numbers with all digits are in `docs/accuracy.json`. Again: `scripts/accuracy`{}.\n",
         results.version,
         results.machine,
-        results.repetitions,
+        match results.repetitions {
+            1 => "1 repetition".to_owned(),
+            many => format!("{many} repetitions"),
+        },
         results.lasted_s.div_ceil(60),
         if results.quick { " (this was `scripts/accuracy --quick`)" } else { "" },
     ));
@@ -148,7 +155,9 @@ pub fn markdown(results: &Results, patterns: &[Pattern], notes: &str) -> String 
             continue;
         }
         if let Some(machine) = rows.iter().find_map(|row| row.machine.as_ref()) {
-            put(&format!("On another machine: {machine}.\n"));
+            let runs = rows.iter().filter_map(|row| row.outcome.as_ref().ok()).map(|s| s.runs);
+            let runs = runs.max().unwrap_or(0);
+            put(&format!("On another machine: {machine}; repetitions: {runs}.\n"));
         }
         put(&table(&rows));
     }
@@ -158,9 +167,6 @@ pub fn markdown(results: &Results, patterns: &[Pattern], notes: &str) -> String 
     put(&intervals(&results.intervals));
     put(POOLS);
     put(&pools(&results.pools));
-    put(
-        "## damon\n\nThe kernel's own DAMON (vaddr and paddr) will be measured in a virtual machine by a later release.\n",
-    );
     put(&costs(results));
     put(notes.trim_end());
     text
@@ -300,6 +306,9 @@ fn costs(results: &Results) -> String {
             Ok(cost) => {
                 format!("{:.1} % | {:.1} %", 100.0 * cost.speed, 100.0 * cost.cpu)
             }
+            Err(_) if results.measured_elsewhere(&row.backend) => {
+                "– | measured in a virtual machine only, whose speed says little of others".into()
+            }
             Err(reason) => format!("– | {reason}"),
         };
         let _written = writeln!(text, "| {} | {cells} |", row.backend);
@@ -334,15 +343,19 @@ mod tests {
         all.merge(&results("there", theirs));
         let names: Vec<&str> = all.rows.iter().map(|row| row.backend.as_str()).collect();
         assert_eq!(names, ["pte", "idle", "x", "new"]);
+        let cost = |backend: &str| CostRow { backend: backend.into(), outcome: Err("why".into()) };
+        all.costs = vec![cost("idle"), cost("x")];
         let text = markdown(&all, &[], "");
         let section = |name: &str| {
             let after = text.split_once(&format!("## {name}\n")).unwrap().1;
             after.split("\n## ").next().unwrap().to_owned()
         };
-        assert!(section("idle").contains("On another machine: there."));
+        assert!(section("idle").contains("On another machine: there; repetitions: 0."));
         assert!(section("idle").contains("| span | ≤ 200 |"));
         assert!(!section("pte").contains("another machine"));
         assert!(section("x").contains("Not on this machine: no idle page tracking."));
+        assert!(text.contains("| idle | – | measured in a virtual machine only"));
+        assert!(text.contains("| x | – | why |"));
     }
 
     #[test]

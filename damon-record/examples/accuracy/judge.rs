@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use damon_format::{
-    AccessKind, Finished, Granularity, IndexedReader, Record, RecordingInfo, Snapshot,
+    AccessKind, Finished, Granularity, IndexedReader, KdamondCpu, Record, RecordingInfo, Snapshot,
     SnapshotView, Visitor,
 };
 use damon_record::workload::truth::{Touch, Truth};
@@ -12,6 +12,7 @@ use damon_record::workload::truth::{Touch, Truth};
 use super::coverage::{self, Coverage};
 use super::metrics::{Score, detection_delays};
 use super::num::{float, ratio};
+use super::physical::Frames;
 use super::truth::{Account, Window};
 
 /// A monitor may take so long to find out; windows before are not judged.
@@ -28,6 +29,10 @@ pub struct Recording {
     pub snapshots: Vec<Snapshot>,
     /// The recorder's CPU time, microseconds, if it came to an end.
     pub finished: Option<Finished>,
+    /// CPU time of the kernel's monitor beside it, microseconds.
+    pub kdamond_cpu_us: u64,
+    /// Regions are pieces of those that were counted in, so that they state no intervals.
+    pub in_pieces: bool,
 }
 
 /// What came out.
@@ -45,7 +50,7 @@ pub struct Verdict {
     pub delays: Vec<Option<u64>>,
     /// Regions per judged window, summed.
     pub nr_regions: u64,
-    /// Share of one core that the recorder used.
+    /// As [`cpu`].
     pub cpu: Option<f64>,
 }
 
@@ -59,7 +64,23 @@ impl Recording {
         for block in reader.blocks() {
             reader.visit_block(block, &mut all).map_err(|damage| failed(&damage))?;
         }
-        Ok(Self { info: reader.info().clone(), snapshots: all.snapshots, finished: all.finished })
+        let kdamond_cpu_us = all.kdamond.map_or(0, |(first, last)| last.saturating_sub(first));
+        Ok(Self {
+            info: reader.info().clone(),
+            snapshots: all.snapshots,
+            finished: all.finished,
+            kdamond_cpu_us,
+            in_pieces: false,
+        })
+    }
+
+    /// A recording of physical memory, by the addresses of a process whose pages are in these frames.
+    pub fn seen_by(mut self, frames: &Frames) -> Self {
+        for snapshot in &mut self.snapshots {
+            *snapshot = frames.translate(snapshot);
+        }
+        self.in_pieces = true;
+        self
     }
 
     /// Which touches its backend can see.
@@ -72,7 +93,9 @@ impl Recording {
 
     /// Whether rates rest on samples, so that the report states intervals.
     pub fn is_sampled(&self) -> bool {
-        !self.counts_looks() && self.info.backend.granularity != Granularity::Mapping
+        !self.in_pieces
+            && !self.counts_looks()
+            && self.info.backend.granularity != Granularity::Mapping
     }
 
     /// Whether every page or mapping was looked at.
@@ -85,6 +108,8 @@ impl Recording {
 struct Collector {
     snapshots: Vec<Snapshot>,
     finished: Option<Finished>,
+    /// CPU time of the kdamond, microseconds: at first and at last.
+    kdamond: Option<(u64, u64)>,
 }
 
 impl Visitor for Collector {
@@ -93,8 +118,13 @@ impl Visitor for Collector {
     }
 
     fn record(&mut self, record: Record) {
-        if let Record::Finished(finished) = record {
-            self.finished = Some(finished);
+        match record {
+            Record::Finished(finished) => self.finished = Some(finished),
+            Record::KdamondCpu(KdamondCpu { cpu_us, .. }) => {
+                let first = self.kdamond.map_or(cpu_us, |(first, _)| first);
+                self.kdamond = Some((first, cpu_us));
+            }
+            _ => {}
         }
     }
 }
@@ -154,10 +184,10 @@ fn delays(recording: &Recording, account: &Account<'_>, truth: &Truth) -> Vec<Op
     detection_delays(&changes, end_ns, &windows, FOUND_F1)
 }
 
-/// Share of one core that the recorder used.
+/// Share of one core that the recorder used, and the kernel's monitor beside it.
 pub fn cpu(recording: &Recording) -> Option<f64> {
     let finished = recording.finished.as_ref()?;
     let begun = recording.info.clock.monotonic_ns;
     let lasted = float(finished.time_ns.saturating_sub(begun)) / 1e3;
-    ratio(float(finished.recorder_cpu_us), lasted)
+    ratio(float(finished.recorder_cpu_us + recording.kdamond_cpu_us), lasted)
 }

@@ -13,6 +13,7 @@ mod judge;
 mod metrics;
 mod num;
 mod patterns;
+mod physical;
 mod programs;
 mod replays;
 mod rows;
@@ -53,7 +54,7 @@ struct Cli {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pattern: Vec<String>,
 
-    /// Backends; one that does not work here gets a row with the reason
+    /// Backends, and paddr for the kernel's DAMON on physical memory; one that does not work here gets a row with the reason
     #[arg(
         long,
         value_name = "NAME",
@@ -86,6 +87,10 @@ struct Cli {
     /// Something to be said of this machine
     #[arg(long, value_name = "TEXT")]
     machine: Option<String>,
+
+    /// Leave out the speed of a target while it is recorded
+    #[arg(long)]
+    no_costs: bool,
 
     /// Leave out the programs that valgrind traces
     #[arg(long)]
@@ -212,6 +217,9 @@ impl Cli {
                     results.rows.push(row);
                 }
             }
+            if self.no_costs || setup.physical {
+                continue;
+            }
             let cost = match refusal {
                 None if !self.quick => speed::measure(&programs, folder, &setup),
                 None => Err("not measured in a quick run".into()),
@@ -237,11 +245,16 @@ impl Cli {
     /// Sampled, exact, or the only way there is.
     fn setups(&self) -> Vec<Setup> {
         let max_regions = self.max_regions.first().copied().unwrap_or(200);
-        let setup =
-            |backend: &String, exact| Setup { backend: backend.clone(), exact, max_regions };
+        let setup = |backend: &String, exact| Setup {
+            backend: backend.clone(),
+            exact,
+            physical: false,
+            max_regions,
+        };
         let both = |backend: &String| match backend.as_str() {
             "pte" | "writes" => vec![setup(backend, false), setup(backend, true)],
             "soft-dirty" => vec![setup(backend, true)],
+            "paddr" => vec![Setup { physical: true, ..setup(&"damon".into(), false) }],
             _ => vec![setup(backend, false)],
         };
         self.backend.iter().flat_map(both).collect()

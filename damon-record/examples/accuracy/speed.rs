@@ -36,7 +36,7 @@ pub fn measure(programs: &Programs, folder: &Path, setup: &Setup) -> Result<Cost
     let lasts = (TURN + PAUSE) * TURNS + PAUSE;
     let phases = usize::try_from(lasts.as_millis() / 50).unwrap_or(1);
     let workload = format!("{WORKLOAD_AREAS}{}", WORKLOAD_PHASE.repeat(phases));
-    let (recordings, truth) = programs.run(folder, &workload, |pid| {
+    let (recordings, truth) = programs.run(folder, &workload, 1, |pid| {
         let mut recordings = Vec::new();
         for _ in 0..TURNS {
             std::thread::sleep(PAUSE);

@@ -16,7 +16,8 @@ or, for *exact* looks, one look after a second. The rates that the tables speak 
 *p* is touched in the share min(1, *s* / *p*) of the samples, where *s* is the length that samples really had (aggregation time /
 samples). Windows in which the generator did not keep its pace are not judged, but counted as *spoilt*; the first two seconds
 are not judged either. The memory judged is the generator's areas with the gaps between them. Recorder and generator run at the
-highest ordinary priority (nice -20), and the recorder without a ceiling (`--budget 100%`): a budget trades accuracy for cost.
+highest ordinary priority (nice -20), the kernel's kdamond at its usual one, and the recorder without a ceiling
+(`--budget 100%`): a budget trades accuracy for cost.
 
 | column | meaning |
 |---|---|
@@ -26,10 +27,13 @@ highest ordinary priority (nice -20), and the recorder without a ceiling (`--bud
 | interval of WSS | share of windows whose stated 95 % interval of the expected working set contains the truth; some dozens of windows tell little, see below for thousands |
 | of regions | share of (window, region) pairs for which Wilson's 95 % interval of the region's rate contains the mean rate of its pages |
 | found after | median time from a change of the pattern to the end of the first window whose hot memory agrees with the new pattern (F1 ≥ 0.8), and how many changes were found at all before the next one |
-| CPU | of the recorder, share of one core |
+| CPU | of the recorder, and of the kdamond where the kernel looks, share of one core |
 
 Backends that see writes only are judged by the pages written, all others by the pages touched. *referenced* sees mappings, not
-pages, and is judged as it is. Values are means over the repetitions ± their standard deviation. Region limits are 10 at least, and
+pages, and is judged as it is. *damon, vaddr* is `--backend damon` without `--regions`: the kernel's operations set `vaddr`, which
+covers all of the process and not only the memory judged. *damon, paddr* is `--physical`: the whole memory of the machine. Each page
+of the generator is judged by the region that its page frame lies in (`/proc/PID/pagemap`, read when all pages are there and
+once more at the end: a measurement in which one has moved fails). Pieces of a region state no intervals. Values are means over the repetitions ± their standard deviation. Region limits are 10 at least, and
 at most what the table says.
 ";
 
