@@ -3,10 +3,11 @@
 use super::own::{Module, NotRestored, OwnError, OwnPlace, Owned, Refusal, Restored};
 use super::sysfs::{
     Admin, Command, Context, Kdamond, Operations, Plan, SchemeStats, State, Target, Tree,
-    TreeError, Wanted, WantedError, change,
+    TreeError, Wanted, WantedError, change, schemes,
 };
 use crate::proc::{ProcRoot, page_size};
 use damon_format::Attrs;
+use damon_format::damos::kernel::Scheme;
 use nix::errno::Errno;
 
 /// Why monitoring does not start. The tree is as it was found, or whoever restores it is told.
@@ -192,13 +193,26 @@ impl Running {
     /// Starts it anew with these targets, numbered anew from 0, whether or not it still runs.
     pub fn restart(&mut self, targets: Vec<Target>) -> Result<(), StartError> {
         let wanted = Wanted { targets, ..self.wanted.clone() };
+        let mut plan = Plan::default();
+        change::targets(&mut plan, &wanted.targets);
+        self.start_anew(wanted, &plan)
+    }
+
+    /// Starts it anew with one more scheme, behind the others; all of them forget what they have done.
+    pub fn restart_with_scheme(&mut self, scheme: Scheme) -> Result<(), StartError> {
+        let mut wanted = self.wanted.clone();
+        wanted.schemes.push(scheme);
+        let mut plan = Plan::default();
+        schemes::plan(&mut plan, &wanted.schemes);
+        self.start_anew(wanted, &plan)
+    }
+
+    fn start_anew(&mut self, wanted: Wanted, plan: &Plan) -> Result<(), StartError> {
         wanted.check(page_size())?;
         if let Some(pid) = gone(&self.place.proc, &wanted.targets) {
             return Err(StartError::NoProcess(pid));
         }
         self.owned.stop()?;
-        let mut plan = Plan::default();
-        change::targets(&mut plan, &wanted.targets);
         plan.execute(self.context().tree()).map_err(|error| self.owned.judge(error))?;
         self.tid = start(&mut self.owned, &self.place, &wanted.targets)?;
         self.wanted = wanted;

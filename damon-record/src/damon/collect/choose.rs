@@ -53,8 +53,14 @@ impl Chosen {
             Some(collector) => collector.describe(),
             None => "no tracing; only regions that a scheme was tried on can be read".to_owned(),
         };
-        let refused = self.refused.iter().map(|refusal| format!("; not by {refusal}"));
-        std::iter::once(used).chain(refused).collect()
+        format!("{used}{}", self.reasons())
+    }
+
+    /// Why nothing better is used, to be put behind what is.
+    pub fn reasons(&self) -> String {
+        let all: Vec<String> =
+            self.refused.iter().map(|refusal| format!("; not by {refusal}")).collect();
+        all.concat()
     }
 }
 

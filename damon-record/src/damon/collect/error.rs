@@ -1,6 +1,7 @@
 //! Why events cannot be had.
 
 use crate::damon::events::CatalogError;
+use crate::damon::sysfs::TreeError;
 use crate::sys::perf::{OpenError, Step};
 use nix::errno::Errno;
 use std::io;
@@ -45,6 +46,9 @@ pub enum CollectError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file of DAMON's tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// A file does not take a value.
     #[error("cannot write {value:?} to {}: {source}{}", path.display(), file_advice(source))]
     Write {

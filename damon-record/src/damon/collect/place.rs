@@ -27,7 +27,12 @@ impl Tracefs {
         Self::among(&USUAL.map(Path::new)).or_else(|refused| match private_mount(c"tracefs") {
             Ok(mount) => {
                 let path = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
-                Ok(Self { path, mount: Some(mount) })
+                if path.join("events").is_dir() {
+                    return Ok(Self { path, mount: Some(mount) });
+                }
+                let reason = "tracefs is empty: the kernel is locked down for confidentiality \
+                              (/sys/kernel/security/lockdown), or was built without events";
+                Err(CollectError::NoTracefs { reason: reason.to_owned() })
             }
             Err(errno) => {
                 let reason = format!("{refused}; mounting it for ourselves failed: {errno}");

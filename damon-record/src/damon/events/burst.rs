@@ -58,7 +58,8 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// Expects events of this kdamond, whose intervals are `sampling`; to be told again when a commit changes them.
+    /// Expects events of this kdamond, whose intervals are `sampling`; to be told again when a commit changes them. Of
+    /// one that leaves them as they are [`Assembler::committed`] is to be told.
     /// Tuning by the kernel itself is followed by its events. Events of other threads are ignored.
     pub fn watch(&mut self, thread: i32, sampling: Sampling) {
         match self.threads.iter_mut().find(|known| known.filling.thread == thread) {
@@ -69,6 +70,14 @@ impl Assembler {
             }
             Some(_) => {}
             None => self.threads.push(Kdamond::new(thread, sampling)),
+        }
+    }
+
+    /// A commit that leaves the intervals as they are was made before the events that come now. Some kernels begin
+    /// their aggregation anew for it, so this one may last longer than usual; nothing is lost.
+    pub fn committed(&mut self, thread: i32) {
+        if let Some(known) = self.threads.iter_mut().find(|known| known.filling.thread == thread) {
+            known.disturbed = true;
         }
     }
 

@@ -120,6 +120,10 @@ impl Files for FakeFiles {
         self.act(path, |kernel, path| kernel.write(path, value))
     }
 
+    fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
+        self.act(path, |kernel, path| kernel.list(path))
+    }
+
     fn exists(&self, path: &str) -> bool {
         self.act(path, |kernel, path| Ok(kernel.exists(path))).unwrap_or(false)
     }

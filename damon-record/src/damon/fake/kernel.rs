@@ -59,8 +59,8 @@ pub enum Moment {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kernel {
     release: (u32, u32),
-    root: Dir,
-    next_id: u64,
+    pub(super) root: Dir,
+    pub(super) next_id: u64,
     next_tid: u32,
     /// Operations it is built with.
     pub operations: Vec<String>,
@@ -86,6 +86,8 @@ pub struct Kernel {
     pub tuned: Option<(u64, u64)>,
     /// The program is killed before, or after, the operation of this number.
     pub kill: Option<(u64, Moment)>,
+    /// Accesses and age of each region, as schemes see them.
+    pub counted: (u32, u32),
     /// What somebody else writes, and before which operation of ours.
     pub others: Vec<(u64, Vec<(String, String)>)>,
 }
@@ -113,6 +115,7 @@ impl Kernel {
             stats: BTreeMap::new(),
             tuned: None,
             kill: None,
+            counted: (0, 0),
             others: Vec::new(),
         }
     }
@@ -161,6 +164,11 @@ impl Kernel {
             Node::Dir(dir) => Ok(dir.id),
             Node::File(_) => Err(Errno::ENOTDIR),
         }
+    }
+
+    pub(super) fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
+        let dir = if path.is_empty() { Some(&self.root) } else { self.root.dir(path) };
+        Ok(dir.ok_or(Errno::ENOENT)?.entries.keys().cloned().collect())
     }
 
     pub(super) fn exists(&self, path: &str) -> bool {
@@ -326,6 +334,10 @@ impl Kernel {
             }
             "update_schemes_tried_bytes" if self.release >= (6, 6) => {
                 self.show_stats(index, "tried_regions/");
+                Ok(())
+            }
+            "update_schemes_tried_regions" if self.release >= (6, 2) => {
+                self.try_regions(index);
                 Ok(())
             }
             "update_tuned_intervals" if self.release >= (6, 15) && runs => {

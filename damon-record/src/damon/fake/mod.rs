@@ -10,6 +10,7 @@ mod kernel;
 mod node;
 mod running;
 mod template;
+mod tried;
 
 pub use files::Fake;
 pub use kernel::{Fault, Kernel, Moment, Written};

@@ -164,6 +164,15 @@ impl Builder<'_> {
         self.dir(files, dirs)
     }
 
+    pub(super) fn tried_region(next_id: &mut u64, values: &[String; 4]) -> Dir {
+        *next_id += 1;
+        let names = ["start", "end", "nr_accesses", "age"];
+        let file = |(name, value): (&str, &String)| {
+            (name.to_owned(), Node::File(File { value: value.clone(), kind: Kind::ReadOnly }))
+        };
+        Dir { id: *next_id, entries: names.into_iter().zip(values).map(file).collect() }
+    }
+
     fn stats(&mut self) -> Dir {
         let mut names = vec!["nr_tried", "sz_tried", "nr_applied", "sz_applied", "qt_exceeds"];
         if self.since(6, 14) {

@@ -324,6 +324,32 @@ fn statistics_of_schemes_are_those_of_the_last_moment() {
     assert!(running.scheme_stats().unwrap().is_empty());
 }
 
+/// The last one lists every region for us.
+#[test]
+fn a_scheme_more_needs_a_new_start_and_the_others_stay() {
+    let machine = machine((6, 12));
+    let before = machine.listing();
+    let mut pageout = Scheme::new(Action::Pageout);
+    pageout.quota.bytes = 4096;
+    let wanted = Wanted { schemes: vec![pageout], ..processes(&[11]) };
+    let mut running = machine.start(&wanted).unwrap();
+    let first = running.tid();
+    running.restart_with_scheme(Scheme::new(Action::Stat)).unwrap();
+    assert_ne!(running.tid(), first);
+    assert_eq!(
+        (machine.copy().schemes, pids(&machine.copy())),
+        (vec!["pageout".into(), "stat".into()], vec![11])
+    );
+    let listing = machine.listing();
+    let of = |name: &str| listing[&format!("kdamonds/0/contexts/0/schemes/{name}")].clone();
+    assert_eq!(of("0/quotas/bytes"), "4096");
+    assert_eq!(of("1/access_pattern/sz/max"), u64::MAX.to_string());
+    assert_eq!(of("1/access_pattern/age/max"), u32::MAX.to_string());
+    assert_eq!(running.wanted().schemes.len(), 2);
+    drop(running);
+    assert_eq!(machine.listing(), before);
+}
+
 #[test]
 fn tuned_intervals_are_read_and_survive_a_change() {
     let goal =

@@ -1,5 +1,6 @@
 //! Files below a directory, as plain as the kernel sees them.
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
@@ -17,6 +18,9 @@ pub trait Files: Debug + Send + Sync {
 
     /// Writes `value` by one system call, without a line end.
     fn write(&self, path: &str, value: &str) -> Result<(), Errno>;
+
+    /// Names of what is in the directory `path`, in any order.
+    fn list(&self, path: &str) -> Result<Vec<String>, Errno>;
 
     /// Whether there is a file or directory of this name.
     fn exists(&self, path: &str) -> bool;
@@ -60,6 +64,11 @@ impl Files for Below {
         write(self.open(path, WRITE)?, value)
     }
 
+    fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
+        let path = if path.is_empty() { "." } else { path };
+        list(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
+    }
+
     fn exists(&self, path: &str) -> bool {
         self.open(path, LOOK).is_ok()
     }
@@ -80,6 +89,11 @@ impl Files for Held {
 
     fn write(&self, path: &str, value: &str) -> Result<(), Errno> {
         write(self.open(path, WRITE)?, value)
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
+        let path = if path.is_empty() { "." } else { path };
+        list(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -109,6 +123,12 @@ fn write(fd: OwnedFd, value: &str) -> Result<(), Errno> {
     // One call: each write to a sysfs file is a complete value.
     let written = File::from(fd).write(value.as_bytes()).map_err(|error| errno(&error))?;
     if written == value.len() { Ok(()) } else { Err(Errno::EIO) }
+}
+
+fn list(fd: OwnedFd) -> Result<Vec<String>, Errno> {
+    let mut dir = Dir::from_fd(fd)?;
+    let names = dir.iter().map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.filter(|name| !matches!(name.as_deref(), Ok("." | ".."))).collect()
 }
 
 fn errno(error: &Error) -> Errno {
@@ -155,5 +175,13 @@ mod tests {
         root.write("file", "1").unwrap();
         assert_eq!(root.read("file").unwrap(), "1", "nothing of the old text stays");
         assert_eq!(root.hold("file").unwrap_err(), Errno::ENOTDIR);
+        assert_eq!(root.list("file"), Err(Errno::ENOTDIR));
+        fs::create_dir(dir.path().join("7")).unwrap();
+        let held = root.hold("").unwrap();
+        for files in [&root as &dyn Files, held.as_ref()] {
+            let mut names = files.list("").unwrap();
+            names.sort();
+            assert_eq!(names, ["7", "file"]);
+        }
     }
 }

@@ -14,7 +14,7 @@ mod context;
 mod error;
 mod files;
 mod plan;
-mod schemes;
+pub(in crate::damon) mod schemes;
 #[cfg(test)]
 mod tests;
 mod tree;

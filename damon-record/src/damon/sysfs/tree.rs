@@ -78,6 +78,14 @@ impl Tree {
         self.files.exists(path)
     }
 
+    /// Numbers that are names in the directory `path`, ascending.
+    pub fn numbers(&self, path: &str) -> Result<Vec<u32>, TreeError> {
+        let names = self.files.list(path).map_err(|errno| self.unreadable(path, errno))?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
     /// How many of the directories `path/0`, `path/1`, … there are.
     pub fn children(&self, path: &str) -> u32 {
         (0..MOST_CHILDREN)

@@ -228,6 +228,29 @@ fn a_commit_begins_a_new_aggregation() {
 }
 
 #[test]
+fn a_commit_that_leaves_the_intervals_is_no_measure_of_them() {
+    for (told, expected) in [(true, 1_100), (false, 1_000)] {
+        let mut assembler = watching(&[77]);
+        push(&mut assembler, &burst(1_000 * MS, 77, 0, &regions(0, 2)));
+        if told {
+            assembler.committed(77);
+        }
+        // Begun anew in the middle; what was counted is counted since.
+        let out = push(&mut assembler, &burst(1_200 * MS, 77, 0, &regions(0, 2)));
+        assert_eq!(brief(&out), [(0, expected, 1_200, 2, 0)]);
+        assembler.committed(78);
+        let out = push(&mut assembler, &burst(1_300 * MS, 77, 0, &regions(0, 2)));
+        assert_eq!(brief(&out), [(0, 1_200, 1_300, 2, 0)]);
+    }
+    let mut assembler = watching(&[77]);
+    push(&mut assembler, &burst(1_000 * MS, 77, 0, &regions(0, 2)));
+    assembler.committed(77);
+    // As 6.12, which makes changes between two aggregations: nothing is special.
+    let out = push(&mut assembler, &burst(1_104 * MS, 77, 0, &regions(0, 2)));
+    assert_eq!(brief(&out), [(0, 1_000, 1_104, 2, 0)]);
+}
+
+#[test]
 fn intervals_shorter_than_we_were_told_are_learnt() {
     let mut assembler = watching(&[77]);
     for time in [1_000, 1_020, 1_040] {
