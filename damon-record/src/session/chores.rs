@@ -125,6 +125,7 @@ impl Session<'_> {
             let pause = spent.mul_f64(MEMORY_COST / self.budget.percent().clamp(0.01, 100.0));
             let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
             self.due.memory = now.saturating_add(pause.max(series::PERIOD_NS));
+            self.tell_kernel_news(console)?;
         }
         if between {
             self.settle_troubles(events, command.as_deref_mut(), console)?;

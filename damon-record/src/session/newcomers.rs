@@ -240,6 +240,7 @@ impl Session<'_> {
     ) -> Result<(), Failure> {
         let Candidate { pid, parent } = candidate;
         let Ok(stat) = self.proc.stat(pid) else { return Ok(()) };
+        let identity = Identity { pid, start_ticks: stat.start_ticks };
         let parent = self.targets.iter().find(|t| t.identity.pid == parent).map(|t| t.id);
         let id = TargetId(self.next_id);
         let why = match Tracked::attach(self.proc, self.kind, pid, id, None) {
@@ -250,12 +251,14 @@ impl Session<'_> {
                 }
                 // Replaced: in the middle of an exec, found again at the next search.
                 Err(WatchError::Gone | WatchError::Replaced) => return Ok(()),
+                // Many live shorter than it takes to add them to what the kernel monitors.
+                Err(WatchError::Failed(_)) if !self.proc.is_alive(identity) => return Ok(()),
                 Err(WatchError::Failed(why)) => why,
             },
             Err(AttachError::Gone) => return Ok(()),
             Err(AttachError::Refused(why)) => why,
         };
-        self.newcomers.refuse(Identity { pid, start_ticks: stat.start_ticks });
+        self.newcomers.refuse(identity);
         self.newcomers.named = self.newcomers.named.saturating_add(1);
         match self.newcomers.named {
             ..=MOST_NAMED => {

@@ -28,8 +28,6 @@ use std::time::Duration;
 const TICK_NS: u64 = 100_000_000;
 /// A look that takes more of the sampling interval than one part in this many is worth a note.
 const STRETCH_PARTS: u64 = 20;
-/// Between two times that the kernel's events are fetched; its rings hold those of seconds.
-const DRAIN_NS: u64 = 250_000_000;
 
 /// Why a recording ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +190,7 @@ impl<'a> Session<'a> {
                 monotonic_ns().saturating_add(self.sample_ns())
             }
             Mode::Exact(_) => self.next_look_ns,
-            Mode::Kernel(_) => monotonic_ns().saturating_add(DRAIN_NS),
+            Mode::Kernel(kernel) => kernel.next_drain_ns(monotonic_ns()),
         }
     }
 

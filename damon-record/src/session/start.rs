@@ -200,6 +200,14 @@ impl<'a> Start<'a> {
             Mode::sampled(info.attrs, seed).map_err(|error| Failure::Usage(error.to_string()))?
         };
         let target = Some(self.attach(found, kind, watch, &mut mode)?);
+        // Whoever has asked for this backend gets the first one.
+        if let Mode::Kernel(kernel) = &mode
+            && let Some(why) = kernel.one_only()
+            && self.plan.backend.is_none()
+            && self.wants_several()
+        {
+            return Err(Failure::CannotObserve(why.to_owned()));
+        }
         Ok(First { kind, info, beginning, mode, target })
     }
 
@@ -270,16 +278,20 @@ impl<'a> Start<'a> {
     fn company(&self) -> Company {
         match &self.plan.subject {
             Subject::Command(_) => Company::Waiting,
-            Subject::Running(wanted)
-                if wanted.pids.len() == 1
-                    && wanted.cgroups.is_empty()
-                    && wanted.comms.is_empty()
-                    && !self.plan.children =>
-            {
-                Company::Alone
-            }
+            Subject::Running(_) if !self.wants_several() => Company::Alone,
             Subject::Running(_) | Subject::Physical | Subject::Kdamond(_) => Company::Growing,
         }
+    }
+
+    /// Whether there may be more targets than the first.
+    fn wants_several(&self) -> bool {
+        let several = match &self.plan.subject {
+            Subject::Running(wanted) => {
+                wanted.pids.len() != 1 || !wanted.cgroups.is_empty() || !wanted.comms.is_empty()
+            }
+            Subject::Command(_) | Subject::Physical | Subject::Kdamond(_) => false,
+        };
+        several || self.plan.children
     }
 
     /// Takes up the target that `watch` is attached to; with a new one when it executes another program.

@@ -62,6 +62,14 @@ impl Chosen {
             self.refused.iter().map(|refusal| format!("; not by {refusal}")).collect();
         all.concat()
     }
+
+    /// What was chosen, without asking the machine.
+    #[cfg(test)]
+    pub(crate) fn fake(collector: Option<Box<dyn Collect>>) -> Self {
+        let reason = CollectError::NoTracefs { reason: "tracing is forbidden here".to_owned() };
+        let refused = vec![Refusal { way: "perf or tracefs", reason }];
+        Self { collector, refused, tracefs: None }
+    }
 }
 
 /// Whether the kernel tells of aggregations, and we may know how.

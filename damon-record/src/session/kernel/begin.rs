@@ -1,7 +1,8 @@
 //! From what is wanted to a monitor: a kdamond of our own, or one that somebody else runs.
 
+use super::listen::Tracing;
 use super::source::{Foreign, Own, Source};
-use super::{Events, Kernel, Slot};
+use super::{Kernel, Slot};
 use crate::damon::iomem::system_ram;
 use crate::damon::modules::kdamond_threads;
 use crate::damon::own::{KdamondSeen, Module, OwnPlace, Survey, TargetSeen, survey};
@@ -20,11 +21,13 @@ pub(in crate::session) struct Machine {
     pub(in crate::session) tree: Tree,
     /// Where the lock, the modules and `/proc` are.
     pub(in crate::session) place: OwnPlace,
+    pub(super) tracing: Tracing,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { tree: Tree::kernel(), place: OwnPlace::of_this_machine() }
+        let tracing = Tracing::default();
+        Self { tree: Tree::kernel(), place: OwnPlace::of_this_machine(), tracing }
     }
 }
 
@@ -105,26 +108,30 @@ impl Kernel {
         let mut kernel = Self::own(machine, orders, Operations::Paddr);
         if let Source::Own(own) = &mut kernel.source {
             let tid = own.start(Target { pid: None, regions })?;
-            kernel.events = Some(Events::open(tid, &kernel.attrs)?);
+            kernel.slots.push(Slot::new(None, Some(TargetId(0))));
+            kernel.listen(tid)?;
         }
-        kernel.slots.push(Slot::new(None, Some(TargetId(0))));
         Ok(kernel)
     }
 
     fn own(machine: Machine, orders: &Orders, operations: Operations) -> Self {
-        let Machine { tree, place } = machine;
-        let wanted = orders.wanted(operations);
-        let own = Own { tree, place, wanted, running: None };
-        Self::new(Source::Own(Box::new(own)), orders.attrs)
+        let Machine { tree, place, tracing } = machine;
+        let own = Own::new(tree, place, orders.wanted(operations));
+        Self::new(Source::Own(Box::new(own)), orders.attrs, tracing)
     }
 
-    fn new(source: Source, attrs: Attrs) -> Self {
+    fn new(source: Source, attrs: Attrs, tracing: Tracing) -> Self {
         Self {
             source,
             attrs,
             unit: 1,
             slots: Vec::new(),
+            tracing,
             events: None,
+            deaf: None,
+            past: Vec::new(),
+            committed_ns: None,
+            news: Vec::new(),
             applied: Vec::new(),
             series: super::Series::default(),
         }
@@ -169,9 +176,9 @@ impl Kernel {
             }
         };
         let tid = foreign.tid;
-        let mut kernel = Self::new(Source::Foreign(foreign), attrs);
+        let mut kernel = Self::new(Source::Foreign(foreign), attrs, machine.tracing.clone());
         (kernel.unit, kernel.slots) = (unit, slots);
-        kernel.events = Some(Events::open(tid, &attrs)?);
+        kernel.listen(tid)?;
         Ok(kernel)
     }
 }

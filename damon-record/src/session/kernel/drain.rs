@@ -1,31 +1,16 @@
 //! From the kernel's events to snapshots and records of the trace.
 
-use super::{Events, Kernel, Slot};
-use crate::damon::collect::{self, Collected};
-use crate::damon::events::{Assembled, Assembler, Event, EventKind};
+use super::source::Source;
+use super::{Kernel, Slot};
+use crate::damon::events::{Assembled, Event};
 use crate::exit::Failure;
+use crate::host::monotonic_ns;
 use crate::session::accounts::Accounts;
 use crate::session::trace::Trace;
 use damon_format::{
     Attrs, EffectiveQuota, IntervalsChanged, Lost, Record, Region, Sampling, SchemeApplied,
     SchemeStats, Snapshot, TargetId,
 };
-
-impl Events {
-    /// Begins to listen to the kdamond with the thread `tid`.
-    pub(super) fn open(tid: u32, attrs: &Attrs) -> Result<Self, String> {
-        let thread =
-            i32::try_from(tid).map_err(|_too_large| format!("thread {tid} cannot exist"))?;
-        let mut chosen =
-            collect::choose(&[thread], &EventKind::ALL, collect::Wanted::DEFAULT_BYTES);
-        if chosen.collector().is_none() {
-            return Err(chosen.describe());
-        }
-        let mut assembler = Assembler::default();
-        assembler.watch(thread, Sampling::from_intervals(attrs.sample_us, attrs.aggr_us));
-        Ok(Self { chosen, assembler })
-    }
-}
 
 impl Kernel {
     /// Stores everything that the kernel has told since the last call. The outer error is one of the
@@ -38,39 +23,31 @@ impl Kernel {
     }
 
     fn fetch(&mut self, trace: &mut Trace, last: bool) -> Result<Result<(), String>, Failure> {
-        let Some(Events { chosen, assembler }) = &mut self.events else {
-            return Ok(Ok(()));
-        };
-        let Some(collect) = chosen.collector() else {
-            return Ok(Ok(()));
-        };
+        let Self { source, attrs, unit, slots, events, past, applied, series, .. } = self;
         let mut sink = Sink {
-            slots: &mut self.slots,
-            applied: &mut self.applied,
-            accounts: &mut self.series.accounts,
-            attrs: &mut self.attrs,
-            unit: self.unit,
+            slots,
+            applied,
+            accounts: &mut series.accounts,
+            attrs,
+            unit: *unit,
             trace,
             failure: None,
         };
-        let mut each = |collected| match collected {
-            Collected::Event { time_ns, thread, event } => {
-                sink.event(time_ns, &event);
-                assembler.push(time_ns, thread, &event, &mut |assembled| sink.assembled(assembled));
-            }
-            Collected::Lost { time_ns, count } => {
-                assembler.lost();
-                sink.lost(time_ns, count);
-            }
-        };
-        let fetched = if last { collect.settle(&mut each) } else { collect.drain(&mut each) };
-        if last {
-            assembler.finish(&mut |assembled| sink.assembled(assembled));
+        for (mut events, mut slots) in past.drain(..) {
+            std::mem::swap(sink.slots, &mut slots);
+            let _unreadable_is_lost = events.fetch(&mut sink, true);
+            std::mem::swap(sink.slots, &mut slots);
         }
-        match sink.failure {
-            Some(failure) => Err(failure),
-            None => Ok(fetched.map_err(|error| error.to_string())),
+        let mut fetched = Ok(());
+        if let Some(events) = events {
+            fetched = events.fetch(&mut sink, last);
+            if let Source::Own(own) = source
+                && let Some(running) = &own.running
+            {
+                events.tuned(&mut sink, running);
+            }
         }
+        sink.failure.map_or(Ok(fetched), Err)
     }
 
     /// Stores what is left when nothing more will come.
@@ -84,8 +61,8 @@ impl Kernel {
 }
 
 /// Where events become items of the trace. The first failure of the trace is kept, and ends it.
-struct Sink<'a> {
-    slots: &'a mut [Slot],
+pub(super) struct Sink<'a> {
+    slots: &'a mut Vec<Slot>,
     applied: &'a mut Vec<SchemeApplied>,
     accounts: &'a mut Accounts,
     attrs: &'a mut Attrs,
@@ -95,6 +72,11 @@ struct Sink<'a> {
 }
 
 impl Sink<'_> {
+    /// Attributes in force.
+    pub(super) fn attrs(&self) -> Attrs {
+        *self.attrs
+    }
+
     fn store(&mut self, store: impl FnOnce(&mut Trace) -> Result<(), Failure>) {
         if self.failure.is_none() {
             self.failure = store(self.trace).err();
@@ -111,6 +93,10 @@ impl Sink<'_> {
         }
     }
 
+    fn slot(&mut self, target: u64) -> Option<&mut Slot> {
+        usize::try_from(target).ok().and_then(|index| self.slots.get_mut(index))
+    }
+
     fn id(&self, target: u64) -> Option<TargetId> {
         let slot = usize::try_from(target).ok().and_then(|index| self.slots.get(index));
         slot.and_then(|slot| slot.id)
@@ -122,7 +108,7 @@ impl Sink<'_> {
         Region { start, end, ..region }
     }
 
-    fn event(&mut self, time_ns: u64, event: &Event) {
+    pub(super) fn event(&mut self, time_ns: u64, event: &Event) {
         match *event {
             Event::Aggregated { .. } => {}
             Event::BeforeApply { scheme, target, region, .. } => {
@@ -176,8 +162,12 @@ impl Sink<'_> {
         }
     }
 
-    fn assembled(&mut self, assembled: &Assembled) {
+    pub(super) fn assembled(&mut self, assembled: &Assembled) {
         let Some(id) = self.id(assembled.target_index) else { return };
+        let since_ns = self.slot(assembled.target_index).and_then(|slot| slot.since_ns.take());
+        if since_ns.is_some() && is_untouched(assembled) {
+            return;
+        }
         let mine = |applied: &mut SchemeApplied| applied.target == id;
         for applied in self.applied.extract_if(.., mine).collect::<Vec<_>>() {
             self.record(&Record::SchemeApplied(applied));
@@ -194,13 +184,14 @@ impl Sink<'_> {
             }));
             return;
         }
+        let (start_ns, sampling) = counted(assembled, since_ns.unwrap_or(0));
         let snapshot = Snapshot {
             has_ages: assembled.has_ages,
             ..Snapshot::new(
                 id,
-                assembled.start_ns,
+                start_ns,
                 assembled.end_ns,
-                assembled.sampling,
+                sampling,
                 assembled.regions.iter().map(|region| self.bytes(*region)).collect(),
             )
         };
@@ -210,19 +201,76 @@ impl Sink<'_> {
 
     /// Keeps what the status line shows.
     fn note(&mut self, target: u64, regions: &[Region]) {
-        let slot = usize::try_from(target).ok().and_then(|index| self.slots.get_mut(index));
-        if let Some(slot) = slot {
+        if let Some(slot) = self.slot(target) {
             slot.regions = regions.len();
             slot.touched = regions.iter().filter(|r| r.nr_accesses > 0).map(Region::size).sum();
         }
     }
 
-    fn lost(&mut self, time_ns: Option<u64>, count: u64) {
+    pub(super) fn lost(&mut self, time_ns: Option<u64>, count: u64) {
         self.record(&Record::Lost(Lost {
             target: None,
-            time_ns: time_ns.unwrap_or_else(crate::host::monotonic_ns),
+            time_ns: time_ns.unwrap_or_else(monotonic_ns),
             count,
             what: "events of the kernel's DAMON came faster than they were read".into(),
         }));
+    }
+
+    /// A look at the regions brought nothing.
+    pub(super) fn failed_look(&mut self, why: &str) {
+        let what = format!("a snapshot could not be read: {why}");
+        let time_ns = monotonic_ns();
+        self.record(&Record::Lost(Lost { target: None, time_ns, count: 1, what }));
+    }
+}
+
+/// Whether nobody has looked at these regions yet: kernels that take a change over at the end of an aggregation (up
+/// to 6.13) tell a new target's regions at once. Regions that were looked at and not accessed have an age by then.
+fn is_untouched(assembled: &Assembled) -> bool {
+    assembled.has_ages && assembled.regions.iter().all(|r| (r.nr_accesses, r.age) == (0, 0))
+}
+
+/// Begin and scale of a snapshot whose target is monitored since `since_ns` only: so many fewer samples were taken.
+fn counted(assembled: &Assembled, since_ns: u64) -> (u64, Sampling) {
+    let Assembled { start_ns, end_ns, sampling, regions, .. } = assembled;
+    let (whole, part) = (end_ns.saturating_sub(*start_ns), end_ns.saturating_sub(since_ns));
+    if part >= whole {
+        return (*start_ns, *sampling);
+    }
+    let scaled = u128::from(sampling.max_nr_accesses) * u128::from(part);
+    let samples = u32::try_from(scaled.div_ceil(u128::from(whole.max(1)))).unwrap_or(u32::MAX);
+    let seen = regions.iter().map(|region| region.nr_accesses).max().unwrap_or(0);
+    let most = sampling.max_nr_accesses.max(1);
+    let max_nr_accesses = samples.max(seen).clamp(1, most);
+    (end_ns - part, Sampling { max_nr_accesses, ..*sampling })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_late_was_looked_at_less_often() {
+        let assembled = |nr_accesses| Assembled {
+            thread: 7,
+            target_index: 1,
+            start_ns: 1_000,
+            end_ns: 2_000,
+            sampling: Sampling::from_intervals(5_000, 100_000),
+            tuned_from: None,
+            regions: vec![Region { start: 0, end: 4096, nr_accesses, age: 0 }],
+            has_ages: true,
+            missing: 0,
+        };
+        let counted = |nr_accesses, since_ns| {
+            let (start_ns, sampling) = counted(&assembled(nr_accesses), since_ns);
+            (start_ns, sampling.max_nr_accesses)
+        };
+        assert_eq!(counted(3, 0), (1_000, 20));
+        assert_eq!(counted(3, 900), (1_000, 20));
+        assert_eq!(counted(3, 1_750), (1_750, 5));
+        assert_eq!(counted(6, 1_750), (1_750, 6), "never more hits than looks");
+        assert_eq!(counted(0, 2_500), (2_000, 1));
+        assert!(is_untouched(&assembled(0)) && !is_untouched(&assembled(1)));
     }
 }

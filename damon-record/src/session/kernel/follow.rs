@@ -26,10 +26,7 @@ impl Session<'_> {
             return Ok(());
         };
         let processes = kernel.unclaimed();
-        if let Some(text) = kernel.describe_events() {
-            console.detail(&text);
-            self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))?;
-        }
+        self.tell_kernel_news(console)?;
         if self.is_physical() {
             self.begin_physical()?;
         }
@@ -47,6 +44,21 @@ impl Session<'_> {
                 console.say(&text);
                 self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Says and records how the kdamond is listened to, and what had to be done for it.
+    pub(in crate::session) fn tell_kernel_news(
+        &mut self,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let Mode::Kernel(kernel) = &mut self.mode else {
+            return Ok(());
+        };
+        for (time_ns, text) in kernel.news() {
+            console.detail(&text);
+            self.trace.record(&Record::Note(Note { time_ns, text }))?;
         }
         Ok(())
     }
@@ -88,8 +100,9 @@ impl Session<'_> {
         if !exiting
             && !nobody
             && let Some(why) = kernel.why_ended(self.proc)
+            && let Err(error) = kernel.revive()
         {
-            self.stopped.get_or_insert(why);
+            self.stopped.get_or_insert(format!("{why}; it was not started anew: {error}"));
         }
         Ok(())
     }
@@ -108,6 +121,7 @@ impl Session<'_> {
         if let Err(why) = kernel.release() {
             console.error(&why);
         }
-        kernel.finish(&mut self.trace)
+        kernel.finish(&mut self.trace)?;
+        self.tell_kernel_news(console)
     }
 }

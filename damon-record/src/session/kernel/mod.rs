@@ -4,16 +4,19 @@ mod begin;
 mod cost;
 mod drain;
 mod follow;
+mod listen;
+mod looks;
 mod series;
 mod source;
+mod targets;
+#[cfg(test)]
+mod tests;
 
 pub(super) use begin::{Machine, Orders, physical_memory};
 
-use crate::damon::collect::Chosen;
-use crate::damon::events::Assembler;
-use crate::monitor::AddressRange;
 use crate::proc::ProcRoot;
-use damon_format::{Attrs, Mapping, Record, SchemeApplied, TargetId};
+use damon_format::{Attrs, Record, SchemeApplied, TargetId};
+use listen::{Events, Tracing};
 use series::Series;
 use source::Source;
 use std::time::Duration;
@@ -27,8 +30,17 @@ pub(super) struct Kernel {
     unit: u64,
     /// Who is behind each index of the kdamond's targets, as in its events.
     slots: Vec<Slot>,
+    tracing: Tracing,
     /// `None` before the kdamond runs.
     events: Option<Events>,
+    /// Why there are none although it runs.
+    deaf: Option<String>,
+    /// Of kdamonds that have ended, with their targets: their last events are fetched still.
+    past: Vec<(Events, Vec<Slot>)>,
+    /// When the last change of ours to the running kdamond was begun.
+    committed_ns: Option<u64>,
+    /// What there is to be said and recorded, with its time.
+    news: Vec<(u64, String)>,
     /// What schemes were applied to since the last snapshot of each target.
     applied: Vec<SchemeApplied>,
     series: Series,
@@ -42,16 +54,12 @@ struct Slot {
     /// As the trace calls it; `None` while nobody wants its snapshots. Its place stays, since an index means
     /// the same target for as long as the kdamond runs.
     id: Option<TargetId>,
+    /// It was added to a running kdamond then, and its first snapshot has not come yet.
+    since_ns: Option<u64>,
     /// Regions of its last snapshot.
     regions: usize,
     /// Touched working set of its last snapshot, bytes.
     touched: u64,
-}
-
-/// The events of a running kdamond.
-struct Events {
-    chosen: Chosen,
-    assembler: Assembler,
 }
 
 impl Kernel {
@@ -79,50 +87,6 @@ impl Kernel {
         self.slots.iter().filter(|slot| slot.id.is_some())
     }
 
-    /// Monitors the process `pid` as `id` from now on: starts the kdamond with it, or adds it to those that
-    /// it monitors. The error says what is in the way.
-    pub(super) fn add(
-        &mut self,
-        id: TargetId,
-        pid: u32,
-        mappings: &[Mapping],
-        limits: &[AddressRange],
-    ) -> Result<(), String> {
-        if self.slots.iter().any(|slot| slot.id == Some(id)) {
-            // It executes another program: the kernel follows by itself.
-            return Ok(());
-        }
-        match &mut self.source {
-            Source::Foreign(foreign) => {
-                let free = |slot: &&mut Slot| slot.id.is_none() && slot.pid == Some(pid);
-                let slot = self.slots.iter_mut().find(free).ok_or_else(|| {
-                    format!("kdamond {} does not monitor process {pid}", foreign.name)
-                })?;
-                slot.id = Some(id);
-                if self.events.is_none() {
-                    self.events = Some(Events::open(foreign.tid, &self.attrs)?);
-                }
-            }
-            Source::Own(own) => {
-                let started = own.add(pid, mappings, limits)?;
-                if let Some(tid) = started {
-                    // Its targets are numbered anew.
-                    self.slots.clear();
-                    self.events = Some(Events::open(tid, &self.attrs)?);
-                }
-                self.slots.push(Slot::new(Some(pid), Some(id)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Snapshots of `id` are no longer wanted.
-    pub(super) fn remove(&mut self, id: TargetId) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == Some(id)) {
-            slot.id = None;
-        }
-    }
-
     /// Attributes in force.
     pub(super) fn attrs(&self) -> Attrs {
         self.attrs
@@ -137,7 +101,7 @@ impl Kernel {
 
     /// Why there will be no more events, if so.
     pub(super) fn why_ended(&self, proc: &ProcRoot) -> Option<String> {
-        self.source.why_ended(|tid| proc.of(tid, "").exists())
+        self.deaf.clone().or_else(|| self.source.why_ended(|tid| proc.of(tid, "").exists()))
     }
 
     /// Stops a kdamond of our own, and leaves everything as it was found.
@@ -157,15 +121,10 @@ impl Kernel {
     pub(super) fn cpu(&self) -> Option<Duration> {
         self.series.cpu()
     }
-
-    /// One sentence: where the events come from.
-    pub(super) fn describe_events(&self) -> Option<String> {
-        self.events.as_ref().map(|events| events.chosen.describe())
-    }
 }
 
 impl Slot {
     fn new(pid: Option<u32>, id: Option<TargetId>) -> Self {
-        Self { pid, id, regions: 0, touched: 0 }
+        Self { pid, id, since_ns: None, regions: 0, touched: 0 }
     }
 }

@@ -11,8 +11,10 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Series {
     pub(super) accounts: Accounts,
-    /// CPU time of the kdamond, microseconds: at first and at last.
-    cpu: Option<(u64, u64)>,
+    /// CPU time of the kdamond that runs, microseconds: its thread, at first and at last.
+    cpu: Option<(u32, u64, u64)>,
+    /// Of those that ran before it.
+    cpu_before_us: u64,
 }
 
 impl Series {
@@ -23,15 +25,16 @@ impl Series {
             && let Some(cpu_us) = cpu_us(proc, thread)
         {
             into.push(Record::KdamondCpu(KdamondCpu { time_ns, thread, cpu_us }));
-            let first = self.cpu.map_or(cpu_us, |(first, _)| first);
-            self.cpu = Some((first, cpu_us));
+            self.account(thread, cpu_us);
         }
-        let running = match source {
-            Source::Own(own) => own.running.as_ref(),
-            Source::Foreign(_) => None,
-        };
-        let Some(running) = running else { return };
-        for (scheme, stats) in (0..).zip(running.scheme_stats().unwrap_or_default()) {
+        let Source::Own(own) = source else { return };
+        let Some(running) = &own.running else { return };
+        // A scheme of ours behind the user's is nobody's business.
+        let schemes = 0..u32::try_from(own.nr_schemes).unwrap_or(u32::MAX);
+        if schemes.is_empty() {
+            return;
+        }
+        for (scheme, stats) in schemes.clone().zip(running.scheme_stats().unwrap_or_default()) {
             into.extend(self.accounts.stats(SchemeStats {
                 time_ns,
                 scheme,
@@ -44,16 +47,31 @@ impl Series {
                 nr_snapshots: stats.nr_snapshots,
             }));
         }
-        for (scheme, bytes) in (0..).zip(running.effective_bytes().unwrap_or_default()) {
+        for (scheme, bytes) in schemes.zip(running.effective_bytes().unwrap_or_default()) {
             if let Some(bytes) = bytes {
                 into.extend(self.accounts.quota(EffectiveQuota { time_ns, scheme, bytes }));
             }
         }
     }
 
-    /// CPU time of the kdamond between the first sample and the last.
+    fn account(&mut self, thread: u32, cpu_us: u64) {
+        let first = match self.cpu {
+            Some((known, first, _)) if known == thread => first,
+            Some((_, first, last)) => {
+                self.cpu_before_us += last.saturating_sub(first);
+                // It was started for us.
+                0
+            }
+            None => cpu_us,
+        };
+        self.cpu = Some((thread, first, cpu_us));
+    }
+
+    /// CPU time of the kdamond between the first sample and the last; of all of them, if it was started anew.
     pub(super) fn cpu(&self) -> Option<Duration> {
-        self.cpu.map(|(first, last)| Duration::from_micros(last.saturating_sub(first)))
+        self.cpu.map(|(_, first, last)| {
+            Duration::from_micros(self.cpu_before_us.saturating_add(last.saturating_sub(first)))
+        })
     }
 }
 
@@ -81,6 +99,16 @@ fn ticks_per_second() -> u64 {
 mod tests {
     use super::*;
     use crate::proc::fake::{put, root};
+
+    #[test]
+    fn the_time_of_every_kdamond_counts() {
+        let mut series = Series::default();
+        assert_eq!(series.cpu(), None);
+        for (thread, cpu_us) in [(7, 100), (7, 130), (9, 5), (9, 25)] {
+            series.account(thread, cpu_us);
+        }
+        assert_eq!(series.cpu(), Some(Duration::from_micros(55)));
+    }
 
     #[test]
     fn the_schedulers_account_is_preferred() {

@@ -1,11 +1,13 @@
 //! The kdamond behind a session: our own, or one that somebody else runs.
 
+use super::looks::Looks;
 use crate::damon::own::OwnPlace;
 use crate::damon::sysfs::{Operations, State, Target, Tree, Wanted};
-use crate::damon::{ChangeError, Running};
+use crate::damon::{ChangeError, Running, StartError};
 use crate::monitor::{AddressRange, default_ranges};
-use crate::proc::page_size;
+use crate::proc::{MapsFile, page_size};
 use damon_format::Mapping;
+use damon_format::damos::kernel::{Action, Scheme};
 
 /// Whose kdamond it is.
 pub(super) enum Source {
@@ -21,6 +23,8 @@ pub(super) struct Own {
     pub(super) place: OwnPlace,
     /// What is wanted; without targets until the first one comes.
     pub(super) wanted: Wanted,
+    /// How many schemes are the user's; behind them there may be one of ours.
+    pub(super) nr_schemes: usize,
     pub(super) running: Option<Running>,
 }
 
@@ -33,31 +37,121 @@ pub(super) struct Foreign {
     pub(super) name: String,
 }
 
+/// How a process came to be monitored.
+pub(super) enum Added {
+    /// The kdamond goes on, and monitors it behind all others.
+    ToOthers,
+    /// The kdamond has been started, or started anew.
+    ByStart(Started),
+}
+
+/// A kdamond that has been started.
+pub(super) struct Started {
+    /// Its thread.
+    pub(super) tid: u32,
+    /// Which of the earlier processes it monitors. Behind them comes the new one, if there is one.
+    pub(super) kept: Vec<u32>,
+    /// Why not.
+    pub(super) without_new: Option<String>,
+}
+
 impl Own {
-    /// Monitors `pid` too. Returns the thread of the kdamond if that is a new one, whose only target it then is.
+    /// To monitor as `wanted` says, once there is somebody.
+    pub(super) fn new(tree: Tree, place: OwnPlace, wanted: Wanted) -> Self {
+        let nr_schemes = wanted.schemes.len();
+        Self { tree, place, wanted, nr_schemes, running: None }
+    }
+
+    /// Monitors `pid` too, beside the processes `living`, which are those of the targets that are of interest still.
     pub(super) fn add(
         &mut self,
         pid: u32,
         mappings: &[Mapping],
         limits: &[AddressRange],
-    ) -> Result<Option<u32>, String> {
+        living: &[u32],
+    ) -> Result<Added, String> {
         let regions = match (self.wanted.operations, limits) {
             (Operations::Vaddr, _) => default_ranges(mappings, page_size()),
             (_, limits) => limits.to_vec(),
         };
         let target = Target { pid: Some(pid), regions };
-        match &mut self.running {
-            None => self.start(target).map(Some),
-            Some(running) => match running.add_targets(std::slice::from_ref(&target)) {
-                Ok(()) => Ok(None),
-                // The last target went before this one came.
-                Err(ChangeError::Ended) => {
-                    running.restart(vec![target]).map_err(|error| error.to_string())?;
-                    Ok(Some(running.tid()))
-                }
-                Err(error) => Err(error.to_string()),
-            },
+        let lists_regions = self.lists_regions();
+        let Some(running) = &mut self.running else {
+            let tid = self.start(target)?;
+            let started = Started { tid, kept: Vec::new(), without_new: None };
+            return Ok(Added::ByStart(started));
+        };
+        if !lists_regions {
+            match running.add_targets(std::slice::from_ref(&target)) {
+                Ok(()) => return Ok(Added::ToOthers),
+                // The last target went before this one came, or one while it came.
+                Err(ChangeError::Ended) => {}
+                Err(error) => return Err(error.to_string()),
+            }
         }
+        self.restart(living, Some(&target)).map(Added::ByStart)
+    }
+
+    /// Starts the kdamond anew with those of the processes `living` that do live, and with `new` if that can be
+    /// monitored.
+    pub(super) fn restart(
+        &mut self,
+        living: &[u32],
+        mut new: Option<&Target>,
+    ) -> Result<Started, String> {
+        let again = |pid: &u32| Target { pid: Some(*pid), regions: self.regions(*pid) };
+        let old: Vec<Target> = living.iter().map(again).collect();
+        let running = self.running.as_mut().ok_or("there is no kdamond")?;
+        let (mut kept, mut without_new) = (living.to_vec(), None);
+        loop {
+            let old = old.iter().filter(|target| target.pid.is_some_and(|pid| kept.contains(&pid)));
+            let targets = old.cloned().chain(new.cloned()).collect();
+            match running.restart(targets) {
+                Ok(()) => return Ok(Started { tid: running.tid(), kept, without_new }),
+                Err(StartError::NoProcess(pid)) if kept.contains(&pid) => {
+                    kept.retain(|other| *other != pid);
+                }
+                // The others go on without it.
+                Err(error) if new.is_some() && !kept.is_empty() => {
+                    new = None;
+                    without_new = Some(error.to_string());
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// Where to begin with a process that was monitored before.
+    fn regions(&self, pid: u32) -> Vec<AddressRange> {
+        if self.wanted.operations != Operations::Vaddr {
+            // Those that all targets have in common.
+            return self.wanted.targets.first().map(|t| t.regions.clone()).unwrap_or_default();
+        }
+        let mut mappings = Vec::new();
+        match MapsFile::open(&self.place.proc, pid).and_then(|mut maps| maps.read(&mut mappings)) {
+            Ok(_) => default_ranges(&mappings, page_size()),
+            // Those that the kernel finds.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the kdamond has a scheme that lists its regions for us.
+    pub(super) fn lists_regions(&self) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.wanted().schemes.len() > self.nr_schemes)
+    }
+
+    /// Looks at regions that the running kdamond lists; it is started anew with a scheme for that if need be. What
+    /// other schemes do is not changed by it, since it comes behind them and changes nothing.
+    pub(super) fn list_regions(&mut self) -> Result<Looks, String> {
+        let lists_regions = self.lists_regions();
+        let running = self.running.as_mut().ok_or("there is no kdamond")?;
+        if !lists_regions {
+            let everything = Scheme::new(Action::Stat);
+            running.restart_with_scheme(everything).map_err(|error| error.to_string())?;
+        }
+        Looks::new(running)
     }
 
     fn why_ended(&self) -> Option<String> {
@@ -95,6 +189,11 @@ impl Own {
 }
 
 impl Source {
+    /// Whether a kdamond of our own lists its regions for us.
+    pub(super) fn lists_regions(&self) -> bool {
+        matches!(self, Self::Own(own) if own.lists_regions())
+    }
+
     /// The thread that monitors, once there is one.
     pub(super) fn tid(&self) -> Option<u32> {
         match self {
