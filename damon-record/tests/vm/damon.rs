@@ -2,19 +2,23 @@
 
 use crate::machine::{Machine, Section};
 use crate::verdict::{Recording, judge};
+use crate::{company, ways};
 use damon_format::{Granularity, PartChain, Record, Snapshot, TargetKind};
+use std::borrow::Borrow;
 use std::ffi::OsString;
 use std::path::Path;
 
-static DAMON: Machine = Machine::new(
-    &["--clock", "virtual", "--timeout", "900", "--memory", "512M", "--add", "/usr/bin/strace:/bin/"],
+/// Regions are merged up to all memory / `--min-regions`: where the smallest area of the workload is to be found, and soon,
+/// that must be more than 10.
+pub(crate) static DAMON: Machine = Machine::new(
+    &["--clock", "virtual", "--timeout", "900", "--memory", "512M", "--add", "/usr/bin/strace:/bin/", "--add", "/usr/bin/setpriv:/root/"],
     &[
         (
             "vaddr",
             "before=$(tree)
             started
             status=0
-            damon-record --backend damon -o recording.damon -d 8s --sample 20ms --aggr 200ms --update 2s \"$workload\" || status=$?
+            damon-record --backend damon -o recording.damon -d 8s --sample 20ms --aggr 200ms --update 2s --min-regions 40 \"$workload\" || status=$?
             ended
             restored
             exit $status",
@@ -43,6 +47,9 @@ static DAMON: Machine = Machine::new(
             restored
             exit $status",
         ),
+        ways::PERF_FORBIDDEN,
+        company::CHILDREN,
+        company::NEWCOMERS,
         ("doctor", "damon-record doctor"),
         (
             "somebodys",
@@ -101,7 +108,7 @@ static ENDINGS: Machine = Machine::new(
 );
 
 /// A recording by the kernel, with everything that belongs to it.
-fn recording(section: &Section) -> Recording {
+pub(crate) fn recording(section: &Section) -> Recording {
     let recording = Recording::read(&section.path("recording.damon"));
     assert_eq!(recording.info.backend.name, "damon");
     assert_eq!(recording.info.backend.granularity, Granularity::Region);
@@ -118,9 +125,9 @@ fn recording(section: &Section) -> Recording {
 }
 
 /// No aggregation is missing between two snapshots of a target.
-fn assert_gapless(snapshots: &[Snapshot]) {
+pub(crate) fn assert_gapless(snapshots: &[impl Borrow<Snapshot>]) {
     for pair in snapshots.windows(2) {
-        assert_eq!(pair[0].end_ns, pair[1].start_ns, "a gap");
+        assert_eq!(pair[0].borrow().end_ns, pair[1].borrow().start_ns, "a gap");
     }
 }
 

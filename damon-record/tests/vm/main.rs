@@ -5,6 +5,8 @@
 //! with `DAMON_VM=require` it fails, and with `DAMON_VM=off` nothing is booted.
 
 #[cfg(test)]
+mod company;
+#[cfg(test)]
 mod damon;
 #[cfg(test)]
 mod idle;
@@ -20,3 +22,5 @@ mod stock;
 mod tool;
 #[cfg(test)]
 mod verdict;
+#[cfg(test)]
+mod ways;

@@ -3,6 +3,7 @@
 
 use crate::machine::{Machine, Section};
 use crate::verdict::{Recording, judge};
+use crate::ways;
 
 const RECORD: &str = "recorded 6s --backend pte --sample 20ms --aggr 200ms";
 
@@ -25,12 +26,13 @@ static FIVE_LEVELS: Machine = Machine::new(
     ],
 );
 
-static CONFIDENTIAL: Machine = Machine::new(
+pub(crate) static CONFIDENTIAL: Machine = Machine::new(
     &["--append", "lockdown=confidentiality", "--clock", "virtual", "--timeout", "600"],
     &[
         ("refused", "damon-record --backend pte -o asked.damon -- true || echo $?"),
         ("auto", "damon-record -o recording.damon -- true"),
         ("doctor", "damon-record doctor"),
+        ways::TRACING_FORBIDDEN,
     ],
 );
 

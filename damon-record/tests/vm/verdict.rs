@@ -46,6 +46,15 @@ impl Recording {
 
 /// Judges `recording.damon` by `truth.jsonl` of a section, from the `settle`-th aggregation on.
 pub(crate) fn judge(section: &Section, settle: usize) -> Verdict {
+    judge_where(section, settle, |_| true)
+}
+
+/// Likewise by the snapshots that are `wanted` only.
+pub(crate) fn judge_where(
+    section: &Section,
+    settle: usize,
+    wanted: impl Fn(&Snapshot) -> bool,
+) -> Verdict {
     let lines = BufReader::new(File::open(section.path("truth.jsonl")).unwrap());
     let truth = Truth::read(lines).unwrap();
     let recording = Recording::read(&section.path("recording.damon"));
@@ -56,7 +65,8 @@ pub(crate) fn judge(section: &Section, settle: usize) -> Verdict {
             .filter(|p| p.end_ns > snapshot.start_ns && p.start_ns < snapshot.end_ns);
         phases.all(|p| p.round > 0 && p.steady(PACE_NS))
     };
-    let judged: Vec<_> = recording.snapshots.iter().skip(settle).filter(steady).collect();
+    let all: Vec<&Snapshot> = recording.snapshots.iter().filter(|s| wanted(s)).collect();
+    let judged: Vec<&Snapshot> = all.iter().copied().skip(settle).filter(steady).collect();
     let area = |name: &str, part: Range<u64>| {
         let start = truth.area(name).unwrap().start;
         start + (part.start << 20)..start + (part.end << 20)
@@ -67,7 +77,7 @@ pub(crate) fn judge(section: &Section, settle: usize) -> Verdict {
         cold: rate(&judged, &[area("sea", 16..32), area("desert", 0..32)]),
         windows: judged.len(),
     };
-    let all = recording.snapshots.len();
+    let all = all.len();
     println!("{verdict:?} of {all} snapshots");
     assert!(verdict.windows >= 3, "of {all} snapshots only {} can be judged", verdict.windows);
     verdict

@@ -1,0 +1,105 @@
+//! Several processes in one kdamond, which come and go while it runs.
+
+use crate::damon::{DAMON, assert_gapless, recording};
+use crate::machine::Section;
+use crate::verdict::{Recording, judge_where};
+use damon_format::{Record, Snapshot, TargetId, TargetStarted};
+
+/// A shell that starts two workloads, one after the other, and outlives them.
+pub(crate) const CHILDREN: (&str, &str) = (
+    "children",
+    r"before=$(tree)
+    cat >family.sh <<'SH'
+sleep 1
+damon-workload /root/workload.txt --truth truth.jsonl --duration 6s >/dev/null &
+sleep 2
+damon-workload /root/workload.txt --duration 2s >/dev/null &
+wait
+sleep 1
+SH
+    sh family.sh &
+    damon-record --backend damon --children --sample 20ms --aggr 200ms --update 500ms --min-regions 100 -o recording.damon $!
+    restored",
+);
+
+/// Whoever has the name is recorded; in between there is nobody, and the kdamond ends.
+pub(crate) const NEWCOMERS: (&str, &str) = (
+    "newcomers",
+    r"before=$(tree)
+    (
+        sleep 0.5
+        damon-workload /root/workload.txt --duration 2s >/dev/null
+        sleep 1
+        damon-workload /root/workload.txt --truth truth.jsonl --duration 5s >/dev/null
+    ) &
+    damon-record --backend damon --comm damon-workload --wait -d 9s --sample 20ms --aggr 200ms --update 2s --min-regions 40 -o recording.damon
+    restored",
+);
+
+fn started<'a>(recording: &'a Recording) -> Vec<&'a TargetStarted> {
+    let started = |record: &'a Record| match record {
+        Record::TargetStarted(started) => Some(started),
+        _ => None,
+    };
+    recording.records.iter().filter_map(started).collect()
+}
+
+/// Snapshots of one target.
+fn of(recording: &Recording, target: TargetId) -> Vec<&Snapshot> {
+    recording.snapshots.iter().filter(|snapshot| snapshot.target == target).collect()
+}
+
+/// Threads of kdamonds that were listened to.
+fn listened(recording: &Recording) -> usize {
+    let attached = |record: &&Record| matches!(record, Record::Note(note) if note.text.contains("attached to the kdamond's thread"));
+    recording.records.iter().filter(attached).count()
+}
+
+#[test]
+fn children_join_and_nothing_of_the_parent_is_missing() {
+    let Some(section) = DAMON.section("children").map(Section::ok) else {
+        return;
+    };
+    let recording = recording(&section);
+    let all = started(&recording);
+    assert!(all[1..].iter().all(|child| child.parent == Some(TargetId(0))), "{all:?}");
+    let workloads: Vec<TargetId> =
+        all.iter().filter(|t| t.comm == "damon-workload").map(|t| t.target).collect();
+    assert_eq!(workloads.len(), 2, "{all:?}");
+    let parent = of(&recording, TargetId(0));
+    assert!(parent.len() >= 30, "{} snapshots of the parent", parent.len());
+    assert_gapless(&parent);
+    for snapshot in parent {
+        let ms = (snapshot.end_ns - snapshot.start_ns) / 1_000_000;
+        assert!((200..300).contains(&ms), "an aggregation of 200 ms lasted {ms} ms");
+    }
+    for child in &workloads {
+        let snapshots = of(&recording, *child);
+        assert!(snapshots.len() >= 5, "{} snapshots of a child", snapshots.len());
+        let untouched = |s: &&Snapshot| s.regions.iter().all(|r| (r.nr_accesses, r.age) == (0, 0));
+        assert!(!untouched(&snapshots[0]), "nobody had looked at it yet");
+        assert_gapless(&snapshots);
+    }
+    // What it reads is small among everything that they have mapped together, and found late.
+    let found = judge_where(&section, 15, |snapshot| snapshot.target == workloads[0]);
+    assert!(found.written >= 0.7 && found.cold <= 0.15, "{found:?}");
+    assert_eq!(listened(&recording), 1, "one kdamond for all of them");
+}
+
+#[test]
+fn when_all_are_gone_the_next_one_gets_a_kdamond_of_its_own() {
+    let Some(section) = DAMON.section("newcomers").map(Section::ok) else {
+        return;
+    };
+    let recording = recording(&section);
+    let all = started(&recording);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(listened(&recording), 2);
+    for one in &all {
+        let snapshots = of(&recording, one.target);
+        assert!(snapshots.len() >= 5, "{} snapshots", snapshots.len());
+        assert_gapless(&snapshots);
+    }
+    let found = judge_where(&section, 12, |snapshot| snapshot.target == all[1].target);
+    assert!(found.written >= 0.7 && found.read >= 0.7 && found.cold <= 0.15, "{found:?}");
+}
