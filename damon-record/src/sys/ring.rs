@@ -148,10 +148,18 @@ impl Reader {
             return None;
         }
         let record = self.record.get_mut(..size)?;
-        for (bytes, word) in record.chunks_exact_mut(WORD).zip(behind.iter().chain(wrapped)) {
-            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
-        }
+        let (front, back) = record.split_at_mut(size.min(behind.len().saturating_mul(WORD)));
+        copy(front, behind);
+        copy(back, wrapped);
         Some(size)
+    }
+}
+
+/// Fills `bytes`, a multiple of a word, with the first of `words`.
+#[inline]
+fn copy(bytes: &mut [u8], words: &[AtomicU64]) {
+    for (bytes, word) in bytes.chunks_exact_mut(WORD).zip(words) {
+        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
     }
 }
 

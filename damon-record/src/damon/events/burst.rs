@@ -215,7 +215,10 @@ impl Kdamond {
     #[inline]
     fn continues(&self, time_ns: u64, target: u64, nr_regions: u32, region: Region) -> bool {
         let Some(last_ns) = self.last_event_ns else { return false };
-        if time_ns.saturating_sub(last_ns) >= self.gap_ns() {
+        let since_ns = time_ns.saturating_sub(last_ns);
+        // Inside a burst it is microseconds, and nothing need be known of the intervals.
+        let surely = since_ns < SHORTEST_GAP_NS && !self.lost_since_event;
+        if !surely && since_ns >= self.gap_ns() {
             return false;
         }
         if target != self.filling.target_index {

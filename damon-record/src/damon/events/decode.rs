@@ -1,5 +1,7 @@
 //! Binary events into [`Event`]s, by the layouts that the running kernel shows.
 
+mod usual;
+
 use super::format::{Field, Format};
 use damon_format::Region;
 
@@ -284,6 +286,8 @@ struct Header {
 pub struct Decoder {
     header: Option<Header>,
     layouts: Vec<(u64, Layout)>,
+    /// The number of an event that is laid out as [`usual`]; it has its layout among the others, too.
+    usual: Option<u16>,
 }
 
 impl Decoder {
@@ -301,6 +305,9 @@ impl Decoder {
         let layout = Layout::new(kind, format)?;
         self.header = Some(header);
         self.layouts.push((u64::from(format.id), layout));
+        if kind == EventKind::Aggregated {
+            self.usual = usual::id(format);
+        }
         Ok(())
     }
 
@@ -311,6 +318,14 @@ impl Decoder {
     /// See [`Undecodable`].
     #[inline]
     pub fn decode(&self, raw: &[u8]) -> Result<(i32, Event), Undecodable> {
+        match self.usual.and_then(|id| usual::decode(id, raw)) {
+            Some(decoded) => decoded,
+            None => self.decode_any(raw),
+        }
+    }
+
+    /// By the places that the kernel has told.
+    fn decode_any(&self, raw: &[u8]) -> Result<(i32, Event), Undecodable> {
         let short = Undecodable::Short { bytes: raw.len() };
         let header = self.header.as_ref().ok_or(Undecodable::Unknown { id: 0 })?;
         let id = header.id.number(raw).ok_or(short)?;

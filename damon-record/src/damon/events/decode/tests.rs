@@ -119,7 +119,43 @@ fn other_events_and_empty_regions_are_refused() {
     assert_eq!(fake::decoder().decode(&bytes), Err(nothing));
 }
 
+#[test]
+fn only_the_usual_layout_is_taken_for_it() {
+    let format = fake::format(EventKind::Aggregated);
+    assert_eq!(learnt(EventKind::Aggregated, &format).unwrap().usual, Some(767));
+    // Something of each field is elsewhere or otherwise.
+    for (from, to) in [
+        ("signed:1", "signed:0"),
+        ("offset:24;\tsize:8", "offset:32;\tsize:8"),
+        ("offset:44;\tsize:4", "offset:44;\tsize:2"),
+        (" age;", " old;"),
+        ("ID: 767", "ID: 70000"),
+    ] {
+        let other = format.replace(from, to);
+        assert_ne!(other, format);
+        assert_eq!(learnt(EventKind::Aggregated, &other).unwrap().usual, None, "{from}");
+    }
+    let kind = EventKind::BeforeApply;
+    assert_eq!(learnt(kind, &fake::format(kind)).unwrap().usual, None);
+}
+
 proptest! {
+    #[test]
+    fn the_usual_layout_is_read_as_any_other(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..64),
+        kind in 766..769_u16,
+        ordered: bool,
+    ) {
+        if let Some(id) = bytes.first_chunk_mut() {
+            *id = kind.to_ne_bytes();
+        }
+        if let (true, Some(end)) = (ordered, bytes.get_mut(32..40)) {
+            end.fill(0xff);
+        }
+        let decoder = fake::decoder();
+        prop_assert_eq!(decoder.decode(&bytes), decoder.decode_any(&bytes));
+    }
+
     #[test]
     fn any_bytes_are_borne(mut bytes in prop::collection::vec(any::<u8>(), 0..100), kind in 760..775_u16) {
         if let Some(id) = bytes.first_chunk_mut() {
