@@ -19,7 +19,7 @@ pub struct MemInfo {
 
 /// Reads it; `None` where it is hidden or says nothing of memory.
 pub fn read_meminfo(proc: &ProcRoot) -> Option<MemInfo> {
-    parse(&std::fs::read(proc.path().join("meminfo")).ok()?)
+    parse(&proc.read_of_machine("meminfo")?)
 }
 
 fn parse(text: &[u8]) -> Option<MemInfo> {

@@ -111,10 +111,13 @@ impl ProcRoot {
 
     /// Reads all of `PID/name`.
     pub fn read(&self, pid: u32, name: &str) -> Result<Vec<u8>, ProcError> {
-        let mut file = self.open(pid, name)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(|source| classify(pid, self.of(pid, name), source))?;
-        Ok(text)
+        read_whole(self.open(pid, name)?)
+            .map_err(|source| classify(pid, self.of(pid, name), source))
+    }
+
+    /// Reads all of `name`, which belongs to no process; `None` where that cannot be.
+    fn read_of_machine(&self, name: &str) -> Option<Vec<u8>> {
+        read_whole(File::open(self.root.join(name)).ok()?).ok()
     }
 
     /// `/proc/PID/stat`.
@@ -197,6 +200,14 @@ fn classify(pid: u32, path: PathBuf, source: io::Error) -> ProcError {
         _ if source.raw_os_error() == Some(nix::libc::ESRCH) => ProcError::Gone { pid },
         _ => ProcError::Io { path, source },
     }
+}
+
+/// All of `file`: in two calls for most, which tell no size beforehand that would be worth asking for.
+fn read_whole(file: File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(4096);
+    // Taking hides that it is a file, whose size would be asked for.
+    file.take(u64::MAX).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Reads `file` from its beginning into `buffer`, keeping the buffer's memory.

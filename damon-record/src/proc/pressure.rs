@@ -13,7 +13,7 @@ pub struct Pressure {
 
 /// Reads the machine's memory pressure; `None` where the kernel has no PSI or hides it.
 pub fn read_pressure(proc: &ProcRoot) -> Option<Pressure> {
-    parse(&std::fs::read(proc.path().join("pressure/memory")).ok()?)
+    parse(&proc.read_of_machine("pressure/memory")?)
 }
 
 fn parse(text: &[u8]) -> Option<Pressure> {
