@@ -71,7 +71,7 @@ impl Due {
 
 impl Session<'_> {
     /// Does what is due. Changing what is monitored would spoil a sampled round, so that waits for the
-    /// `boundary` between two; exact looks do not mind.
+    /// `boundary` between two; exact looks and the kernel do not mind.
     pub(super) fn chores(
         &mut self,
         boundary: bool,
@@ -84,7 +84,7 @@ impl Session<'_> {
         if boundary && self.meter.running_ns(now).is_some_and(|ns| ns >= BUDGET_NS) {
             self.judge_budget(now, console)?;
         }
-        let between = boundary || matches!(self.mode, Mode::Exact(_));
+        let between = boundary || !matches!(self.mode, Mode::Sampled(_));
         if self.is_anything_due(now, between, console) {
             let (before, attached) = (self.cpu.used(), self.attachments);
             let done = self.due_chores(now, between, events, command, console);
@@ -107,6 +107,14 @@ impl Session<'_> {
                 && (!self.troubles.is_empty()
                     || (self.seeks_newcomers() && now >= due.children)
                     || self.targets.iter().any(|target| now >= target.refresh_at_ns)))
+    }
+
+    /// When the next chore is due, for those who need not be asked.
+    pub(super) fn next_chore_ns(&self, console: &Console) -> u64 {
+        let status = if console.is_live() { self.due.status } else { u64::MAX };
+        let children = if self.seeks_newcomers() { self.due.children } else { u64::MAX };
+        let refresh = self.targets.iter().map(|target| target.refresh_at_ns).min();
+        self.due.memory.min(status).min(children).min(refresh.unwrap_or(u64::MAX))
     }
 
     fn due_chores(

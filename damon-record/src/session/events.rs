@@ -31,6 +31,11 @@ pub(super) enum Wake {
     Keep,
     /// A target has exited.
     Exited(TargetId),
+    /// There is much to fetch.
+    Fetch {
+        /// Or there will be nothing more: one of the descriptors is hung up, and would say so for ever.
+        hung_up: bool,
+    },
 }
 
 /// From here on the signal that asks to keep what is recorded waits for ever. For recordings that nobody can
@@ -91,44 +96,79 @@ impl Events {
     }
 
     /// Sleeps until `deadline_ns` of the monotonic clock or the next event. An exit is reported again
-    /// and again until it is forgotten.
-    pub(super) fn wait_until(&mut self, deadline_ns: u64) -> Wake {
+    /// and again until it is forgotten. `rings` are readable when they are to be fetched from.
+    pub(super) fn wait_until(&mut self, deadline_ns: u64, rings: &[BorrowedFd<'_>]) -> Wake {
+        // Rings of perf say it once only, so that nothing may ask them before this does, as an epoll set would.
+        let all = std::iter::once(self.epoll.0.as_fd()).chain(rings.iter().copied());
+        let mut fds: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         loop {
             let now = monotonic_ns();
             let left = deadline_ns.saturating_sub(now);
-            let mut fds = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
             let timeout = TimeSpec::new(
                 i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX),
                 i64::try_from(left % 1_000_000_000).unwrap_or(0),
             );
             match ppoll(&mut fds, Some(timeout), None) {
-                Ok(0) | Err(_) if left == 0 => return Wake::Deadline,
+                Ok(0) | Err(_) if monotonic_ns() >= deadline_ns => return Wake::Deadline,
                 Ok(0) | Err(_) => continue,
                 Ok(_) => {}
             }
-            if let Some(wake) = self.take() {
+            if let Some(wake) = take(&self.epoll, &self.signals) {
                 return wake;
+            }
+            let told: PollFlags = fds.iter().skip(1).filter_map(PollFd::revents).collect();
+            if !told.is_empty() {
+                return Wake::Fetch { hung_up: told != PollFlags::POLLIN };
             }
             if left == 0 {
                 return Wake::Deadline;
             }
         }
     }
+}
 
-    fn take(&mut self) -> Option<Wake> {
-        let mut ready = [EpollEvent::empty(); 1];
-        if self.epoll.wait(&mut ready, 0_u8).ok()? == 0 {
-            return None;
-        }
-        let [event] = ready;
-        if event.data() != SIGNALS {
-            return u32::try_from(event.data()).ok().map(|id| Wake::Exited(TargetId(id)));
-        }
-        let info = self.signals.read_signal().ok()??;
-        let number = i32::try_from(info.ssi_signo).ok()?;
-        match Signal::try_from(number).ok()? {
-            KEEPING => Some(Wake::Keep),
-            signal => Some(Wake::Signal(signal)),
-        }
+/// What has happened, if it was no ring.
+fn take(epoll: &Epoll, signals: &SignalFd) -> Option<Wake> {
+    let mut ready = [EpollEvent::empty(); 1];
+    if epoll.wait(&mut ready, 0_u8).ok()? == 0 {
+        return None;
+    }
+    let [event] = ready;
+    if event.data() != SIGNALS {
+        return u32::try_from(event.data()).ok().map(|id| Wake::Exited(TargetId(id)));
+    }
+    let info = signals.read_signal().ok()??;
+    let number = i32::try_from(info.ssi_signo).ok()?;
+    match Signal::try_from(number).ok()? {
+        KEEPING => Some(Wake::Keep),
+        signal => Some(Wake::Signal(signal)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_wake_and_tell_when_there_will_be_nothing_more() {
+        let mut events = Events::new().unwrap();
+        let (ring, writer) = nix::unistd::pipe().unwrap();
+        let rings = [ring.as_fd()];
+        assert_eq!(events.wait_until(monotonic_ns() + 1_000_000, &rings), Wake::Deadline);
+        nix::unistd::write(&writer, b"much").unwrap();
+        let far = monotonic_ns() + 3_600_000_000_000;
+        assert_eq!(events.wait_until(far, &rings), Wake::Fetch { hung_up: false });
+        drop(writer);
+        assert_eq!(events.wait_until(far, &rings), Wake::Fetch { hung_up: true });
+        assert_eq!(events.wait_until(monotonic_ns() + 1_000_000, &[]), Wake::Deadline);
+    }
+
+    #[test]
+    fn a_time_that_has_passed_still_shows_what_has_happened() {
+        let mut events = Events::new().unwrap();
+        let (ring, writer) = nix::unistd::pipe().unwrap();
+        nix::unistd::write(&writer, b"much").unwrap();
+        assert_eq!(events.wait_until(0, &[ring.as_fd()]), Wake::Fetch { hung_up: false });
+        assert_eq!(events.wait_until(0, &[]), Wake::Deadline);
     }
 }

@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
             if self.is_over() {
                 break End::TargetsGone;
             }
-            let deadline = self.arm();
+            let deadline = self.arm(console);
             if let Some(end) = self.sleep(deadline, events, command.as_deref_mut(), console)? {
                 break end;
             }
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
 
     /// Begins a round; returns when it is over. The sampling interval begins when everything is armed,
     /// so that each page is under observation for a whole one.
-    fn arm(&mut self) -> u64 {
+    fn arm(&mut self, console: &Console) -> u64 {
         match &mut self.mode {
             Mode::Sampled(engine) => {
                 engine.begin_round();
@@ -190,7 +190,7 @@ impl<'a> Session<'a> {
                 monotonic_ns().saturating_add(self.sample_ns())
             }
             Mode::Exact(_) => self.next_look_ns,
-            Mode::Kernel(kernel) => kernel.next_drain_ns(monotonic_ns()),
+            Mode::Kernel(kernel) => kernel.next_drain_ns(monotonic_ns(), console.is_live()),
         }
     }
 
@@ -210,8 +210,18 @@ impl<'a> Session<'a> {
             if now >= deadline {
                 return Ok(None);
             }
-            let tick = now.saturating_add(TICK_NS);
-            match events.wait_until(deadline.min(tick).min(self.due.end_ns())) {
+            let (until, rings) = match &self.mode {
+                Mode::Kernel(kernel) => (self.next_chore_ns(console), kernel.fds()),
+                _ => (now.saturating_add(TICK_NS), Vec::new()),
+            };
+            let until = until.min(deadline).min(self.due.end_ns());
+            match events.wait_until(until, &rings) {
+                Wake::Fetch { hung_up } => {
+                    if let (true, Mode::Kernel(kernel)) = (hung_up, &mut self.mode) {
+                        kernel.hung_up();
+                    }
+                    return Ok(None);
+                }
                 Wake::Deadline => self.chores(false, events, command.as_deref_mut(), console)?,
                 Wake::Keep => {
                     self.trace.keep()?;

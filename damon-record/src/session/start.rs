@@ -149,7 +149,7 @@ impl<'a> Start<'a> {
             }
             let now = monotonic_ns();
             let pause = pause_after(now.saturating_sub(begin));
-            if let Wake::Signal(signal) = events.wait_until(now.saturating_add(pause)) {
+            if let Wake::Signal(signal) = events.wait_until(now.saturating_add(pause), &[]) {
                 return Err(Failure::CannotObserve(format!(
                     "ended by {} while waiting for a process {who}: nothing was recorded",
                     signal.as_str()

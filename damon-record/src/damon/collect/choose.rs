@@ -2,6 +2,7 @@
 
 use super::{Collect, CollectError, Tracefs, Wanted, perf, tracefs};
 use crate::damon::events::{Catalog, EventKind};
+use std::os::fd::BorrowedFd;
 
 /// A way that is not taken.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ impl Chosen {
             Some(collector) => Some(collector.as_mut()),
             None => None,
         }
+    }
+
+    /// What [`Collect::fds`] says of it.
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.collector.as_ref().map(|collector| collector.fds()).unwrap_or_default()
     }
 
     /// Why the ways before the chosen one are not taken.

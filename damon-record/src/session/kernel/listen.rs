@@ -9,10 +9,14 @@ use crate::damon::collect::{self, Chosen, Collected};
 use crate::damon::events::{Assembler, Event, EventKind};
 use crate::host::monotonic_ns;
 use damon_format::{Attrs, Sampling};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-/// Between two times that events are fetched; their rings hold those of seconds.
-const DRAIN_NS: u64 = 250_000_000;
+/// Between two times that events are fetched, where nobody looks and they tell if they are many before. So
+/// much, and what waits for the next flush, is lost with a recorder that is killed.
+const DRAIN_NS: u64 = 500_000_000;
+/// Where somebody looks, or they do not tell; the rings hold those of seconds.
+const DRAIN_SOON_NS: u64 = 250_000_000;
 
 /// Begins to trace a kdamond with this thread, if that is possible.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub(super) struct Events {
     assembler: Assembler,
     /// A change of ours was made then, and no event has come since.
     committed_ns: Option<u64>,
+    /// Whether they still tell that there are many.
+    telling: bool,
 }
 
 enum Way {
@@ -55,7 +61,7 @@ impl Events {
     fn new(way: Way, thread: i32, attrs: &Attrs) -> Self {
         let mut assembler = Assembler::default();
         assembler.watch(thread, Sampling::from_intervals(attrs.sample_us, attrs.aggr_us));
-        Self { way, thread, assembler, committed_ns: None }
+        Self { way, thread, assembler, committed_ns: None, telling: true }
     }
 
     /// A change was made that was begun at `time_ns`.
@@ -118,11 +124,27 @@ impl Events {
 }
 
 impl Kernel {
-    /// When there is something to fetch next.
-    pub(in crate::session) fn next_drain_ns(&self, now: u64) -> u64 {
+    /// When there is something to fetch next; sooner where somebody looks on (`live`).
+    pub(in crate::session) fn next_drain_ns(&self, now: u64, live: bool) -> u64 {
         match &self.events {
             Some(Events { way: Way::Looked(looks), .. }) => looks.next_ns(),
+            _ if live || self.fds().is_empty() => now.saturating_add(DRAIN_SOON_NS),
             _ => now.saturating_add(DRAIN_NS),
+        }
+    }
+
+    /// Readable when there are many events to fetch.
+    pub(in crate::session) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        match &self.events {
+            Some(Events { way: Way::Traced(chosen), telling: true, .. }) => chosen.fds(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// One of them is hung up: the kdamond of these events has ended.
+    pub(in crate::session) fn hung_up(&mut self) {
+        if let Some(events) = &mut self.events {
+            events.telling = false;
         }
     }
 

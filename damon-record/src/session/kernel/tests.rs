@@ -189,7 +189,7 @@ impl Scene {
 
     /// The next look, when it is due.
     fn look(&mut self, kernel: &mut Kernel) -> Result<(), String> {
-        let due = kernel.next_drain_ns(monotonic_ns());
+        let due = kernel.next_drain_ns(monotonic_ns(), false);
         while monotonic_ns() < due {
             std::thread::sleep(Duration::from_millis(1));
         }
