@@ -2,6 +2,7 @@
 
 use super::acting::Acting;
 use super::budget::{Beginning, Company, Setting, foresee, unlimited};
+use super::chores::Due;
 use super::console::Console;
 use super::events::{Events, Wake};
 use super::kernel::{Kernel, Machine, Orders, physical_memory};
@@ -126,6 +127,8 @@ impl<'a> Start<'a> {
             return self.first(found);
         }
         let mut said = None;
+        // Waiting counts: --duration ends it, too.
+        let due = Due::new(monotonic_ns(), self.plan.duration);
         loop {
             let begin = monotonic_ns();
             let mut why = None;
@@ -148,8 +151,13 @@ impl<'a> Start<'a> {
                 said = Some(text);
             }
             let now = monotonic_ns();
-            let pause = pause_after(now.saturating_sub(begin));
-            if let Wake::Signal(signal) = events.wait_until(now.saturating_add(pause), &[]) {
+            if due.is_over(now) {
+                return Err(Failure::CannotObserve(format!(
+                    "the time asked for is over, and there was no process {who} to record: nothing was recorded"
+                )));
+            }
+            let next = now.saturating_add(pause_after(now.saturating_sub(begin)));
+            if let Wake::Signal(signal) = events.wait_until(next.min(due.end_ns()), &[]) {
                 return Err(Failure::CannotObserve(format!(
                     "ended by {} while waiting for a process {who}: nothing was recorded",
                     signal.as_str()

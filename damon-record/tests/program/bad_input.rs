@@ -112,6 +112,12 @@ fn the_machine_and_a_process_are_not_recorded_at_once() {
 }
 
 #[test]
+fn waiting_for_the_first_process_ends_with_the_time_asked_for() {
+    let words = ["--comm", "nobody-has-this-name", "--wait", "-d", "300ms"];
+    expect(&Place::new().run(&words), 3, "the time asked for is over");
+}
+
+#[test]
 fn schemes_that_cannot_be_read_change_nothing() {
     let place = Place::new();
     let run = |file: &str| place.run(&["--backend", "referenced", "--schemes", file, "--", "true"]);

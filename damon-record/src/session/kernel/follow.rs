@@ -94,12 +94,14 @@ impl Session<'_> {
         for record in kernel.sample(self.proc) {
             self.trace.record(&record)?;
         }
+        // Asked first: a target that exits before it is asked whether it lives explains the end that was seen.
+        let ended = kernel.why_ended(self.proc);
         // While its targets exit the kdamond does, too; that is noticed elsewhere.
         let exiting = self.targets.iter().any(|target| !self.proc.is_alive(target.identity));
         let nobody = self.targets.is_empty() && !kernel.is_physical();
         if !exiting
             && !nobody
-            && let Some(why) = kernel.why_ended(self.proc)
+            && let Some(why) = ended
             && let Err(error) = kernel.revive()
         {
             self.stopped.get_or_insert(format!("{why}; it was not started anew: {error}"));
