@@ -30,8 +30,9 @@ JSON
             "user-space",
             r#"started
             grep -E 'VmRSS|VmSwap' "/proc/$workload/status" >memory.before
-            damon-record --backend pte --schemes /root/pageout.json -o recording.damon -d 6s \
-                --sample 20ms --aggr 200ms --budget 100% "$workload"
+            # As many regions as tell the areas apart from the first second on.
+            damon-record --backend pte --schemes /root/pageout.json -o recording.damon -d 10s \
+                --sample 20ms --aggr 200ms --min-regions 200 --budget 100% "$workload"
             grep -E 'VmRSS|VmSwap' "/proc/$workload/status" >memory.after
             ended"#,
         ),
