@@ -13,6 +13,7 @@ use damon_format::{
     TargetId,
 };
 use damon_report::analysis::axis::{self, BandSpan};
+use damon_report::analysis::fold::Fold;
 use damon_report::analysis::heat::{Edges, Frame, HeatSum, Heatmap};
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::overview::Overview;
@@ -153,7 +154,7 @@ proptest! {
         let edges = Edges::new(&frame);
         let mut sums = [HeatSum::new(&edges), HeatSum::new(&edges)];
         for (i, snapshot) in list.iter().enumerate() {
-            with_view(snapshot, |view| sums[usize::from(i >= cut)].add(view));
+            with_view(snapshot, |view| sums[usize::from(i >= cut)].snapshot(view));
         }
         let [mut sum, later] = sums;
         sum.merge(later);

@@ -1,6 +1,7 @@
 //! The heatmap: heat of cells over time and address, conserved at every zoom.
 
 use super::axis::BandSpan;
+use super::fold::Fold;
 use super::mappings;
 use super::num::{edge, float};
 use super::overview::Overview;
@@ -160,8 +161,50 @@ impl<'a> HeatSum<'a> {
         }
     }
 
+    /// The finished map; `records` give names to addresses and targets.
+    pub fn finish(self, frame: &Frame, overview: &Overview) -> Heatmap {
+        let mut bands = Vec::with_capacity(frame.bands.len());
+        let mut targets: Vec<TargetName> = Vec::new();
+        let known = overview.target_names();
+        let mut names = Vec::new();
+        let mut first = 0;
+        for (span, &rows) in frame.bands.iter().zip(&frame.rows) {
+            if targets.last().is_none_or(|t| t.target != span.target) {
+                targets.extend(known.iter().find(|t| t.target == span.target).cloned());
+                names = mappings::names(&overview.records, span.target, &frame.time);
+            }
+            let mut cells = Vec::with_capacity(rows * self.columns.len());
+            for row in first..first + rows {
+                cells.extend(self.columns.iter().map(|column| {
+                    let column = column.as_deref().unwrap_or_default();
+                    column.get(row).copied().unwrap_or_default()
+                }));
+            }
+            let size = span.range.end - span.range.start;
+            let least = size / (2 * rows.max(1) as u64);
+            bands.push(Band {
+                target: span.target,
+                start: span.range.start,
+                end: span.range.end,
+                rows,
+                cells,
+                mappings: mappings::names_in_band(&names, &span.range, least),
+            });
+            first += rows;
+        }
+        Heatmap {
+            targets,
+            start_ns: frame.time.start,
+            end_ns: frame.time.end,
+            columns: self.columns.len(),
+            bands,
+        }
+    }
+}
+
+impl Fold for HeatSum<'_> {
     /// Adds one snapshot; what lies outside the frame is left out.
-    pub fn add(&mut self, snapshot: &SnapshotView<'_>) {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         let edges = self.edges;
         let start = snapshot.start_ns.max(edges.time.start);
         let end = snapshot.end_ns.min(edges.time.end);
@@ -208,7 +251,7 @@ impl<'a> HeatSum<'a> {
     }
 
     /// Adds the sums of a later run.
-    pub fn merge(&mut self, later: Self) {
+    fn merge(&mut self, later: Self) {
         for (mine, theirs) in self.columns.iter_mut().zip(later.columns) {
             match (mine, theirs) {
                 (Some(mine), Some(theirs)) => {
@@ -220,46 +263,6 @@ impl<'a> HeatSum<'a> {
                 (mine @ None, theirs) => *mine = theirs,
                 (Some(_), None) => {}
             }
-        }
-    }
-
-    /// The finished map; `records` give names to addresses and targets.
-    pub fn finish(self, frame: &Frame, overview: &Overview) -> Heatmap {
-        let mut bands = Vec::with_capacity(frame.bands.len());
-        let mut targets: Vec<TargetName> = Vec::new();
-        let known = overview.target_names();
-        let mut names = Vec::new();
-        let mut first = 0;
-        for (span, &rows) in frame.bands.iter().zip(&frame.rows) {
-            if targets.last().is_none_or(|t| t.target != span.target) {
-                targets.extend(known.iter().find(|t| t.target == span.target).cloned());
-                names = mappings::names(&overview.records, span.target, &frame.time);
-            }
-            let mut cells = Vec::with_capacity(rows * self.columns.len());
-            for row in first..first + rows {
-                cells.extend(self.columns.iter().map(|column| {
-                    let column = column.as_deref().unwrap_or_default();
-                    column.get(row).copied().unwrap_or_default()
-                }));
-            }
-            let size = span.range.end - span.range.start;
-            let least = size / (2 * rows.max(1) as u64);
-            bands.push(Band {
-                target: span.target,
-                start: span.range.start,
-                end: span.range.end,
-                rows,
-                cells,
-                mappings: mappings::names_in_band(&names, &span.range, least),
-            });
-            first += rows;
-        }
-        Heatmap {
-            targets,
-            start_ns: frame.time.start,
-            end_ns: frame.time.end,
-            columns: self.columns.len(),
-            bands,
         }
     }
 }

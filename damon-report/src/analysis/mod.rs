@@ -1,6 +1,7 @@
 //! From traces to numbers. Knows neither clap nor plotters nor the terminal.
 
 pub mod axis;
+pub mod fold;
 pub mod heat;
 pub mod info;
 pub mod kernel;

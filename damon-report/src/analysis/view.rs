@@ -2,11 +2,10 @@
 
 use super::axis::{self, BandSpan};
 use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap};
-use super::load::{Pass, Trace};
+use super::load::Trace;
 use super::overview::Overview;
 use super::select::{Query, SelectError, Selection};
 use super::wss::{WorkingSet, WorkingSetOptions, WorkingSetSum};
-use damon_format::{SnapshotView, Visitor};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -132,23 +131,13 @@ impl View {
     /// Heat alone.
     fn cells(&self, trace: &Trace, frame: &Frame) -> Heatmap {
         let edges = Edges::new(frame);
-        let pass = trace.scan(&self.selection, || HeatVisitor(HeatSum::new(&edges)));
-        let mut sum = HeatSum::new(&edges);
-        for part in pass.parts {
-            sum.merge(part.0);
-        }
+        let sum = trace.fold(&self.selection, || HeatSum::new(&edges));
         sum.finish(frame, &self.overview)
     }
 
     /// Working set alone.
     pub fn working_set(&self, trace: &Trace, options: WorkingSetOptions) -> WorkingSet {
-        let pass = trace.scan(&self.selection, || {
-            WorkingSetVisitor(WorkingSetSum::new(&self.selection, options))
-        });
-        let mut sum = WorkingSetSum::new(&self.selection, options);
-        for part in pass.parts {
-            sum.merge(part.0);
-        }
+        let sum = trace.fold(&self.selection, || WorkingSetSum::new(&self.selection, options));
         sum.finish(&self.overview.records)
     }
 
@@ -160,17 +149,9 @@ impl View {
         options: WorkingSetOptions,
     ) -> (Heatmap, WorkingSet) {
         let edges = Edges::new(frame);
-        let new = || Both {
-            heat: HeatSum::new(&edges),
-            working_set: WorkingSetSum::new(&self.selection, options),
-        };
-        let Pass { parts, .. } = trace.scan(&self.selection, new);
-        let mut sum = new();
-        for part in parts {
-            sum.heat.merge(part.heat);
-            sum.working_set.merge(part.working_set);
-        }
-        (sum.heat.finish(frame, &self.overview), sum.working_set.finish(&self.overview.records))
+        let new = || (HeatSum::new(&edges), WorkingSetSum::new(&self.selection, options));
+        let (heat, working_set) = trace.fold(&self.selection, new);
+        (heat.finish(frame, &self.overview), working_set.finish(&self.overview.records))
     }
 }
 
@@ -206,34 +187,6 @@ fn unimportant(totals: &[Cell], most: usize, readable: usize) -> (BTreeSet<usize
         drop.insert(index);
     }
     (drop, dropped)
-}
-
-struct HeatVisitor<'a>(HeatSum<'a>);
-
-impl Visitor for HeatVisitor<'_> {
-    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        self.0.add(snapshot);
-    }
-}
-
-struct WorkingSetVisitor<'a>(WorkingSetSum<'a>);
-
-impl Visitor for WorkingSetVisitor<'_> {
-    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        self.0.add(snapshot);
-    }
-}
-
-struct Both<'a> {
-    heat: HeatSum<'a>,
-    working_set: WorkingSetSum<'a>,
-}
-
-impl Visitor for Both<'_> {
-    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        self.heat.add(snapshot);
-        self.working_set.add(snapshot);
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Working set sizes: touched (upper estimate) and expected (lower estimate).
 
+use super::fold::Fold;
 use super::lineage::Lineage;
 use super::num::float;
 use super::sampling_error::{Interval, RateSum, add_up};
@@ -148,9 +149,31 @@ impl<'a> WorkingSetSum<'a> {
         }
     }
 
+    /// The finished working set; `records` provide the resident sizes.
+    pub fn finish(self, records: &[Record]) -> WorkingSet {
+        let samples = sum_targets(self.samples);
+        let weighted = |value: &dyn Fn(&WorkingSetSample) -> f64| {
+            let pairs = samples.iter().map(|s| (value(s), s.end_ns.saturating_sub(s.start_ns)));
+            Distribution::of(pairs.collect())
+        };
+        WorkingSet {
+            threshold: self.options.threshold,
+            resident: resident(records, self.selection),
+            touched: weighted(&|s| float(s.touched)),
+            expected: weighted(&|s| s.expected),
+            expected_interval: (
+                weighted(&|s| s.expected_low).mean,
+                weighted(&|s| s.expected_high).mean,
+            ),
+            samples,
+        }
+    }
+}
+
+impl Fold for WorkingSetSum<'_> {
     /// Adds one snapshot, or the selected part of it. Snapshots of a target come in their order: each tells how
     /// sure the next one is, even if it is not selected itself.
-    pub fn add(&mut self, snapshot: &SnapshotView<'_>) {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         let exact = self.options.exact;
         let parts: &[f64] = if exact { &[] } else { self.lineage.follow(snapshot) };
         if !self.selection.has_snapshot(snapshot) {
@@ -188,28 +211,8 @@ impl<'a> WorkingSetSum<'a> {
     }
 
     /// Adds what a later run collected.
-    pub fn merge(&mut self, mut later: Self) {
+    fn merge(&mut self, mut later: Self) {
         self.samples.append(&mut later.samples);
-    }
-
-    /// The finished working set; `records` provide the resident sizes.
-    pub fn finish(self, records: &[Record]) -> WorkingSet {
-        let samples = sum_targets(self.samples);
-        let weighted = |value: &dyn Fn(&WorkingSetSample) -> f64| {
-            let pairs = samples.iter().map(|s| (value(s), s.end_ns.saturating_sub(s.start_ns)));
-            Distribution::of(pairs.collect())
-        };
-        WorkingSet {
-            threshold: self.options.threshold,
-            resident: resident(records, self.selection),
-            touched: weighted(&|s| float(s.touched)),
-            expected: weighted(&|s| s.expected),
-            expected_interval: (
-                weighted(&|s| s.expected_low).mean,
-                weighted(&|s| s.expected_high).mean,
-            ),
-            samples,
-        }
     }
 }
 

@@ -1,0 +1,18 @@
+//! `info`.
+
+use super::shared::{Part, PlainFormat};
+use clap::Args;
+use std::path::PathBuf;
+
+/// The arguments.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// The trace; - for standard input
+    pub file: PathBuf,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlainFormat,
+    /// Which part.
+    #[command(flatten)]
+    pub part: Part,
+}

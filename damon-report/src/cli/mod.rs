@@ -1,0 +1,64 @@
+//! The command line, parsed but not yet looked at: one file a command, and what they share.
+
+mod heatmap;
+mod info;
+mod raw;
+mod repair;
+mod shared;
+mod verify;
+mod wss;
+
+pub use heatmap::HeatmapArgs;
+pub use info::InfoArgs;
+pub use raw::RawArgs;
+pub use repair::RepairArgs;
+pub use shared::{Colour, Format, Part, PlainFormat};
+pub use verify::VerifyArgs;
+pub use wss::WssArgs;
+
+use clap::{Parser, Subcommand};
+
+/// Answers questions about recordings of memory accesses.
+#[derive(Debug, Parser)]
+#[command(
+    name = "damon-report",
+    version,
+    about,
+    arg_required_else_help = true,
+    help_expected = true,
+    after_help = "Exit status: 0 ok; 2 wrong usage; 4 the input is damaged or not a trace; \
+                  5 output cannot be written."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One question.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what was recorded, how, and how complete it is
+    Info(InfoArgs),
+    /// Show hotness over time and address: in the terminal, or as a PNG or SVG picture
+    Heatmap(HeatmapArgs),
+    /// Show how large the working set was: its distribution and its time line
+    Wss(WssArgs),
+    /// Print every snapshot, region and record
+    Raw(RawArgs),
+    /// Check the whole file and name all damage
+    Verify(VerifyArgs),
+    /// Write all that is readable of a damaged trace to a new file
+    Repair(RepairArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

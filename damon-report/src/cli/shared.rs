@@ -1,0 +1,92 @@
+//! What several commands take, spelled and meant the same everywhere.
+
+use crate::analysis::select::{AddressSpec, Query, TimeSpec};
+use clap::{Args, ValueEnum};
+
+/// Which part of a recording.
+#[derive(Debug, Args)]
+pub struct Part {
+    /// Only this time, from the begin of the recording: 2s..10s, ..500ms, 50%..
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
+    pub time: Option<TimeSpec>,
+    /// Only these addresses, hexadecimal: 0x5500..0x7700
+    #[arg(long, value_name = "A..B")]
+    pub address: Option<AddressSpec>,
+    /// Only this target: a pid, a target's number in the trace, or a command name
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+}
+
+impl Part {
+    /// The same without clap.
+    pub fn query(&self) -> Query {
+        Query {
+            time: self.time.clone(),
+            address: self.address.clone(),
+            target: self.target.clone(),
+        }
+    }
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs: complete, unrounded, versioned
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+/// Whether text has colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On terminals, unless the environment variable `NO_COLOR` is set
+    Auto,
+    /// Even into files and pipes
+    Always,
+    /// Plain ASCII
+    Never,
+}
+
+/// How something that is no table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlainFormat {
+    /// For people
+    Text,
+    /// For programs: complete, unrounded, versioned
+    Json,
+}
+
+/// `WIDTHxHEIGHT`.
+pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
+    let parts = text.split_once(['x', 'X']);
+    parts
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
+        .ok_or_else(|| "write WIDTHxHEIGHT in pixels, e.g. 1280x800".to_owned())
+}
+
+/// More cells than this per side are a mistake, and would need memory for their product.
+const MOST_CELLS: usize = 10_000;
+
+/// A number of cells of one side.
+pub(super) fn cells(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| (1..=MOST_CELLS).contains(n))
+        .ok_or_else(|| format!("a number from 1 to {MOST_CELLS} is needed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_cells_are_checked() {
+        assert_eq!(size("640x480"), Ok((640, 480)));
+        assert!(size("640").is_err() && size("ax3").is_err());
+        assert_eq!(cells("20"), Ok(20));
+        assert!(cells("0").is_err() && cells("10001").is_err());
+    }
+}

@@ -1,0 +1,15 @@
+//! `verify`.
+
+use super::shared::PlainFormat;
+use clap::Args;
+use std::path::PathBuf;
+
+/// The arguments.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The trace; - for standard input
+    pub file: PathBuf,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlainFormat,
+}
