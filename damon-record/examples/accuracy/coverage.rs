@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use damon_format::{Snapshot, SnapshotView};
+use damon_report::analysis::fold::Fold as _;
 use damon_report::analysis::sampling_error::wilson;
 use damon_report::analysis::select::Selection;
 use damon_report::analysis::wss::{WorkingSetOptions, WorkingSetSum};
@@ -78,7 +79,7 @@ pub fn stated(
             snapshot.regions.iter().map(value).collect()
         };
         let nr_accesses: Vec<u32> = snapshot.regions.iter().map(|r| r.nr_accesses).collect();
-        sum.add(&SnapshotView {
+        sum.snapshot(&SnapshotView {
             target: snapshot.target,
             start_ns: snapshot.start_ns,
             end_ns: snapshot.end_ns,

@@ -88,7 +88,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     for line in io::stdin().lines() {
         let line = line?;
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["add", pid] => running.add_targets(&[target(pid)?])?,
+            ["add", pid] => drop(running.add_targets(&[target(pid)?], |_| true)?),
             ["attrs", sample, aggr] => {
                 let attrs =
                     Attrs { sample_us: sample.parse()?, aggr_us: aggr.parse()?, ..wanted.attrs };

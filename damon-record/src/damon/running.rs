@@ -1,5 +1,7 @@
 //! A kdamond of ours at work.
 
+mod seats;
+
 use super::own::{Module, NotRestored, OwnError, OwnPlace, Owned, Refusal, Restored};
 use super::sysfs::{
     Admin, Command, Context, Kdamond, Operations, Plan, SchemeStats, State, Target, Tree,
@@ -9,6 +11,7 @@ use crate::proc::{ProcRoot, page_size};
 use damon_format::Attrs;
 use damon_format::damos::kernel::Scheme;
 use nix::errno::Errno;
+use seats::Seats;
 
 /// Why monitoring does not start. The tree is as it was found, or whoever restores it is told.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +84,7 @@ pub struct Running {
     owned: Owned,
     wanted: Wanted,
     place: OwnPlace,
+    seats: Seats,
     tid: u32,
 }
 
@@ -104,7 +108,8 @@ impl Running {
         }
         wanted.plan().execute(context.tree()).map_err(tree)?;
         let tid = start(&mut owned, place, &wanted.targets)?;
-        Ok(Self { owned, wanted: wanted.clone(), place: place.clone(), tid })
+        let seats = Seats::of(&place.proc, &wanted.targets);
+        Ok(Self { owned, wanted: wanted.clone(), place: place.clone(), seats, tid })
     }
 
     /// Its thread, in the initial pid namespace.
@@ -127,7 +132,7 @@ impl Running {
         self.owned.context()
     }
 
-    /// What it was asked to do, changes included. The index of a target here is its `target_id` in events.
+    /// What it was asked to do, changes included.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
     }
@@ -137,8 +142,9 @@ impl Running {
         self.owned.state()
     }
 
-    /// Monitors more targets from now on; they get the next indices, and all others keep their own, with the
-    /// regions they have.
+    /// Monitors more targets from now on, and tells their indices, which are their `target_id` in events; all
+    /// others keep their own, with the regions they have. Indices of targets that have exited before an
+    /// earlier change are given away again where the caller is done with them (`free`).
     ///
     /// A new target of `vaddr` has no regions before the next update interval, unless it brings its own;
     /// then those are fitted to its mappings at that update, as always.
@@ -147,13 +153,17 @@ impl Running {
     /// stop monitoring altogether when a change names a process that does not exist. Should one exit in
     /// the very moment of the change, that may still happen ([`ChangeError::Ended`], or
     /// [`state`](Self::state) says so an instant later): then [`restart`](Self::restart).
-    pub fn add_targets(&mut self, new: &[Target]) -> Result<(), ChangeError> {
+    pub fn add_targets(
+        &mut self,
+        new: &[Target],
+        free: impl Fn(usize) -> bool,
+    ) -> Result<Vec<usize>, ChangeError> {
         if new.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let first = self.wanted.targets.len();
-        for (index, target) in new.iter().enumerate() {
-            target.check(first + index, self.wanted.operations, page_size())?;
+        let places = self.seats.places(new.len(), free);
+        for (place, target) in places.iter().zip(new) {
+            target.check(*place, self.wanted.operations, page_size())?;
         }
         if let Some(pid) = gone(&self.place.proc, new) {
             return Err(ChangeError::NoProcess(pid));
@@ -161,17 +171,16 @@ impl Running {
         if !in_initial_namespace(&self.place.proc) {
             return Err(ChangeError::PidNamespace);
         }
-        let old = self.wanted.targets.iter().map(|target| Target {
-            pid: target.pid.map(|pid| self.stand_in(pid)),
-            // What is not listed is kept.
-            regions: Vec::new(),
-        });
-        let all: Vec<Target> = old.chain(new.iter().cloned()).collect();
-        let mut plan = Plan::default();
-        change::targets(&mut plan, &all);
+        let (plan, seats) = self.seats.seat(&self.place.proc, self.tid, new, &places);
         self.commit(&plan)?;
-        self.wanted.targets.extend_from_slice(new);
-        Ok(())
+        self.seats = seats;
+        for (target, &place) in new.iter().zip(&places) {
+            match self.wanted.targets.get_mut(place) {
+                Some(old) => old.clone_from(target),
+                None => self.wanted.targets.push(target.clone()),
+            }
+        }
+        Ok(places)
     }
 
     /// Changes intervals and region limits. Regions stay; the kernel converts their counters.
@@ -183,7 +192,7 @@ impl Running {
         {
             return Err(ChangeError::PidNamespace);
         }
-        let mut plan = self.keep_targets();
+        let mut plan = self.seats.keep(&self.place.proc, self.tid);
         change::attrs(&mut plan, attrs);
         self.commit(&plan)?;
         self.wanted = wanted;
@@ -215,6 +224,7 @@ impl Running {
         self.owned.stop()?;
         plan.execute(self.context().tree()).map_err(|error| self.owned.judge(error))?;
         self.tid = start(&mut self.owned, &self.place, &wanted.targets)?;
+        self.seats = Seats::of(&self.place.proc, &wanted.targets);
         self.wanted = wanted;
         Ok(())
     }
@@ -275,25 +285,6 @@ impl Running {
     /// Stops it and leaves the tree as it was found. If that fails, the guard goes on trying for a while.
     pub fn release(self) -> Result<Restored, NotRestored> {
         self.owned.release()
-    }
-
-    /// The process, or while it does not exist the kdamond's own thread: it exists, and has no memory.
-    fn stand_in(&self, pid: u32) -> u32 {
-        if exists(&self.place.proc, pid) { pid } else { self.tid }
-    }
-
-    /// A change that leaves the targets alone must still name processes that exist, and no regions: listed
-    /// ones would replace those that the kernel has found.
-    fn keep_targets(&self) -> Plan {
-        let targets = self.wanted.targets.iter().enumerate();
-        targets
-            .flat_map(|(index, target)| {
-                let pid = target.pid.map(|pid| change::target_pid(index, self.stand_in(pid)));
-                let listed = !target.regions.is_empty();
-                [pid, listed.then(|| change::nr_regions(index, 0))]
-            })
-            .flatten()
-            .collect::<Plan>()
     }
 
     fn commit(&self, plan: &Plan) -> Result<(), ChangeError> {

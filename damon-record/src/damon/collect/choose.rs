@@ -43,6 +43,11 @@ impl Chosen {
         self.collector.as_ref().map(|collector| collector.fds()).unwrap_or_default()
     }
 
+    /// What [`Collect::tells_losses_in_order`] says of it.
+    pub fn tells_losses_in_order(&self) -> bool {
+        self.collector.as_ref().is_some_and(|collector| collector.tells_losses_in_order())
+    }
+
     /// Why the ways before the chosen one are not taken.
     pub fn refused(&self) -> &[Refusal] {
         &self.refused

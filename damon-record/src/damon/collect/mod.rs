@@ -72,6 +72,12 @@ pub trait Collect: std::fmt::Debug {
     /// belongs to a kdamond that has ended. None where there is nothing to wait for: drain once an aggregation.
     fn fds(&self) -> Vec<BorrowedFd<'_>>;
 
+    /// Whether each loss is handed over between the events before it and those after it, without exception. Where
+    /// events of a thread come through several rings, one may be told when the next is in another.
+    fn tells_losses_in_order(&self) -> bool {
+        false
+    }
+
     /// What has been brought so far.
     fn tally(&self) -> Tally;
 

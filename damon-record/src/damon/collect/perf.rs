@@ -77,6 +77,8 @@ pub struct Perf<R = PerfRing> {
     intake: Intake,
     order: Order,
     how: String,
+    /// All events of a thread are in one ring.
+    of_threads: bool,
 }
 
 /// Attaches to the kdamonds' threads; where that is refused, watches every CPU and picks out their events.
@@ -129,7 +131,8 @@ fn on_threads(wanted: &Wanted<'_>, catalog: &Catalog) -> Result<Perf, OpenError>
         thread_names(wanted.threads),
         catalog.names(),
     );
-    Ok(Perf::new(rings, Intake::new(catalog.decoder.clone(), wanted.threads), how))
+    let perf = Perf::new(rings, Intake::new(catalog.decoder.clone(), wanted.threads), how);
+    Ok(Perf { of_threads: true, ..perf })
 }
 
 /// One ring for each CPU. A CPU that is switched on later is not seen; what its events leave is incomplete.
@@ -171,7 +174,7 @@ impl<R: Ring> Perf<R> {
     fn new(rings: Vec<R>, intake: Intake, how: String) -> Self {
         let source = |ring| Source { ring, recorded: 0, told: 0, last_ns: 0 };
         let sources = rings.into_iter().map(source).collect();
-        Self { sources, intake, order: Order::default(), how }
+        Self { sources, intake, order: Order::default(), how, of_threads: false }
     }
 
     /// Over rings that are there already; for tests and benchmarks.
@@ -241,6 +244,11 @@ impl<R: Ring> Collect for Perf<R> {
 
     fn fds(&self) -> Vec<BorrowedFd<'_>> {
         self.sources.iter().filter_map(|source| source.ring.fd()).collect()
+    }
+
+    /// A ring tells of a loss before it takes the next event.
+    fn tells_losses_in_order(&self) -> bool {
+        self.of_threads
     }
 
     fn tally(&self) -> Tally {

@@ -7,7 +7,9 @@
 //!
 //! Between two aggregations a kdamond sleeps as many sampling intervals as an aggregation has, and sleeps never end
 //! early, so events of different aggregations are at least that far apart. This tells two bursts apart even if the end
-//! of one and the beginning of the next are missing and what is left would look like one.
+//! of one and the beginning of the next are missing and what is left would look like one. Where every loss is told
+//! ([`Assembler::of_told_losses`]), the middle of a target needs no such rule: then a kdamond that is kept from
+//! running in the midst of it for longer than an aggregation does not cost a snapshot.
 
 use super::decode::Event;
 use damon_format::{Region, Sampling};
@@ -55,9 +57,15 @@ impl Assembled {
 #[derive(Debug, Default)]
 pub struct Assembler {
     threads: Vec<Kdamond>,
+    losses_are_told: bool,
 }
 
 impl Assembler {
+    /// Of events whose losses are all told ([`Assembler::lost`]) before the next event.
+    pub fn of_told_losses() -> Self {
+        Self { losses_are_told: true, ..Self::default() }
+    }
+
     /// Expects events of this kdamond, whose intervals are `sampling`; to be told again when a commit changes them. Of
     /// one that leaves them as they are [`Assembler::committed`] is to be told.
     /// Tuning by the kernel itself is followed by its events. Events of other threads are ignored.
@@ -69,7 +77,7 @@ impl Assembler {
                 known.disturbed = true;
             }
             Some(_) => {}
-            None => self.threads.push(Kdamond::new(thread, sampling)),
+            None => self.threads.push(Kdamond::new(thread, sampling, self.losses_are_told)),
         }
     }
 
@@ -151,6 +159,8 @@ struct Kdamond {
     last_event_ns: Option<u64>,
     /// Something may be missing between the last event and the next.
     lost_since_event: bool,
+    /// Otherwise nothing is.
+    losses_are_told: bool,
     /// End of the burst before.
     last_end_ns: Option<u64>,
     /// Something was lost since the last burst began.
@@ -160,7 +170,7 @@ struct Kdamond {
 }
 
 impl Kdamond {
-    fn new(thread: i32, sampling: Sampling) -> Self {
+    fn new(thread: i32, sampling: Sampling, losses_are_told: bool) -> Self {
         Self {
             filling: Assembled {
                 thread,
@@ -178,6 +188,7 @@ impl Kdamond {
             tuned_from: None,
             last_event_ns: None,
             lost_since_event: false,
+            losses_are_told,
             last_end_ns: None,
             disturbed: false,
             usual_ns: 0,
@@ -217,7 +228,8 @@ impl Kdamond {
         let Some(last_ns) = self.last_event_ns else { return false };
         let since_ns = time_ns.saturating_sub(last_ns);
         // Inside a burst it is microseconds, and nothing need be known of the intervals.
-        let surely = since_ns < SHORTEST_GAP_NS && !self.lost_since_event;
+        let complete_so_far = self.losses_are_told && self.expected > 0;
+        let surely = !self.lost_since_event && (since_ns < SHORTEST_GAP_NS || complete_so_far);
         if !surely && since_ns >= self.gap_ns() {
             return false;
         }

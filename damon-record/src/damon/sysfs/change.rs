@@ -3,6 +3,7 @@
 use super::context::{Context, IntervalsGoal};
 use super::plan::{Plan, Step};
 use super::wanted::Target;
+use crate::monitor::AddressRange;
 use damon_format::Attrs;
 
 /// Intervals and region limits.
@@ -28,6 +29,10 @@ pub(super) fn intervals_goal(plan: &mut Plan, goal: &IntervalsGoal) {
         plan.push(Step::new(path, &value).needs("tuning of intervals", "Linux 6.15"));
     }
 }
+
+/// What a target without a process has for memory: a page that no process maps (`vm.mmap_min_addr` forbids it, and no
+/// loader uses it), so that it shares no region with anybody who comes after.
+pub(in crate::damon) const VACANT: AddressRange = AddressRange { start: 0x1000, end: 0x2000 };
 
 /// Makes all targets anew.
 pub(in crate::damon) fn targets(plan: &mut Plan, targets: &[Target]) {

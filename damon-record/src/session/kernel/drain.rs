@@ -31,6 +31,7 @@ impl Kernel {
             attrs,
             unit: *unit,
             trace,
+            past: true,
             failure: None,
         };
         for (mut events, mut slots) in past.drain(..) {
@@ -38,6 +39,7 @@ impl Kernel {
             let _unreadable_is_lost = events.fetch(&mut sink, true);
             std::mem::swap(sink.slots, &mut slots);
         }
+        sink.past = false;
         let mut fetched = Ok(());
         if let Some(events) = events {
             fetched = events.fetch(&mut sink, last);
@@ -68,6 +70,8 @@ pub(super) struct Sink<'a> {
     attrs: &'a mut Attrs,
     unit: u64,
     trace: &'a mut Trace,
+    /// Events of a kdamond that has ended: the accounts of its schemes are closed.
+    past: bool,
     failure: Option<Failure>,
 }
 
@@ -131,6 +135,7 @@ impl Sink<'_> {
                 let (time_ns, attrs) = (time_ns, *self.attrs);
                 self.record(&Record::IntervalsChanged(IntervalsChanged { time_ns, attrs, reason }));
             }
+            Event::EffectiveQuota { .. } | Event::SchemeStat { .. } if self.past => {}
             Event::EffectiveQuota { scheme, bytes } => {
                 let news = self.accounts.quota(EffectiveQuota { time_ns, scheme, bytes });
                 self.records(news.as_slice());
@@ -164,7 +169,12 @@ impl Sink<'_> {
 
     pub(super) fn assembled(&mut self, assembled: &Assembled) {
         let Some(id) = self.id(assembled.target_index) else { return };
-        let since_ns = self.slot(assembled.target_index).and_then(|slot| slot.since_ns.take());
+        let Some(slot) = self.slot(assembled.target_index) else { return };
+        // Of a target whose place this one has taken.
+        if slot.since_ns.is_some_and(|since_ns| assembled.end_ns <= since_ns) {
+            return;
+        }
+        let since_ns = slot.since_ns.take();
         if since_ns.is_some() && is_untouched(assembled) {
             return;
         }

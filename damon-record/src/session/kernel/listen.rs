@@ -59,7 +59,10 @@ enum Way {
 
 impl Events {
     fn new(way: Way, thread: i32, attrs: &Attrs) -> Self {
-        let mut assembler = Assembler::default();
+        let mut assembler = match &way {
+            Way::Traced(chosen) if chosen.tells_losses_in_order() => Assembler::of_told_losses(),
+            _ => Assembler::default(),
+        };
         assembler.watch(thread, Sampling::from_intervals(attrs.sample_us, attrs.aggr_us));
         Self { way, thread, assembler, committed_ns: None, telling: true }
     }
@@ -189,6 +192,8 @@ impl Kernel {
             return Err(format!("{ONE_ONLY}{why}"));
         }
         let looks = own.list_regions().map_err(|error| format!("{error}{why}"))?;
+        // For the scheme that lists them the others were begun anew.
+        self.series.accounts.begin_anew();
         let text = format!("{}{why}", looks.describe());
         let thread = looks.thread();
         self.events = Some(Events::new(Way::Looked(Box::new(looks)), thread, &self.attrs));

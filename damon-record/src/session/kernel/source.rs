@@ -39,8 +39,8 @@ pub(super) struct Foreign {
 
 /// How a process came to be monitored.
 pub(super) enum Added {
-    /// The kdamond goes on, and monitors it behind all others.
-    ToOthers,
+    /// The kdamond goes on, and monitors it with this index among the others.
+    ToOthers(usize),
     /// The kdamond has been started, or started anew.
     ByStart(Started),
 }
@@ -62,13 +62,15 @@ impl Own {
         Self { tree, place, wanted, nr_schemes, running: None }
     }
 
-    /// Monitors `pid` too, beside the processes `living`, which are those of the targets that are of interest still.
+    /// Monitors `pid` too, beside the processes `living`, which are those of the targets that are of interest still;
+    /// indices of others are `free`.
     pub(super) fn add(
         &mut self,
         pid: u32,
         mappings: &[Mapping],
         limits: &[AddressRange],
         living: &[u32],
+        free: impl Fn(usize) -> bool,
     ) -> Result<Added, String> {
         let regions = match (self.wanted.operations, limits) {
             (Operations::Vaddr, _) => default_ranges(mappings, page_size()),
@@ -82,8 +84,11 @@ impl Own {
             return Ok(Added::ByStart(started));
         };
         if !lists_regions {
-            match running.add_targets(std::slice::from_ref(&target)) {
-                Ok(()) => return Ok(Added::ToOthers),
+            match running.add_targets(std::slice::from_ref(&target), free) {
+                Ok(places) => {
+                    let place = places.first().ok_or("the target was given no index")?;
+                    return Ok(Added::ToOthers(*place));
+                }
                 // The last target went before this one came, or one while it came.
                 Err(ChangeError::Ended) => {}
                 Err(error) => return Err(error.to_string()),

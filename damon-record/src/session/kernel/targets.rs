@@ -43,14 +43,20 @@ impl Kernel {
                     return Err(ONE_ONLY.to_owned());
                 }
                 let since_ns = monotonic_ns();
-                match own.add(pid, mappings, limits, &living)? {
-                    Added::ToOthers => {
+                let slots = &self.slots;
+                let free = |index: usize| slots.get(index).is_some_and(|slot| slot.id.is_none());
+                match own.add(pid, mappings, limits, &living, free)? {
+                    Added::ToOthers(index) => {
                         if let Some(events) = &mut self.events {
                             events.committed(since_ns);
                         }
                         self.committed_ns = Some(since_ns);
                         let since_ns = Some(since_ns);
-                        self.slots.push(Slot { since_ns, ..Slot::new(Some(pid), Some(id)) });
+                        let new = Slot { since_ns, ..Slot::new(Some(pid), Some(id)) };
+                        match self.slots.get_mut(index) {
+                            Some(slot) => *slot = new,
+                            None => self.slots.push(new),
+                        }
                     }
                     Added::ByStart(Started { tid, kept, without_new }) => {
                         self.started_anew(&kept);
@@ -95,6 +101,7 @@ impl Kernel {
     /// The kdamond has been started anew with the targets `kept` of those it had.
     fn started_anew(&mut self, kept: &[u32]) {
         self.committed_ns = None;
+        self.series.accounts.begin_anew();
         let old = std::mem::take(&mut self.slots);
         let wanted =
             |slot: &&Slot| slot.id.is_some() && slot.pid.is_some_and(|pid| kept.contains(&pid));

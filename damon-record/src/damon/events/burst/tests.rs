@@ -163,6 +163,35 @@ fn an_interruption_inside_a_burst_is_borne_unless_something_is_missing() {
 }
 
 #[test]
+fn where_losses_are_told_no_interruption_inside_a_target_is_too_long() {
+    let mut late = burst(1_000 * MS, 77, 0, &regions(0, 4));
+    late.extend(burst(1_000 * MS, 77, 1, &regions(0, 2)));
+    for told in late.iter_mut().skip(2) {
+        told.0 += 250 * MS;
+    }
+    let trusting = || {
+        let mut assembler = Assembler::of_told_losses();
+        assembler.watch(77, SAMPLING);
+        assembler
+    };
+    let whole = [(0, 900, 1_000, 4, 0), (1, 900, 1_000, 2, 0)];
+    assert_eq!(brief(&push(&mut trusting(), &late)), whole);
+
+    // What is told to be lost is not looked for in the next burst.
+    let mut assembler = trusting();
+    push(&mut assembler, &late[..2]);
+    assembler.lost();
+    let rest = [(0, 900, 1_000, 2, 2), (1, 1_150, 1_250, 2, 0)];
+    assert_eq!(brief(&push(&mut assembler, &late[2..]))[..1], rest[..1]);
+
+    // Between targets a gap still counts: the next aggregation may have other targets.
+    let mut events = burst(1_000 * MS, 77, 0, &regions(0, 2));
+    events.extend(burst(1_100 * MS, 77, 1, &regions(0, 2)));
+    let expected = [(0, 900, 1_000, 2, 0), (1, 1_000, 1_100, 2, 0)];
+    assert_eq!(brief(&push(&mut trusting(), &events)), expected);
+}
+
+#[test]
 fn a_burst_lost_altogether_leaves_a_hole_in_time() {
     let mut assembler = watching(&[77]);
     let mut out = Vec::new();
