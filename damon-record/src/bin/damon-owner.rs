@@ -7,10 +7,10 @@
 
 use damon_format::Attrs;
 use damon_format::damos::kernel::{Action, Scheme};
-use damon_record::damon::Running;
 use damon_record::damon::fake::Fake;
 use damon_record::damon::own::{GUARD_ARGUMENT, GuardProgram, OwnPlace, serve, serve_if_asked};
 use damon_record::damon::sysfs::{Operations, Target, Tree, Wanted};
+use damon_record::damon::{Running, Turn};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,7 +88,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     for line in io::stdin().lines() {
         let line = line?;
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["add", pid] => drop(running.add_targets(&[target(pid)?], |_| true)?),
+            ["add", pid] => drop(running.add_targets(&[target(pid)?], &Turn::ANY)?),
             ["attrs", sample, aggr] => {
                 let attrs =
                     Attrs { sample_us: sample.parse()?, aggr_us: aggr.parse()?, ..wanted.attrs };

@@ -17,4 +17,4 @@ pub mod own;
 mod running;
 pub mod sysfs;
 
-pub use running::{ChangeError, Running, StartError};
+pub use running::{ChangeError, Running, StartError, Turn};

@@ -78,6 +78,26 @@ pub enum ChangeError {
     Own(#[from] OwnError),
 }
 
+/// What a change of targets has to mind.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// Whether nobody waits for anything any more of the target with this index, which has exited.
+    pub free: &'a dyn Fn(usize) -> bool,
+    /// Waits for the moment at which the change is to be made; everything has been written by then.
+    pub moment: &'a dyn Fn(),
+}
+
+impl Turn<'_> {
+    /// At once, and in place of anybody who has gone.
+    pub const ANY: Turn<'static> = Turn { free: &|_| true, moment: &|| () };
+}
+
+impl std::fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").finish_non_exhaustive()
+    }
+}
+
 /// A started kdamond that is ours. Dropping it stops it and restores the tree.
 #[derive(Debug)]
 pub struct Running {
@@ -144,7 +164,7 @@ impl Running {
 
     /// Monitors more targets from now on, and tells their indices, which are their `target_id` in events; all
     /// others keep their own, with the regions they have. Indices of targets that have exited before an
-    /// earlier change are given away again where the caller is done with them (`free`).
+    /// earlier change are given away again.
     ///
     /// A new target of `vaddr` has no regions before the next update interval, unless it brings its own;
     /// then those are fitted to its mappings at that update, as always.
@@ -156,12 +176,12 @@ impl Running {
     pub fn add_targets(
         &mut self,
         new: &[Target],
-        free: impl Fn(usize) -> bool,
+        turn: &Turn<'_>,
     ) -> Result<Vec<usize>, ChangeError> {
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        let places = self.seats.places(new.len(), free);
+        let places = self.seats.places(new.len(), turn.free);
         for (place, target) in places.iter().zip(new) {
             target.check(*place, self.wanted.operations, page_size())?;
         }
@@ -172,7 +192,10 @@ impl Running {
             return Err(ChangeError::PidNamespace);
         }
         let (plan, seats) = self.seats.seat(&self.place.proc, self.tid, new, &places);
-        self.commit(&plan)?;
+        self.commit(&plan, || {
+            (turn.moment)();
+            seats.substitute(&self.place.proc, self.tid)
+        })?;
         self.seats = seats;
         for (target, &place) in new.iter().zip(&places) {
             match self.wanted.targets.get_mut(place) {
@@ -194,7 +217,7 @@ impl Running {
         }
         let mut plan = self.seats.keep(&self.place.proc, self.tid);
         change::attrs(&mut plan, attrs);
-        self.commit(&plan)?;
+        self.commit(&plan, Plan::default)?;
         self.wanted = wanted;
         Ok(())
     }
@@ -287,7 +310,8 @@ impl Running {
         self.owned.release()
     }
 
-    fn commit(&self, plan: &Plan) -> Result<(), ChangeError> {
+    /// Writes a plan, then at the last moment what `lastly` says, and has both taken over.
+    fn commit(&self, plan: &Plan, lastly: impl FnOnce() -> Plan) -> Result<(), ChangeError> {
         self.still_runs()?;
         if self.is_tuned() {
             // Otherwise the intervals that tuning began with would be taken over again.
@@ -296,7 +320,11 @@ impl Running {
                 other => other.map_err(|error| self.owned.judge(error))?,
             }
         }
-        plan.execute(self.context().tree()).map_err(|error| self.owned.judge(error))?;
+        let execute = |plan: &Plan| {
+            plan.execute(self.context().tree()).map_err(|error| self.owned.judge(error))
+        };
+        execute(plan)?;
+        execute(&lastly())?;
         let committed = self.owned.kdamond().command(Command::Commit);
         // Older kernels accept everything, and end the thread when they do not like it.
         self.still_runs()?;

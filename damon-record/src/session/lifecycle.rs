@@ -52,6 +52,10 @@ impl Session<'_> {
         mut target: Tracked,
         parent: Option<TargetId>,
     ) -> Result<Result<(), WatchError>, Failure> {
+        if let Mode::Kernel(kernel) = &mut self.mode {
+            // When the present aggregation began. That no more will come is said at the next turn.
+            let _said_later = kernel.drain(&mut self.trace)?;
+        }
         match target.arm(&mut self.mode, &self.limits) {
             Ok(()) => self.adopt(events, target, parent),
             Err(error) => Ok(Err(error)),

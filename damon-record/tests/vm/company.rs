@@ -22,6 +22,24 @@ SH
     restored",
 );
 
+/// A shell whose children come and go one after the other, and how many targets the kdamond has at the end.
+pub(crate) const CHURN: (&str, &str) = (
+    "churn",
+    r"before=$(tree)
+    cat >churn.sh <<'SH'
+sleep 1
+for child in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    sleep 2 &
+    sleep 0.8
+done
+echo targets $(cat /sys/kernel/mm/damon/admin/kdamonds/0/contexts/0/targets/nr_targets)
+wait
+SH
+    sh churn.sh &
+    damon-record -v --backend damon --children --sample 20ms --aggr 200ms --update 500ms -o recording.damon $!
+    restored",
+);
+
 /// Whoever has the name is recorded; in between there is nobody, and the kdamond ends.
 pub(crate) const NEWCOMERS: (&str, &str) = (
     "newcomers",
@@ -84,6 +102,31 @@ fn children_join_and_nothing_of_the_parent_is_missing() {
     let found = judge_where(&section, 15, |snapshot| snapshot.target == workloads[0]);
     assert!(found.written >= 0.7 && found.cold <= 0.15, "{found:?}");
     assert_eq!(listened(&recording), 1, "one kdamond for all of them");
+}
+
+#[test]
+fn processes_that_come_and_go_need_no_more_targets_than_there_are_at_a_time() {
+    let Some(section) = DAMON.section("churn").map(Section::ok) else {
+        return;
+    };
+    let recording = recording(&section);
+    // The shell, and its children: half of them live for two seconds, half for less than one.
+    let all = started(&recording);
+    let long: Vec<TargetId> = all
+        .iter()
+        .map(|started| started.target)
+        .filter(|target| of(&recording, *target).len() >= 5)
+        .collect();
+    assert!(all.len() >= 18 && long.len() >= 11, "{} of {} processes", long.len(), all.len());
+    // One that exits in the very moment of a change still ends the kdamond of this kernel, which is begun anew.
+    let kdamonds = listened(&recording);
+    assert!((1..=2).contains(&kdamonds), "{kdamonds} kdamonds");
+    if kdamonds == 1 {
+        long.iter().for_each(|target| assert_gapless(&of(&recording, *target)));
+    }
+    let targets = section.stdout.lines().find_map(|line| line.strip_prefix("targets "));
+    let targets: usize = targets.and_then(|number| number.parse().ok()).unwrap();
+    assert!((3..=9).contains(&targets), "{targets} targets for {} processes", all.len());
 }
 
 #[test]

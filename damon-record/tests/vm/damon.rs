@@ -50,6 +50,7 @@ pub(crate) static DAMON: Machine = Machine::new(
         ways::PERF_FORBIDDEN,
         company::CHILDREN,
         company::NEWCOMERS,
+        company::CHURN,
         ("doctor", "damon-record doctor"),
         (
             "somebodys",

@@ -106,6 +106,16 @@ impl Assembler {
         Some(known.sampling)
     }
 
+    /// When the first aggregation of a kdamond that ends after `after_ns` is likely to end; `None` before any has.
+    pub fn next_end_ns(&self, thread: i32, after_ns: u64) -> Option<u64> {
+        let known = self.threads.iter().find(|known| known.filling.thread == thread)?;
+        let nominal_ns = known.sampling.aggr_us.saturating_mul(1_000);
+        let usual_ns = if known.usual_ns > 0 { known.usual_ns } else { nominal_ns }.max(1);
+        let last_ns = known.last_end_ns?;
+        let passed = after_ns.saturating_sub(last_ns) / usual_ns;
+        last_ns.checked_add(usual_ns.checked_mul(passed.checked_add(1)?)?)
+    }
+
     /// Takes the next event. A target that this completes, and the remains of one that this shows to be incomplete,
     /// are handed to `out`, remains first.
     #[inline]

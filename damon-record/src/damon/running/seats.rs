@@ -98,6 +98,12 @@ impl Seats {
         (plan, Self(after))
     }
 
+    /// What must be written if somebody has exited since the change was written.
+    pub(super) fn substitute(&self, proc: &ProcRoot, stand_in: u32) -> Plan {
+        let left = self.0.iter().enumerate().filter(|(_, seat)| seat.has_left(proc));
+        left.map(|(index, _)| target_pid(index, stand_in)).collect()
+    }
+
     /// A change that leaves the targets alone must still name processes that exist, and no regions: listed
     /// ones would replace those that the kernel has found.
     pub(super) fn keep(&self, proc: &ProcRoot, stand_in: u32) -> Plan {

@@ -104,7 +104,7 @@ fn a_whole_life_leaves_the_tree_as_it_was() {
     assert_eq!(running.state().unwrap(), State::On);
     assert_eq!(running.tid(), machine.copy().tid);
     assert_eq!(machine.copy().attrs, [5000, 100_000, 1_000_000, 10, 1000]);
-    assert_eq!(running.add_targets(&[Target::process(13)], |_| true).unwrap(), [2]);
+    assert_eq!(running.add_targets(&[Target::process(13)], &Turn::ANY).unwrap(), [2]);
     assert_eq!(pids(&machine.copy()), [11, 12, 13]);
     assert_eq!(running.wanted().targets.len(), 3);
     running.set_attrs(&Attrs { sample_us: 10_000, ..ATTRS }).unwrap();
@@ -148,7 +148,7 @@ fn changes_keep_the_regions_that_the_kernel_has() {
     kernel_splits();
     running.set_attrs(&Attrs { max_nr_regions: 500, ..ATTRS }).unwrap();
     assert_eq!(machine.copy().targets[0].regions, found);
-    running.add_targets(&[fixed(Some(13), 0x40000)], |_| true).unwrap();
+    running.add_targets(&[fixed(Some(13), 0x40000)], &Turn::ANY).unwrap();
     assert_eq!(machine.copy().targets[0].regions, found);
     assert_eq!(machine.copy().targets[2].regions, [(0x40000, 0x44000)]);
     running.set_attrs(&ATTRS).unwrap();
@@ -162,13 +162,13 @@ fn targets_that_have_exited_keep_their_index_and_do_not_end_the_rest() {
         let machine = machine(release);
         let mut running = machine.start(&processes(&[11, 12])).unwrap();
         machine.exit(11);
-        running.add_targets(&[Target::process(13)], |_| true).unwrap();
+        running.add_targets(&[Target::process(13)], &Turn::ANY).unwrap();
         let tid = i32::try_from(running.tid()).unwrap();
         assert_eq!(pids(&machine.copy()), [tid, 12, 13]);
         machine.exit(12);
         running.set_attrs(&Attrs { aggr_us: 200_000, ..ATTRS }).unwrap();
         assert_eq!(pids(&machine.copy()), [tid, tid, 13]);
-        let error = running.add_targets(&[Target::process(11)], |_| true).unwrap_err();
+        let error = running.add_targets(&[Target::process(11)], &Turn::ANY).unwrap_err();
         assert!(matches!(error, ChangeError::NoProcess(11)), "{error}");
         assert_eq!(running.state().unwrap(), State::On);
     }
@@ -190,14 +190,17 @@ fn processes_that_come_and_go_need_no_more_targets_than_there_are_at_a_time() {
 
     // Its place is given away only when the kernel has nothing of it any more …
     machine.exit(11);
-    assert_eq!(running.add_targets(&new(12), |_| true).unwrap(), [1]);
+    assert_eq!(running.add_targets(&new(12), &Turn::ANY).unwrap(), [1]);
     assert_eq!(
         (pids(&machine.copy()), regions(&machine.copy(), 0)),
         (vec![tid, 12], vacant.into())
     );
     // … and when the caller waits for nothing of it any more.
-    assert_eq!(running.add_targets(&new(13), |index| index != 0).unwrap(), [2]);
-    assert_eq!(running.add_targets(&new(14), |_| true).unwrap(), [0]);
+    assert_eq!(
+        running.add_targets(&new(13), &Turn { free: &|index| index != 0, ..Turn::ANY }).unwrap(),
+        [2]
+    );
+    assert_eq!(running.add_targets(&new(14), &Turn::ANY).unwrap(), [0]);
     assert_eq!(pids(&machine.copy()), [14, 12, 13]);
     assert_eq!(regions(&machine.copy(), 0), [(0x40000, 0x44000)]);
     assert_eq!(running.wanted().targets[0].pid, Some(14));
@@ -218,7 +221,7 @@ fn an_id_that_is_used_again_is_another_process() {
     born(11, 200);
     running.set_attrs(&ATTRS).unwrap();
     assert_eq!(pids(&machine.copy()), [tid, 12]);
-    assert_eq!(running.add_targets(&[Target::process(11)], |_| true).unwrap(), [2]);
+    assert_eq!(running.add_targets(&[Target::process(11)], &Turn::ANY).unwrap(), [2]);
     assert_eq!(pids(&machine.copy()), [tid, 12, 11]);
 }
 
@@ -229,7 +232,7 @@ fn a_target_that_exits_during_a_change() {
     let before = machine.listing();
     let mut running = machine.start(&processes(&[11, 12])).unwrap();
     machine.fake.with(|kernel| kernel.gone.insert(11)).unwrap();
-    let error = running.add_targets(&[Target::process(13)], |_| true).unwrap_err();
+    let error = running.add_targets(&[Target::process(13)], &Turn::ANY).unwrap_err();
     assert!(matches!(error, ChangeError::Ended), "{error}");
     let first = running.tid();
     running.restart(vec![Target::process(12), Target::process(13)]).unwrap();
@@ -245,7 +248,7 @@ fn a_target_that_exits_during_a_change() {
     let machine = self::machine((6, 15));
     let mut running = machine.start(&processes(&[11, 12])).unwrap();
     machine.fake.with(|kernel| kernel.gone.insert(11)).unwrap();
-    let error = running.add_targets(&[Target::process(13)], |_| true).unwrap_err();
+    let error = running.add_targets(&[Target::process(13)], &Turn::ANY).unwrap_err();
     assert!(matches!(error, ChangeError::Refused(_)), "{error}");
     assert_eq!(running.state().unwrap(), State::On);
     assert_eq!((pids(&machine.copy()), running.wanted().targets.len()), (vec![11, 12], 2));
@@ -271,8 +274,8 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
     let writes = machine.writes();
     let error = running.set_attrs(&Attrs { sample_us: 200_000, ..ATTRS }).unwrap_err();
     assert!(error.to_string().contains("--sample"), "{error}");
-    assert!(running.add_targets(&[Target::default()], |_| true).is_err());
-    running.add_targets(&[], |_| true).unwrap();
+    assert!(running.add_targets(&[Target::default()], &Turn::ANY).is_err());
+    running.add_targets(&[], &Turn::ANY).unwrap();
     assert_eq!(machine.writes(), writes);
 }
 
@@ -409,7 +412,7 @@ fn tuned_intervals_are_read_and_survive_a_change() {
     machine.fake.with(|kernel| kernel.tuned = Some((9000, 180_000))).unwrap();
     assert_eq!(running.tuned_intervals().unwrap(), Some((9000, 180_000)));
     machine.fake.with(|kernel| kernel.tuned = Some((12_000, 240_000))).unwrap();
-    running.add_targets(&[Target::process(12)], |_| true).unwrap();
+    running.add_targets(&[Target::process(12)], &Turn::ANY).unwrap();
     assert_eq!(machine.copy().attrs[..2], [12_000, 240_000]);
 
     let plain = self::machine((6, 15));
@@ -424,7 +427,7 @@ fn targets_are_not_added_from_another_pid_namespace() {
     std::fs::create_dir_all(link.parent().unwrap()).unwrap();
     std::os::unix::fs::symlink("pid:[4026532001]", &link).unwrap();
     let writes = machine.writes();
-    let error = running.add_targets(&[Target::process(12)], |_| true).unwrap_err();
+    let error = running.add_targets(&[Target::process(12)], &Turn::ANY).unwrap_err();
     assert!(matches!(error, ChangeError::PidNamespace), "{error}");
     let error = running.set_attrs(&ATTRS).unwrap_err();
     assert!(matches!(error, ChangeError::PidNamespace), "{error}");

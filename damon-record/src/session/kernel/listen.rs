@@ -72,6 +72,11 @@ impl Events {
         self.committed_ns.get_or_insert(time_ns);
     }
 
+    /// When the next aggregation that ends after `after_ns` is likely to end, where that can be told.
+    pub(super) fn next_end_ns(&self, after_ns: u64) -> Option<u64> {
+        self.assembler.next_end_ns(self.thread, after_ns)
+    }
+
     /// Hands over what has come, or all of it at the `last` time. The error says why no more will come.
     pub(super) fn fetch(&mut self, sink: &mut Sink<'_>, last: bool) -> Result<(), String> {
         let Self { way, assembler, committed_ns, .. } = self;

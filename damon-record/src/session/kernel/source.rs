@@ -3,7 +3,7 @@
 use super::looks::Looks;
 use crate::damon::own::OwnPlace;
 use crate::damon::sysfs::{Operations, State, Target, Tree, Wanted};
-use crate::damon::{ChangeError, Running, StartError};
+use crate::damon::{ChangeError, Running, StartError, Turn};
 use crate::monitor::{AddressRange, default_ranges};
 use crate::proc::{MapsFile, page_size};
 use damon_format::Mapping;
@@ -62,15 +62,14 @@ impl Own {
         Self { tree, place, wanted, nr_schemes, running: None }
     }
 
-    /// Monitors `pid` too, beside the processes `living`, which are those of the targets that are of interest still;
-    /// indices of others are `free`.
+    /// Monitors `pid` too, beside the processes `living`, which are those of the targets that are of interest still.
     pub(super) fn add(
         &mut self,
         pid: u32,
         mappings: &[Mapping],
         limits: &[AddressRange],
         living: &[u32],
-        free: impl Fn(usize) -> bool,
+        turn: &Turn<'_>,
     ) -> Result<Added, String> {
         let regions = match (self.wanted.operations, limits) {
             (Operations::Vaddr, _) => default_ranges(mappings, page_size()),
@@ -84,7 +83,7 @@ impl Own {
             return Ok(Added::ByStart(started));
         };
         if !lists_regions {
-            match running.add_targets(std::slice::from_ref(&target), free) {
+            match running.add_targets(std::slice::from_ref(&target), turn) {
                 Ok(places) => {
                     let place = places.first().ok_or("the target was given no index")?;
                     return Ok(Added::ToOthers(*place));

@@ -1,15 +1,21 @@
 //! Whom a kdamond monitors: processes come and go.
 
-use super::listen::ONE_ONLY;
+use super::listen::{Events, ONE_ONLY};
 use super::source::{Added, Source, Started};
 use super::{Kernel, Slot};
+use crate::damon::Turn;
 use crate::host::monotonic_ns;
 use crate::monitor::AddressRange;
 use damon_format::{Mapping, TargetId};
+use std::time::Duration;
 
 /// A kdamond that stops by itself so soon after a change of ours has stopped because of it: one of its targets exited
 /// while the kernel took the change over, which it does at the end of an aggregation.
 const REVIVAL_NS: u64 = 5_000_000_000;
+/// How long before the end of an aggregation a change is made, at most.
+const CHANGE_NS: u64 = 10_000_000;
+/// Nobody waits longer than this to make one at the right moment.
+const MOST_WAIT_NS: u64 = 1_000_000_000;
 
 impl Kernel {
     /// Monitors the process `pid` as `id` from now on: starts the kdamond with it, or adds it to those that
@@ -45,7 +51,14 @@ impl Kernel {
                 let since_ns = monotonic_ns();
                 let slots = &self.slots;
                 let free = |index: usize| slots.get(index).is_some_and(|slot| slot.id.is_none());
-                match own.add(pid, mappings, limits, &living, free)? {
+                let moment = || await_end_of_aggregation(self.events.as_ref(), self.attrs.aggr_us);
+                match own.add(
+                    pid,
+                    mappings,
+                    limits,
+                    &living,
+                    &Turn { free: &free, moment: &moment },
+                )? {
                     Added::ToOthers(index) => {
                         if let Some(events) = &mut self.events {
                             events.committed(since_ns);
@@ -115,5 +128,17 @@ impl Kernel {
             ));
         }
         self.stop_listening(old);
+    }
+}
+
+/// Waits until shortly before the end of an aggregation. The kernel takes a change over then and not sooner, and before
+/// 6.15 it ends the kdamond when a target has exited in between: so there is little in between.
+fn await_end_of_aggregation(events: Option<&Events>, aggr_us: u64) {
+    let before_ns = CHANGE_NS.min(aggr_us.saturating_mul(1_000) / 4);
+    let now = monotonic_ns();
+    let end = events.and_then(|events| events.next_end_ns(now.saturating_add(before_ns)));
+    let wait_ns = end.map_or(0, |end| end.saturating_sub(before_ns).saturating_sub(now));
+    if wait_ns <= MOST_WAIT_NS {
+        std::thread::sleep(Duration::from_nanos(wait_ns));
     }
 }

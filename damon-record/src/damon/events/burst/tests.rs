@@ -192,6 +192,20 @@ fn where_losses_are_told_no_interruption_inside_a_target_is_too_long() {
 }
 
 #[test]
+fn the_end_of_an_aggregation_is_foreseen() {
+    let mut assembler = watching(&[77]);
+    assert_eq!(assembler.next_end_ns(77, 950 * MS), None);
+    push(&mut assembler, &burst(1_000 * MS, 77, 0, &regions(0, 2)));
+    assert_eq!(assembler.next_end_ns(77, 1_000 * MS), Some(1_100 * MS), "as it should be");
+    push(&mut assembler, &burst(1_104 * MS, 77, 0, &regions(0, 2)));
+    for (after, next) in [(900, 1_208), (1_104, 1_208), (1_207, 1_208), (1_208, 1_312)] {
+        assert_eq!(assembler.next_end_ns(77, after * MS), Some(next * MS), "as it really is");
+    }
+    assert_eq!(assembler.next_end_ns(77, u64::MAX), None);
+    assert_eq!(assembler.next_end_ns(78, 0), None);
+}
+
+#[test]
 fn a_burst_lost_altogether_leaves_a_hole_in_time() {
     let mut assembler = watching(&[77]);
     let mut out = Vec::new();
