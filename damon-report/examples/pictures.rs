@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let height = args.next().map_or(Ok(800), |h| h.parse())?;
     std::fs::create_dir_all(&directory)?;
     for scene in scenes::all() {
-        let grid = heatmap::grid(width, height, &scene.ranges())?;
+        let grid = heatmap::grid(width, height, &scene.ranges(), scene.extras())?;
         let data = scene.data(&grid);
         let picture = data.picture();
         let path = |kind: &str| directory.join(format!("{}-{width}x{height}.{kind}", scene.name));
@@ -27,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             (120, Colours::True),
             (60, Colours::Palette),
         ] {
-            let grid = terminal::heatmap_grid(columns, 24, &scene.ranges(), colours);
+            let grid =
+                terminal::heatmap_grid(columns, 24, &scene.ranges(), colours, scene.extras());
             let data = scene.data(&grid);
             let mut text = terminal::heatmap(&data.picture(), columns, 24, colours);
             text.push_str(&terminal::wss(&data.wss_picture(), columns, colours));

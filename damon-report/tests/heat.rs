@@ -3,6 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "numbers of tests are small, and a helper that fails is a test that fails"
 )]
 
@@ -13,11 +15,12 @@ use damon_format::{
     TargetId,
 };
 use damon_report::analysis::axis::{self, BandSpan};
+use damon_report::analysis::cells::Pool;
 use damon_report::analysis::fold::Fold;
 use damon_report::analysis::heat::{Edges, Frame, HeatSum, Heatmap};
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::overview::Overview;
-use damon_report::analysis::select::Query;
+use damon_report::analysis::select::{Query, Selection};
 use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use damon_report::analysis::wss::WorkingSetOptions;
@@ -151,7 +154,7 @@ proptest! {
             bands: vec![band.clone()],
             rows: vec![rows],
         };
-        let edges = Edges::new(&frame);
+        let edges = Edges::new(&frame, &Selection::everything());
         let mut sums = [HeatSum::new(&edges), HeatSum::new(&edges)];
         for (i, snapshot) in list.iter().enumerate() {
             with_view(snapshot, |view| sums[usize::from(i >= cut)].snapshot(view));
@@ -172,6 +175,153 @@ proptest! {
             }
         }
     }
+}
+
+/// Disjoint pieces of the addresses that [`arbitrary_snapshots`] use, as people write them.
+fn arbitrary_addresses() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    prop::collection::vec((0x1000_u64..400_000, 1_u64..60_000), 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn heat_is_conserved_under_every_selection(
+        list in arbitrary_snapshots(),
+        addresses in arbitrary_addresses(),
+        heap in (0x1000_u64..300_000, 1_u64..90_000),
+        mapped in any::<bool>(),
+        time in (0_u32..60, 61_u32..=100),
+        target in prop::option::of(0_u32..2),
+        columns in 1_usize..20,
+        rows in 1_usize..20,
+    ) {
+        let mut writer = common::writer(&common::info());
+        let mapping = Mapping {
+            start: heap.0,
+            end: heap.0 + heap.1,
+            permissions: Permissions::default(),
+            offset: 0,
+            inode: 0,
+            name: "[heap]".into(),
+        };
+        writer.record(&Record::MappingsChanged(MappingsChanged {
+            target: TargetId(0),
+            time_ns: 0,
+            removed: Vec::new(),
+            added: vec![mapping],
+        })).unwrap();
+        for snapshot in &list {
+            writer.snapshot(snapshot).unwrap();
+        }
+        let trace = open(writer.finish().unwrap());
+        let whole = View::new(&trace, &Query::default()).unwrap();
+        let query = Query {
+            time: Some(format!("{}%..{}%", time.0, time.1).parse().unwrap()),
+            address: addresses.iter().map(|(start, size)| {
+                format!("{start:x}..{:x}", start + size).parse().unwrap()
+            }).collect(),
+            mapping: if mapped { vec!["heap".into()] } else { Vec::new() },
+            target: target.map(|t| t.to_string()),
+        };
+        let Ok(view) = View::new(&trace, &query) else {
+            return Ok(());
+        };
+
+        // Every byte of every snapshot, by the definition; addresses are few enough to be counted in pieces.
+        let mut edges: Vec<u64> = vec![0, u64::MAX, heap.0, heap.0 + heap.1];
+        edges.extend(addresses.iter().flat_map(|(start, size)| [*start, start + size]));
+        edges.sort_unstable();
+        let span = whole.time();
+        let from_to = (
+            span.start + ((span.end - span.start) as f64 * f64::from(time.0) / 100.0).round() as u64,
+            span.start + ((span.end - span.start) as f64 * f64::from(time.1) / 100.0).round() as u64,
+        );
+        let mut expected = (0.0, 0.0);
+        for id in 0..2 {
+            if target.is_some_and(|t| t != id) {
+                continue;
+            }
+            let band = BandSpan { target: TargetId(id), range: 0..u64::MAX };
+            for pair in edges.windows(2) {
+                let inside = |(start, size): &(u64, u64)| *start <= pair[0] && pair[1] <= start + size;
+                let chosen = addresses.is_empty() || addresses.iter().any(inside);
+                let named = !mapped || id == 0 && inside(&heap);
+                if chosen && named {
+                    let one = naive(&list, &band, (pair[0], pair[1]), from_to);
+                    expected = (expected.0 + one.0, expected.1 + one.1);
+                }
+            }
+        }
+        // Bands join what is close; what lies between selected ranges must not count all the same.
+        for most in [1, 30] {
+            let bands = axis::bands(axis::monitored(&view.overview), most);
+            let shares = axis::share_rows(&bands, rows, 1);
+            let frame = view.frame(columns, bands, shares);
+            let (map, set) = view.heat(&trace, &frame, WorkingSetOptions::without_intervals(1));
+            let found = total(&map);
+            prop_assert!(close(found.0, expected.0), "{found:?} {expected:?}");
+            prop_assert!(close(found.1, expected.1), "{found:?} {expected:?}");
+            let bytes: f64 = map.marginal().iter().flatten().map(|cell| cell.monitored).sum();
+            prop_assert!(close(bytes, expected.1));
+            if target.is_some() {
+                let of_set = set.samples.iter().map(|s| s.expected * (s.end_ns - s.start_ns) as f64);
+                prop_assert!(close(of_set.sum(), expected.0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_highest_rate_of_a_cell_is_that_of_a_region_in_it_and_not_below_the_mean(
+        list in arbitrary_snapshots(),
+        columns in 1_usize..30,
+        rows in 1_usize..30,
+    ) {
+        let trace = open(write(&list));
+        let view = View::new(&trace, &Query::default()).unwrap();
+        let bands = axis::bands(axis::monitored(&view.overview), 4);
+        let shares = axis::share_rows(&bands, rows, 1);
+        let frame = view.frame(columns, bands, shares);
+        let (map, _) = view.heat(&trace, &frame, WorkingSetOptions::without_intervals(1));
+        let mut highest = 0.0_f64;
+        for cell in map.bands.iter().flat_map(|b| &b.cells) {
+            let (mean, max) = (cell.pooled(Pool::Mean), cell.pooled(Pool::Max));
+            prop_assert_eq!(mean.is_some(), max.is_some());
+            prop_assert!(max.unwrap_or(0.0) >= mean.unwrap_or(0.0) * (1.0 - 1e-12), "{cell:?}");
+            highest = highest.max(cell.max_rate);
+        }
+        let regions = list.iter().flat_map(|s| &s.regions);
+        let expected = regions.map(|r| r.nr_accesses).max().unwrap_or(0);
+        prop_assert!(close(highest, f64::from(expected) / 20.0));
+    }
+}
+
+#[test]
+fn mappings_are_selected_by_name() {
+    let trace = open(common::ten_seconds());
+    let select = |mapping: &[&str], address: &[&str]| {
+        let query = Query {
+            mapping: mapping.iter().map(|&name| name.to_owned()).collect(),
+            address: address.iter().map(|a| a.parse().unwrap()).collect(),
+            ..Query::default()
+        };
+        let view = View::new(&trace, &query).map_err(|error| error.to_string())?;
+        Ok(view.overview.targets[0].spans.ranges().collect::<Vec<_>>())
+    };
+    let heap = common::HEAP..common::HEAP + 16 * common::MIB;
+    let library = common::LIBRARY..common::LIBRARY + 4 * common::MIB;
+    assert_eq!(select(&["[heap]"], &[]), Ok(vec![heap.clone()]));
+    assert_eq!(select(&["libwork"], &[]), Ok(vec![library.clone()]));
+    assert_eq!(select(&["/usr/lib/", "[heap]"], &[]), Ok(vec![heap.clone(), library]));
+    let low = format!("..{:x}", common::HEAP + common::MIB);
+    let high = format!("{:x}..", common::HEAP + 15 * common::MIB);
+    let ends = vec![heap.start..heap.start + common::MIB, heap.end - common::MIB..heap.end];
+    assert_eq!(select(&["[heap]"], &[&low, &high]), Ok(ends));
+    let unknown: Result<_, String> = select(&["libm"], &[]);
+    let sentence =
+        "no mapping is called `libm` in the selected time; the largest are [heap], libwork.so.1";
+    assert_eq!(unknown, Err(sentence.to_owned()));
+    assert!(select(&["libwork"], &[&low]).unwrap_err().contains("selected together"));
 }
 
 #[test]
@@ -212,7 +362,8 @@ fn a_selection_shows_only_its_part() {
     let trace = open(common::ten_seconds());
     let query = Query {
         time: Some("6s..8s".parse().unwrap()),
-        address: Some(format!("{:#x}..", common::LIBRARY).parse().unwrap()),
+        address: vec![format!("{:#x}..", common::LIBRARY).parse().unwrap()],
+        mapping: Vec::new(),
         target: Some("work".into()),
     };
     let view = View::new(&trace, &query).unwrap();

@@ -139,7 +139,12 @@ proptest! {
         }
         let query = Query {
             time: selected.then(|| "10%..90%".parse().unwrap()),
-            address: selected.then(|| "1..7fffffffffffffff".parse().unwrap()),
+            address: if selected {
+                ["1..7fffffffffffffff", "1000..ffff"].map(|a| a.parse().unwrap()).to_vec()
+            } else {
+                Vec::new()
+            },
+            mapping: Vec::new(),
             target: None,
         };
         let heat = analyse(writer.finish().unwrap(), &query);

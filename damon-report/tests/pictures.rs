@@ -10,14 +10,16 @@
 
 mod scenes;
 
+use damon_report::analysis::cells::Pool;
 use damon_report::analysis::heat::Heatmap;
 use damon_report::render::terminal::{self, Colours};
-use damon_report::render::{RenderError, heatmap, wss};
+use damon_report::render::{Extras, Look, Palette, RenderError, Scale, heatmap, wss};
+use proptest::prelude::*;
 use scenes::{Data, Scene};
 use std::fs;
 use std::path::PathBuf;
 
-const COLOURS: [Colours; 3] = [Colours::None, Colours::Palette, Colours::True];
+const COLOURS: [Colours; 4] = [Colours::None, Colours::Basic, Colours::Palette, Colours::True];
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/report/pictures").join(name)
@@ -62,7 +64,7 @@ fn without_image(svg: &str) -> String {
 }
 
 fn drawn(scene: &Scene, width: u32, height: u32) -> Data {
-    scene.data(&heatmap::grid(width, height, &scene.ranges()).unwrap())
+    scene.data(&heatmap::grid(width, height, &scene.ranges(), scene.extras()).unwrap())
 }
 
 #[test]
@@ -91,10 +93,17 @@ fn texts_are_as_blessed() {
         (80, Colours::None),
         (120, Colours::None),
         (60, Colours::Palette),
+        (60, Colours::Basic),
         (100, Colours::True),
     ] {
         let scene = scenes::two_level();
-        let data = scene.data(&terminal::heatmap_grid(columns, 20, &scene.ranges(), colours));
+        let data = scene.data(&terminal::heatmap_grid(
+            columns,
+            20,
+            &scene.ranges(),
+            colours,
+            scene.extras(),
+        ));
         let mut text = terminal::heatmap(&data.picture(), columns, 20, colours);
         text.push_str(&terminal::wss(&data.wss_picture(), columns, colours));
         check(&format!("two-level.{columns}.{colours:?}.txt"), text.as_bytes());
@@ -117,7 +126,13 @@ fn texts_fit_any_terminal() {
         for columns in [0, 50, 100, 131] {
             for lines in [0, 24] {
                 for colours in COLOURS {
-                    let grid = terminal::heatmap_grid(columns, lines, &scene.ranges(), colours);
+                    let grid = terminal::heatmap_grid(
+                        columns,
+                        lines,
+                        &scene.ranges(),
+                        colours,
+                        scene.extras(),
+                    );
                     let data = scene.data(&grid);
                     let text = terminal::heatmap(&data.picture(), columns, lines, colours);
                     let name = format!("{} {columns}x{lines} {colours:?}", scene.name);
@@ -195,10 +210,145 @@ fn heatmaps_that_do_not_fit_the_grid_are_drawn_too() {
     }
 }
 
+/// Every look of one scene, at one cell per pixel.
+#[test]
+fn looks_are_as_blessed() {
+    let (width, height) = (400, 240);
+    let scene = scenes::islands();
+    for (name, scale, palette, pool) in [
+        ("linear-inferno", Scale::Linear, Palette::Inferno, Pool::Mean),
+        ("log-viridis", Scale::Log, Palette::Viridis, Pool::Mean),
+        ("rank-cividis", Scale::Rank, Palette::Cividis, Pool::Max),
+        ("rank-magma", Scale::Rank, Palette::Magma, Pool::Mean),
+        ("sqrt-grey", Scale::Sqrt, Palette::Grey, Pool::Max),
+    ] {
+        let mut data = drawn(&scene, width, height);
+        let ranks = data.heatmap.ranks(pool);
+        data.look = Look { scale, palette, pool, ranks };
+        let png = heatmap::heatmap_png(&data.picture(), width, height).unwrap();
+        check(&format!("islands.{name}.png"), &png);
+    }
+}
+
+#[test]
+fn pictures_have_few_enough_colours_for_a_palette() {
+    for (scene, palette) in [
+        (scenes::islands(), Palette::Dusk),
+        (scenes::two_level(), Palette::Inferno),
+        (scenes::sparse(), Palette::Viridis),
+        (scenes::holes(), Palette::Cividis),
+        (scenes::crowd(), Palette::Grey),
+    ] {
+        let mut data = drawn(&scene, 1280, 800);
+        data.look.palette = palette;
+        let png = heatmap::heatmap_png(&data.picture(), 1280, 800).unwrap();
+        let info = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+        assert_eq!(info.info().color_type, png::ColorType::Indexed, "{}", scene.name);
+    }
+}
+
+#[test]
+fn small_hot_places_survive_where_the_highest_rate_stands_for_a_cell() {
+    let scene = scenes::idle();
+    let mut data = drawn(&scene, 640, 480);
+    let cold = pixels(&heatmap::heatmap_png(&data.picture(), 640, 480).unwrap()).2;
+    for cell in data.heatmap.bands[1].cells.iter_mut().step_by(1000) {
+        cell.max_rate = 1.0;
+    }
+    let mean = pixels(&heatmap::heatmap_png(&data.picture(), 640, 480).unwrap()).2;
+    assert!(mean == cold);
+    data.look.pool = Pool::Max;
+    let max = pixels(&heatmap::heatmap_png(&data.picture(), 640, 480).unwrap()).2;
+    let changed = cold.chunks(3).zip(max.chunks(3)).filter(|(a, b)| a != b).count();
+    assert!(changed >= data.heatmap.bands[1].cells.len() / 1000, "{changed}");
+}
+
+/// Checks what XML asks of a document: names of elements nest, attributes are quoted, `&` begins one of the five
+/// entities, characters are allowed ones.
+fn well_formed(document: &str) -> Result<(), String> {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    if let Some(c) = document.chars().find(|c| !allowed(*c)) {
+        return Err(format!("character {c:?}"));
+    }
+    for after in document.split('&').skip(1) {
+        let entities = ["amp;", "lt;", "gt;", "quot;", "apos;"];
+        if !entities.iter().any(|e| after.starts_with(e)) {
+            return Err(format!("entity {:?}", after.chars().take(8).collect::<String>()));
+        }
+    }
+    let mut open: Vec<&str> = Vec::new();
+    for piece in document.split('<').skip(1) {
+        let (tag, text) = piece.split_once('>').ok_or("a tag without end")?;
+        if text.contains('>') {
+            return Err(format!("text {text:?}"));
+        }
+        if let Some(name) = tag.strip_prefix('/') {
+            if open.pop() != Some(name) {
+                return Err(format!("{name} closes nothing"));
+            }
+            continue;
+        }
+        let name = tag.split([' ', '/']).next().unwrap_or_default();
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphabetic()) {
+            return Err(format!("element {name:?}"));
+        }
+        let quotes = tag.matches('"').count();
+        if quotes % 2 == 1 || tag.matches('=').count() < quotes / 2 {
+            return Err(format!("attributes of {name}"));
+        }
+        if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    if open.is_empty() { Ok(()) } else { Err(format!("{open:?} stay open")) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn svg_is_valid_whatever_things_are_called(
+        hostile in prop::collection::vec(any::<char>(), 0..30),
+        pick in prop::sample::select(vec!["]]>", "\"'><", "&#0;&lt", "<!--", "\u{fffe}\u{0}\u{1b}"]),
+    ) {
+        let name: String = hostile.into_iter().chain(pick.chars()).collect();
+        let mut data = drawn(&scenes::holes(), 1280, 800);
+        data.heatmap.bands[0].mappings[0].name.clone_from(&name);
+        data.heatmap.targets[0].comm.clone_from(&name);
+        for mark in &mut data.marks {
+            mark.text.clone_from(&name);
+        }
+        let picture = heatmap::Picture { title: &name, subtitle: &name, ..data.picture() };
+        let svg = heatmap::heatmap_svg(&picture, 1280, 800).unwrap();
+        prop_assert_eq!(well_formed(&svg), Ok(()));
+        // One raster for the cells; the legend has its gradient and its swatch.
+        prop_assert_eq!(svg.matches("<image").count(), 3);
+        prop_assert!(!svg.contains("href=\"http"));
+    }
+}
+
+#[test]
+fn marks_are_lines_with_their_names() {
+    let scene = scenes::holes();
+    let mut data = drawn(&scene, 1280, 800);
+    let svg = heatmap::heatmap_svg(&data.picture(), 1280, 800).unwrap();
+    for name in [">load<", ">compile &lt;&amp;&quot;&gt;", ">end<"] {
+        assert!(svg.contains(name), "{name}");
+    }
+    let with = pixels(&heatmap::heatmap_png(&data.picture(), 1280, 800).unwrap()).2;
+    data.marks.iter_mut().for_each(|mark| mark.time_ns = 0);
+    let without = pixels(&heatmap::heatmap_png(&data.picture(), 1280, 800).unwrap()).2;
+    assert!(with != without);
+    let grid = terminal::heatmap_grid(100, 24, &scene.ranges(), Colours::None, scene.extras());
+    let text = terminal::heatmap(&scene.data(&grid).picture(), 100, 24, Colours::None);
+    let line = text.lines().nth(2).unwrap();
+    assert!(line.contains("|load") && line.contains("|compile"), "{line}");
+}
+
 #[test]
 fn absurd_sizes_are_refused_with_a_sentence() {
     for (width, height) in [(0, 0), (319, 200), (320, 199), (10_001, 500), (u32::MAX, u32::MAX)] {
-        let error = heatmap::grid(width, height, &[]).unwrap_err();
+        let error = heatmap::grid(width, height, &[], Extras::default()).unwrap_err();
         assert!(matches!(error, RenderError::Size { .. }));
         assert!(error.to_string().contains("ask for 320x200 to 10000x10000 pixels"), "{error}");
     }

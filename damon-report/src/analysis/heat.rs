@@ -1,10 +1,12 @@
 //! The heatmap: heat of cells over time and address, conserved at every zoom.
 
 use super::axis::BandSpan;
+pub use super::cells::{Cell, Pool};
 use super::fold::Fold;
 use super::mappings;
 use super::num::{edge, float};
 use super::overview::Overview;
+use super::select::Selection;
 use damon_format::{SnapshotView, TargetId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -53,15 +55,6 @@ pub struct Band {
     pub mappings: Vec<NamedRange>,
 }
 
-/// One cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Cell {
-    /// Σ(rate · bytes · time) over what was monitored inside the cell, in byte·nanoseconds.
-    pub heat: f64,
-    /// Σ(bytes · time) that was monitored inside the cell, in byte·nanoseconds; 0 = not monitored.
-    pub monitored: f64,
-}
-
 /// A named part of the address space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NamedRange {
@@ -71,13 +64,6 @@ pub struct NamedRange {
     pub end: u64,
     /// `[heap]`, `libc.so.6`, `anon`, …
     pub name: String,
-}
-
-impl Cell {
-    /// Mean access rate of the monitored part; `None` where nothing was monitored.
-    pub fn rate(&self) -> Option<f64> {
-        (self.monitored > 0.0).then(|| self.heat / self.monitored)
-    }
 }
 
 /// What a heatmap shows and how finely.
@@ -108,7 +94,6 @@ pub struct HeatSum<'a> {
     edges: &'a Edges,
     /// By column, each with the rows of all bands; columns without data take no memory.
     columns: Vec<Option<Box<[Cell]>>>,
-    line: Vec<Cell>,
 }
 
 /// Edges of all rows and columns.
@@ -124,20 +109,23 @@ pub struct Edges {
 #[derive(Debug)]
 struct BandEdges {
     edges: Vec<u64>,
+    /// Selected addresses of the band.
+    pieces: Vec<Range<u64>>,
     first: usize,
 }
 
 impl Edges {
-    /// Cuts a frame.
-    pub fn new(frame: &Frame) -> Self {
+    /// Cuts a frame; of its bands only what is selected counts.
+    pub fn new(frame: &Frame, selection: &Selection) -> Self {
         let columns = frame.columns.max(1);
         let mut targets: BTreeMap<TargetId, Vec<BandEdges>> = BTreeMap::new();
         let mut first = 0;
         for (band, &rows) in frame.bands.iter().zip(&frame.rows) {
             let edges =
                 (0..=rows).map(|i| edge(band.range.start, band.range.end, i, rows)).collect();
+            let pieces = selection.pieces(band.target, band.range.start, band.range.end);
             let of_target = targets.entry(band.target).or_default();
-            of_target.push(BandEdges { edges, first });
+            of_target.push(BandEdges { edges, pieces: pieces.collect(), first });
             first += rows;
         }
         Self {
@@ -154,11 +142,7 @@ impl Edges {
 impl<'a> HeatSum<'a> {
     /// No heat yet.
     pub fn new(edges: &'a Edges) -> Self {
-        Self {
-            edges,
-            columns: vec![None; edges.columns.len().saturating_sub(1)],
-            line: vec![Cell::default(); edges.rows],
-        }
+        Self { edges, columns: vec![None; edges.columns.len().saturating_sub(1)] }
     }
 
     /// The finished map; `records` give names to addresses and targets.
@@ -214,21 +198,10 @@ impl Fold for HeatSum<'_> {
         if start >= end {
             return;
         }
-        let mut from = usize::MAX;
-        let mut to = 0;
         let scale = 1.0 / float(u64::from(snapshot.sampling.max_nr_accesses.max(1)));
-        for band in bands {
-            let rows = self.line.get_mut(band.first..).unwrap_or_default();
-            if let Some(touched) = spread(snapshot, scale, &band.edges, rows) {
-                from = from.min(band.first + touched.start);
-                to = to.max(band.first + touched.end);
-            }
-        }
-        let Some(line) = self.line.get_mut(from.min(to)..to) else {
-            return;
-        };
-        let first = edges.columns.partition_point(|edge| *edge <= start) - 1;
-        for (index, pair) in edges.columns.windows(2).enumerate().skip(first) {
+        let first = edges.columns.partition_point(|edge| *edge <= start).saturating_sub(1);
+        let pairs = edges.columns.windows(2).zip(&mut self.columns);
+        for (pair, column) in pairs.skip(first) {
             let &[left, right] = pair else { break };
             if left >= end {
                 break;
@@ -237,17 +210,15 @@ impl Fold for HeatSum<'_> {
             if time == 0.0 {
                 continue;
             }
-            let Some(slot) = self.columns.get_mut(index) else {
-                break;
-            };
-            let column =
-                slot.get_or_insert_with(|| vec![Cell::default(); edges.rows].into_boxed_slice());
-            for (cell, part) in column.iter_mut().skip(from).zip(line.iter()) {
-                cell.heat += part.heat * time;
-                cell.monitored += part.monitored * time;
+            let new = || vec![Cell::default(); edges.rows].into_boxed_slice();
+            let column = column.get_or_insert_with(new);
+            for band in bands {
+                let rows = column.get_mut(band.first..).unwrap_or_default();
+                for piece in &band.pieces {
+                    spread(snapshot, (scale, time), piece, &band.edges, rows);
+                }
             }
         }
-        line.fill(Cell::default());
     }
 
     /// Adds the sums of a later run.
@@ -255,10 +226,7 @@ impl Fold for HeatSum<'_> {
         for (mine, theirs) in self.columns.iter_mut().zip(later.columns) {
             match (mine, theirs) {
                 (Some(mine), Some(theirs)) => {
-                    for (cell, other) in mine.iter_mut().zip(theirs) {
-                        cell.heat += other.heat;
-                        cell.monitored += other.monitored;
-                    }
+                    mine.iter_mut().zip(&theirs).for_each(|(cell, other)| cell.add(other));
                 }
                 (mine @ None, theirs) => *mine = theirs,
                 (Some(_), None) => {}
@@ -267,42 +235,41 @@ impl Fold for HeatSum<'_> {
     }
 }
 
-/// Adds bytes and rate · bytes of a snapshot's regions to the rows of one band; returns the rows touched.
+/// Adds a snapshot's regions, as far as they lie in one piece of a band, to the band's rows in one column: `scale` makes rates
+/// of counts, `time` is what the snapshot lasted in the column.
 fn spread(
     snapshot: &SnapshotView<'_>,
-    scale: f64,
+    (scale, time): (f64, f64),
+    piece: &Range<u64>,
     edges: &[u64],
     rows: &mut [Cell],
-) -> Option<Range<usize>> {
-    let (&low, &high) = (edges.first()?, edges.last()?);
+) {
+    let (low, high) = (piece.start, piece.end);
     let begin = snapshot.ends.partition_point(|end| *end <= low);
-    let mut touched: Option<Range<usize>> = None;
-    let mut row = 0;
-    let regions = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses);
-    for ((&start, &end), &accesses) in regions.skip(begin) {
+    let regions = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses).skip(begin);
+    let first = edges.partition_point(|edge| *edge <= low).saturating_sub(1);
+    // Regions ascend: rows that ended before one are never needed again.
+    let edges = edges.get(first..).unwrap_or_default();
+    let mut ends = edges.iter().skip(1).copied().zip(rows.iter_mut().skip(first));
+    let Some(mut row) = ends.next() else { return };
+    for ((&start, &end), &accesses) in regions {
         if start >= high {
             break;
         }
-        let (start, end) = (start.max(low), end.min(high));
+        let (mut at, end) = (start.max(low), end.min(high));
         let rate = f64::from(accesses) * scale;
-        // Regions ascend: rows that ended before this one are never needed again.
-        while edges.get(row + 1).is_some_and(|edge| *edge <= start) {
-            row += 1;
-        }
-        let mut at = row;
-        while let (Some(&[left, right]), Some(cell)) =
-            (edges.get(at..at + 2).and_then(<[u64]>::first_chunk), rows.get_mut(at))
-        {
-            if left >= end {
-                break;
+        while at < end {
+            while row.0 <= at {
+                let Some(next) = ends.next() else { return };
+                row = next;
             }
-            let bytes = float(end.min(right).saturating_sub(start.max(left)));
-            cell.heat += rate * bytes;
-            cell.monitored += bytes;
-            at += 1;
+            let to = end.min(row.0);
+            let area = float(to - at) * time;
+            let cell = &mut *row.1;
+            cell.heat += rate * area;
+            cell.monitored += area;
+            cell.max_rate = cell.max_rate.max(rate);
+            at = to;
         }
-        let from = touched.map_or(row, |t| t.start);
-        touched = Some(from..at);
     }
-    touched
 }

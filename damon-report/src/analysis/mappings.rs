@@ -3,6 +3,7 @@
 use super::heat::NamedRange;
 use super::spans::SpanSet;
 use damon_format::{Mapping, Record, TargetId};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -23,10 +24,10 @@ pub fn label(mapping: &Mapping) -> String {
 /// names, the one it had longest; neighbours of one name are joined.
 pub fn names(records: &[Record], target: TargetId, time: &Range<u64>) -> Vec<NamedRange> {
     let mut candidates = lifetimes(records, target, time);
-    candidates.sort_by(|a, b| (b.0, a.1.start).cmp(&(a.0, b.1.start)));
+    candidates.sort_by_key(|life| (Reverse(life.ns), life.mapping.start));
     let mut painted: BTreeMap<u64, (u64, String)> = BTreeMap::new();
-    for (_, range, name) in candidates {
-        paint(&mut painted, range, &name);
+    for life in candidates {
+        paint(&mut painted, life.range(), &label(life.mapping));
     }
     let mut names: Vec<NamedRange> = Vec::new();
     for (start, (end, name)) in painted {
@@ -63,23 +64,76 @@ pub fn mapped(records: &[Record], target: TargetId, time: &Range<u64>) -> Option
         return None;
     }
     let mut set = SpanSet::default();
-    for (_, range, _) in lifetimes(records, target, time) {
-        set.insert(range);
+    for life in lifetimes(records, target, time) {
+        set.insert(life.range());
     }
     Some(set)
 }
 
-type Lifetime = (u64, Range<u64>, String);
+/// The addresses of each target that were called `asked` at some moment of `time`. A [short name](label) that is
+/// exactly that, in any of the targets, wins over names that only contain it.
+pub fn called(
+    records: &[Record],
+    targets: &[TargetId],
+    time: &Range<u64>,
+    asked: &str,
+) -> BTreeMap<TargetId, SpanSet> {
+    let find = |matches: &dyn Fn(&Lifetime<'_>) -> bool| {
+        let mut found: BTreeMap<TargetId, SpanSet> = BTreeMap::new();
+        for &target in targets {
+            for life in lifetimes(records, target, time).iter().filter(|life| matches(life)) {
+                found.entry(target).or_default().insert(life.range());
+            }
+        }
+        found
+    };
+    let exact = find(&|life| label(life.mapping) == asked);
+    if exact.is_empty() && !asked.is_empty() {
+        return find(&|life| life.mapping.name.contains(asked));
+    }
+    exact
+}
+
+/// Short names of the largest mappings during `time`, at most `most`, the largest first.
+pub fn largest(
+    records: &[Record],
+    targets: &[TargetId],
+    time: &Range<u64>,
+    most: usize,
+) -> Vec<String> {
+    let mut sizes: BTreeMap<String, SpanSet> = BTreeMap::new();
+    for &target in targets {
+        for life in lifetimes(records, target, time) {
+            sizes.entry(label(life.mapping)).or_default().insert(life.range());
+        }
+    }
+    let mut names: Vec<(u64, String)> =
+        sizes.into_iter().map(|(name, set)| (set.bytes(), name)).collect();
+    names.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    names.into_iter().take(most).map(|(_, name)| name).collect()
+}
+
+/// A mapping and how long it existed inside the time looked at.
+struct Lifetime<'a> {
+    ns: u64,
+    mapping: &'a Mapping,
+}
+
+impl Lifetime<'_> {
+    fn range(&self) -> Range<u64> {
+        self.mapping.start..self.mapping.end
+    }
+}
 
 /// Each mapping of the target with the time it existed inside `time`.
-fn lifetimes(records: &[Record], target: TargetId, time: &Range<u64>) -> Vec<Lifetime> {
-    let mut alive: BTreeMap<u64, (u64, &Mapping)> = BTreeMap::new();
+fn lifetimes<'a>(records: &'a [Record], target: TargetId, time: &Range<u64>) -> Vec<Lifetime<'a>> {
+    let mut alive: BTreeMap<u64, (u64, &'a Mapping)> = BTreeMap::new();
     let mut found = Vec::new();
-    let mut close = |since: u64, until: u64, mapping: &Mapping| {
+    let mut close = |since: u64, until: u64, mapping: &'a Mapping| {
         let (since, until) = (since.max(time.start), until.min(time.end));
         // A mapping that was seen exactly once still names its addresses.
         if since <= until && mapping.start < mapping.end {
-            found.push((until - since, mapping.start..mapping.end, label(mapping)));
+            found.push(Lifetime { ns: until - since, mapping });
         }
     };
     for record in records {
@@ -213,6 +267,29 @@ mod tests {
         ];
         assert!(names(&records, T, &(20..30)).is_empty());
         assert!(names(&records, TargetId(1), &(0..30)).is_empty());
+    }
+
+    #[test]
+    fn a_mapping_is_called_by_its_short_name_or_by_a_part_of_its_path() {
+        let records = [
+            change(0, &[], vec![mapping(10, 20, "/lib/libc.so.6"), mapping(20, 30, "[heap]")]),
+            change(50, &[20], vec![mapping(40, 60, "/opt/libc.so.6.data"), mapping(70, 80, "")]),
+        ];
+        let found = |asked: &str, time: Range<u64>| -> Vec<(u64, u64)> {
+            let sets = called(&records, &[T], &time, asked);
+            let ranges = sets.values().flat_map(|set| set.ranges().collect::<Vec<_>>());
+            ranges.map(|range| (range.start, range.end)).collect()
+        };
+        assert_eq!(found("libc.so.6", 0..99), [(10, 20)]);
+        assert_eq!(found("libc", 0..99), [(10, 20), (40, 60)]);
+        assert_eq!(found("/lib/", 0..99), [(10, 20)]);
+        assert_eq!(found("heap", 0..99), [(20, 30)]);
+        assert_eq!(found("[heap]", 60..99), []);
+        assert_eq!(found("anon", 0..99), [(70, 80)]);
+        assert!(found("", 0..99).is_empty() && found("libm", 0..99).is_empty());
+        let names = largest(&records, &[T], &(0..99), 2);
+        assert_eq!(names, ["libc.so.6.data", "[heap]"]);
+        assert!(called(&records, &[TargetId(1)], &(0..99), "anon").is_empty());
     }
 
     #[test]

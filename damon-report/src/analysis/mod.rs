@@ -1,6 +1,8 @@
 //! From traces to numbers. Knows neither clap nor plotters nor the terminal.
 
+pub mod addresses;
 pub mod axis;
+pub mod cells;
 pub mod fold;
 pub mod heat;
 pub mod info;

@@ -212,8 +212,8 @@ impl Visitor for OverviewVisitor<'_> {
         });
         if *current != state.last {
             for range in current.iter() {
-                if let Some(range) = self.selection.clip(range.start, range.end) {
-                    state.extent.spans.insert(range);
+                for piece in self.selection.pieces(snapshot.target, range.start, range.end) {
+                    state.extent.spans.insert(piece);
                 }
             }
             state.last.clone_from(current);

@@ -1,12 +1,15 @@
 //! Which part of a recording is looked at.
 
 use damon_format::{BlockEntry, Record, SnapshotView, TargetId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::str::FromStr;
 
+use super::addresses::{Addresses, Pieces};
+use super::mappings;
 use super::num::{float, round};
 use super::overview::Overview;
+use super::spans::SpanSet;
 
 /// Why a selection cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +39,17 @@ pub enum SelectError {
         /// Lowest and highest monitored address.
         covers: String,
     },
+    /// No mapping of this name.
+    #[error("no mapping is called `{asked}` in the selected time; {known}")]
+    NoMapping {
+        /// What was asked for.
+        asked: String,
+        /// The largest ones there are, or why none has a name.
+        known: String,
+    },
+    /// Mappings of this name exist, but outside of what was monitored or asked for.
+    #[error("nothing was monitored in the mappings and addresses that were selected together")]
+    NothingLeft,
     /// No such target.
     #[error("the recording has no target `{asked}`; it has {known}")]
     NoTarget {
@@ -151,8 +165,10 @@ impl FromStr for AddressSpec {
 pub struct Query {
     /// Part of the time.
     pub time: Option<TimeSpec>,
-    /// Part of the address space.
-    pub address: Option<AddressSpec>,
+    /// Parts of the address space, all of them without any.
+    pub address: Vec<AddressSpec>,
+    /// Mappings by name; see [`mappings::called`]. With addresses: what is in both.
+    pub mapping: Vec<String>,
     /// A target by pid, number in the trace, or command name.
     pub target: Option<String>,
 }
@@ -165,11 +181,28 @@ impl Query {
 
     /// Applies the query to a recording; `all` is the overview of everything.
     pub fn resolve(&self, all: &Overview) -> Result<Selection, SelectError> {
-        Ok(Selection {
-            time: self.resolve_time(all)?,
-            address: self.resolve_address(all)?,
-            targets: self.resolve_target(all)?,
-        })
+        let time = self.resolve_time(all)?;
+        let targets = self.resolve_target(all)?;
+        let asked = self.resolve_address(all)?;
+        let address = match self.resolve_mapping(all, &time, targets.as_ref())? {
+            None => asked.as_ref().map_or_else(Addresses::all, Addresses::of_all),
+            Some(named) => {
+                let both = named.into_iter().map(|(target, set)| {
+                    let set = asked.as_ref().map_or_else(|| set.clone(), |a| set.intersection(a));
+                    (target, set)
+                });
+                let both: BTreeMap<TargetId, SpanSet> = both.collect();
+                let spans = |target| all.targets.iter().find(|t| t.target == target);
+                let monitored = |(target, set): (&TargetId, &SpanSet)| {
+                    spans(*target).is_some_and(|t| !t.spans.intersection(set).is_empty())
+                };
+                if !both.iter().any(monitored) {
+                    return Err(SelectError::NothingLeft);
+                }
+                Addresses::of_each(both)
+            }
+        };
+        Ok(Selection { time, address, targets })
     }
 
     fn resolve_time(&self, all: &Overview) -> Result<Range<u64>, SelectError> {
@@ -192,21 +225,49 @@ impl Query {
         Ok(whole.start.saturating_add(from)..whole.start.saturating_add(to).min(whole.end))
     }
 
-    fn resolve_address(&self, all: &Overview) -> Result<Range<u64>, SelectError> {
-        let Some(spec) = &self.address else {
-            return Ok(0..u64::MAX);
-        };
+    fn resolve_address(&self, all: &Overview) -> Result<Option<SpanSet>, SelectError> {
         let spans = || all.targets.iter().flat_map(|t| t.spans.ranges());
-        let meets = |s: &Range<u64>| s.start < spec.range.end && spec.range.start < s.end;
-        if spans().any(|s| meets(&s)) {
-            return Ok(spec.range.clone());
+        let mut set = SpanSet::default();
+        for spec in &self.address {
+            if !spans().any(|s| s.start < spec.range.end && spec.range.start < s.end) {
+                let lowest = spans().map(|s| s.start).min().unwrap_or(0);
+                let highest = spans().map(|s| s.end).max().unwrap_or(0);
+                return Err(SelectError::OutsideAddresses {
+                    asked: spec.text.clone(),
+                    covers: format!("{lowest:#x}..{highest:#x}"),
+                });
+            }
+            set.insert(spec.range.clone());
         }
-        let lowest = spans().map(|s| s.start).min().unwrap_or(0);
-        let highest = spans().map(|s| s.end).max().unwrap_or(0);
-        Err(SelectError::OutsideAddresses {
-            asked: spec.text.clone(),
-            covers: format!("{lowest:#x}..{highest:#x}"),
-        })
+        Ok((!self.address.is_empty()).then_some(set))
+    }
+
+    /// What the named mappings of each selected target cover during `time`; `None` when none are asked for.
+    fn resolve_mapping(
+        &self,
+        all: &Overview,
+        time: &Range<u64>,
+        targets: Option<&BTreeSet<TargetId>>,
+    ) -> Result<Option<BTreeMap<TargetId, SpanSet>>, SelectError> {
+        let wanted: Vec<TargetId> = all.targets.iter().map(|t| t.target).collect();
+        let wanted = wanted.iter().filter(|t| targets.is_none_or(|some| some.contains(t)));
+        let wanted: Vec<TargetId> = wanted.copied().collect();
+        let mut named: BTreeMap<TargetId, SpanSet> = BTreeMap::new();
+        for asked in &self.mapping {
+            let found = mappings::called(&all.records, &wanted, time, asked);
+            if found.is_empty() {
+                let largest = mappings::largest(&all.records, &wanted, time, 12);
+                let known = match largest.as_slice() {
+                    [] => "the recording names none".to_owned(),
+                    names => format!("the largest are {}", names.join(", ")),
+                };
+                return Err(SelectError::NoMapping { asked: asked.clone(), known });
+            }
+            for (target, set) in found {
+                named.entry(target).or_default().extend(&set);
+            }
+        }
+        Ok((!self.mapping.is_empty()).then_some(named))
     }
 
     fn resolve_target(&self, all: &Overview) -> Result<Option<BTreeSet<TargetId>>, SelectError> {
@@ -245,8 +306,8 @@ impl Query {
 pub struct Selection {
     /// `CLOCK_MONOTONIC` nanoseconds.
     pub time: Range<u64>,
-    /// Addresses.
-    pub address: Range<u64>,
+    /// Addresses of each target.
+    pub address: Addresses,
     /// Targets, or all.
     pub targets: Option<BTreeSet<TargetId>>,
 }
@@ -254,7 +315,7 @@ pub struct Selection {
 impl Selection {
     /// The whole recording.
     pub fn everything() -> Self {
-        Self { time: 0..u64::MAX, address: 0..u64::MAX, targets: None }
+        Self { time: 0..u64::MAX, address: Addresses::all(), targets: None }
     }
 
     /// False when a block cannot hold anything of interest. Blocks with records always can: names and
@@ -284,10 +345,15 @@ impl Selection {
         inside && target.is_none_or(|t| self.has_target(t))
     }
 
-    /// The selected part of a region, if any.
+    /// From the first to the last selected address of a region, whichever target's. The selected part itself where one
+    /// range is selected; whoever adds bytes up goes through the [pieces](Self::pieces).
     pub fn clip(&self, start: u64, end: u64) -> Option<Range<u64>> {
-        let clipped = start.max(self.address.start)..end.min(self.address.end);
-        (!clipped.is_empty()).then_some(clipped)
+        self.address.hull(start, end)
+    }
+
+    /// The selected pieces of a region of a target, ascending and disjoint.
+    pub fn pieces(&self, target: TargetId, start: u64, end: u64) -> Pieces<'_> {
+        self.address.pieces(target, start, end)
     }
 }
 

@@ -130,7 +130,7 @@ impl View {
 
     /// Heat alone.
     fn cells(&self, trace: &Trace, frame: &Frame) -> Heatmap {
-        let edges = Edges::new(frame);
+        let edges = Edges::new(frame, &self.selection);
         let sum = trace.fold(&self.selection, || HeatSum::new(&edges));
         sum.finish(frame, &self.overview)
     }
@@ -148,7 +148,7 @@ impl View {
         frame: &Frame,
         options: WorkingSetOptions,
     ) -> (Heatmap, WorkingSet) {
-        let edges = Edges::new(frame);
+        let edges = Edges::new(frame, &self.selection);
         let new = || (HeatSum::new(&edges), WorkingSetSum::new(&self.selection, options));
         let (heat, working_set) = trace.fold(&self.selection, new);
         (heat.finish(frame, &self.overview), working_set.finish(&self.overview.records))
@@ -156,10 +156,11 @@ impl View {
 }
 
 fn sum(cells: &[Cell]) -> Cell {
-    cells.iter().fold(Cell::default(), |sum, cell| Cell {
-        heat: sum.heat + cell.heat,
-        monitored: sum.monitored + cell.monitored,
-    })
+    let mut sum = Cell::default();
+    for cell in cells {
+        sum.add(cell);
+    }
+    sum
 }
 
 /// Which bands to leave out, given their heat, and the share of heat they have together.
@@ -194,7 +195,8 @@ mod tests {
     use super::*;
 
     fn cells(list: &[(f64, f64)]) -> Vec<Cell> {
-        list.iter().map(|&(heat, monitored)| Cell { heat, monitored }).collect()
+        let cell = |&(heat, monitored): &(f64, f64)| Cell { heat, monitored, max_rate: 1.0 };
+        list.iter().map(cell).collect()
     }
 
     #[test]

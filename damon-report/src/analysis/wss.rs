@@ -121,6 +121,11 @@ pub struct WorkingSetOptions {
 }
 
 impl WorkingSetOptions {
+    /// For whoever does not look at the intervals, which cost as much as all the rest: those of the result are empty.
+    pub fn without_intervals(threshold: u32) -> Self {
+        Self { threshold, exact: true }
+    }
+
     /// Options that fit how a trace was recorded.
     pub fn for_backend(backend: &Backend, threshold: u32) -> Self {
         Self { threshold, exact: backend.exact || backend.granularity == Granularity::Mapping }
@@ -185,10 +190,11 @@ impl Fold for WorkingSetSum<'_> {
         // Where it is not known of how many parts a region was made, it is taken as one.
         let parts = parts.iter().copied().chain(std::iter::repeat(1.0));
         for (((&start, &end), &accesses), parts) in bounds.zip(snapshot.nr_accesses).zip(parts) {
-            let Some(range) = self.selection.clip(start, end) else {
+            let pieces = self.selection.pieces(snapshot.target, start, end);
+            let size: u64 = pieces.map(|piece| piece.end - piece.start).sum();
+            if size == 0 {
                 continue;
-            };
-            let size = range.end - range.start;
+            }
             monitored = monitored.saturating_add(size);
             if accesses >= self.options.threshold {
                 touched = touched.saturating_add(size);

@@ -1,7 +1,7 @@
 //! `heatmap`.
 
 use super::shared::{Colour, Format, Part, cells, size};
-use clap::Args;
+use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 
 /// The arguments.
@@ -27,10 +27,71 @@ pub struct HeatmapArgs {
     /// Colours of the text
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub color: Colour,
+    /// Cells of a picture, where it should show fewer than one a pixel
+    #[arg(long, value_name = "COLSxROWS", value_parser = resolution)]
+    pub resolution: Option<(usize, usize)>,
+    /// How rates become colours
+    #[arg(long, value_enum, default_value = "sqrt")]
+    pub scale: Saturation,
+    /// What stands for a cell in which rates differ
+    #[arg(long, value_enum, default_value = "mean")]
+    pub pool: Pooling,
+    /// Which colours; all can be told apart with any colour vision
+    #[arg(long, value_enum, default_value = "dusk")]
+    pub colors: Colors,
+    /// Whether a picture shows the mean rate of each row beside the map, if there is room
+    #[arg(long, value_name = "WHETHER", default_value_t = true, action = ArgAction::Set)]
+    pub marginal: bool,
     /// Draw monitored addresses that were never mapped, too (cells always include them)
     #[arg(long)]
     pub unmapped: bool,
     /// Which part.
     #[command(flatten)]
     pub part: Part,
+}
+
+/// Of rates in colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Saturation {
+    /// Square root of the rate: tells idle from almost idle
+    Sqrt,
+    /// The rate itself
+    Linear,
+    /// Logarithm of the rate, from 0.1 %
+    Log,
+    /// How many of the accessed cells are colder
+    Rank,
+}
+
+/// Of the rates in a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pooling {
+    /// Their mean over bytes and time: heat is conserved
+    Mean,
+    /// The highest: small hot places survive
+    Max,
+}
+
+/// Of pictures and terminals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colors {
+    /// Pale blue, yellow, red, violet
+    Dusk,
+    /// Black, violet, red, yellow
+    Inferno,
+    /// Violet, green, yellow
+    Viridis,
+    /// Blue, grey, yellow
+    Cividis,
+    /// Black, violet, pink, white
+    Magma,
+    /// Pale to dark
+    Grey,
+}
+
+/// `COLSxROWS`.
+fn resolution(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once(['x', 'X']);
+    let (columns, rows) = parts.ok_or("write COLSxROWS in cells, e.g. 200x100")?;
+    Ok((cells(columns)?, cells(rows)?))
 }

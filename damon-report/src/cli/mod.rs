@@ -8,7 +8,7 @@ mod shared;
 mod verify;
 mod wss;
 
-pub use heatmap::HeatmapArgs;
+pub use heatmap::{Colors, HeatmapArgs, Pooling, Saturation};
 pub use info::InfoArgs;
 pub use raw::RawArgs;
 pub use repair::RepairArgs;

@@ -9,9 +9,13 @@ pub struct Part {
     /// Only this time, from the begin of the recording: 2s..10s, ..500ms, 50%..
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     pub time: Option<TimeSpec>,
-    /// Only these addresses, hexadecimal: 0x5500..0x7700
+    /// Only these addresses, hexadecimal: 0x5500..0x7700; may be given several times
     #[arg(long, value_name = "A..B")]
-    pub address: Option<AddressSpec>,
+    pub address: Vec<AddressSpec>,
+    /// Only addresses that had this name at some selected time: [heap], [stack], libc.so.6, or a part of a file's path;
+    /// may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub mapping: Vec<String>,
     /// Only this target: a pid, a target's number in the trace, or a command name
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
@@ -23,6 +27,7 @@ impl Part {
         Query {
             time: self.time.clone(),
             address: self.address.clone(),
+            mapping: self.mapping.clone(),
             target: self.target.clone(),
         }
     }
@@ -39,7 +44,7 @@ pub enum Format {
     Csv,
 }
 
-/// Whether text has colours.
+/// Whether text has colours, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
     /// On terminals, unless the environment variable `NO_COLOR` is set
@@ -48,6 +53,15 @@ pub enum Colour {
     Always,
     /// Plain ASCII
     Never,
+    /// The 16 colours that any terminal with colours has
+    #[value(name = "16")]
+    Basic,
+    /// The 256 colours of xterm
+    #[value(name = "256")]
+    Palette,
+    /// 24-bit colours
+    #[value(name = "truecolor")]
+    True,
 }
 
 /// How something that is no table is written.

@@ -5,16 +5,17 @@ use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::{Streams, open};
 use crate::analysis::axis::{self, BandSpan};
+use crate::analysis::cells::{Cell, Pool, Ranks};
 use crate::analysis::heat::{Frame, Heatmap};
 use crate::analysis::load::Trace;
-use crate::analysis::num::edge;
+use crate::analysis::num::{edge, float};
 use crate::analysis::view::{Axis, LeftOut, View};
 use crate::analysis::wss::{WorkingSet, WorkingSetOptions};
-use crate::cli::{Format, HeatmapArgs};
+use crate::cli::{Colors, Format, HeatmapArgs, Pooling, Saturation};
 use crate::exit::Failure;
 use crate::render::heatmap::{Picture, grid, heatmap_png, heatmap_svg, max_bands, readable_bands};
-use crate::render::{Grid, Scale, terminal as text};
-use damon_format::AccessKind;
+use crate::render::{Extras, Grid, Look, Palette, Scale, terminal as text};
+use damon_format::{AccessKind, Mark, Record};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -74,15 +75,29 @@ struct Drawing {
     subtitle: String,
     access: AccessKind,
     origin_ns: u64,
+    samples_per_second: Option<f64>,
+    marks: Vec<Mark>,
+    marginal: Vec<Vec<Cell>>,
+    look: Look,
 }
 
 impl Drawing {
-    fn new(trace: &Trace, view: &View, bands: Vec<BandSpan>, grid: Grid) -> Self {
+    fn new(
+        args: &HeatmapArgs,
+        trace: &Trace,
+        view: &View,
+        bands: Vec<BandSpan>,
+        grid: Grid,
+        extras: Extras,
+    ) -> Self {
         let frame = view.frame(grid.columns, bands, grid.rows);
         let backend = &trace.info().backend;
-        let options = WorkingSetOptions::for_backend(backend, 1);
+        // Pictures show no intervals.
+        let options = WorkingSetOptions::without_intervals(1);
         let (mut heatmap, working_set) = view.heat(trace, &frame, options);
         name_targets(&mut heatmap);
+        let look = look(args, &heatmap);
+        let marginal = if extras.marginal { heatmap.marginal() } else { Vec::new() };
         Self {
             heatmap,
             working_set,
@@ -90,6 +105,10 @@ impl Drawing {
             subtitle: subtitle(trace, view),
             access: backend.access,
             origin_ns: view.origin_ns,
+            samples_per_second: samples_per_second(view),
+            marks: marks(view),
+            marginal,
+            look,
         }
     }
 
@@ -102,9 +121,64 @@ impl Drawing {
             subtitle: &self.subtitle,
             access: self.access,
             origin_ns: self.origin_ns,
-            scale: Scale::default(),
+            samples_per_second: self.samples_per_second,
+            marks: &self.marks,
+            marginal: &self.marginal,
+            look: &self.look,
         }
     }
+}
+
+/// The user's marks in the selected time, ascending.
+fn marks(view: &View) -> Vec<Mark> {
+    let time = view.time();
+    let marks = view.overview.records.iter().filter_map(|record| match record {
+        Record::Mark(mark) if (time.start..=time.end).contains(&mark.time_ns) => Some(mark.clone()),
+        _ => None,
+    });
+    let mut marks: Vec<Mark> = marks.collect();
+    marks.sort_by_key(|mark| mark.time_ns);
+    marks
+}
+
+/// Samples a second, where all snapshots have the same sampling interval.
+fn samples_per_second(view: &View) -> Option<f64> {
+    let mut intervals = view.overview.samplings.iter().map(|s| s.sample_us);
+    let first = intervals.next().filter(|us| *us > 0)?;
+    intervals.all(|us| us == first).then(|| 1e6 / float(first))
+}
+
+fn look(args: &HeatmapArgs, heatmap: &Heatmap) -> Look {
+    let scale = match args.scale {
+        Saturation::Sqrt => Scale::Sqrt,
+        Saturation::Linear => Scale::Linear,
+        Saturation::Log => Scale::Log,
+        Saturation::Rank => Scale::Rank,
+    };
+    let palette = match args.colors {
+        Colors::Dusk => Palette::Dusk,
+        Colors::Inferno => Palette::Inferno,
+        Colors::Viridis => Palette::Viridis,
+        Colors::Cividis => Palette::Cividis,
+        Colors::Magma => Palette::Magma,
+        Colors::Grey => Palette::Grey,
+    };
+    let pool = match args.pool {
+        Pooling::Mean => Pool::Mean,
+        Pooling::Max => Pool::Max,
+    };
+    let ranks = if scale == Scale::Rank { heatmap.ranks(pool) } else { Ranks::default() };
+    Look { scale, palette, pool, ranks }
+}
+
+/// Fewer cells than pixels: every band keeps its share of the rows, and one at least.
+fn coarser(grid: Grid, resolution: Option<(usize, usize)>) -> Grid {
+    let Some((columns, rows)) = resolution else {
+        return grid;
+    };
+    let pixels = grid.rows.iter().sum::<usize>().max(1);
+    let share = |of: &usize| (of.saturating_mul(rows) / pixels).max(1).min((*of).max(1));
+    Grid { columns: columns.min(grid.columns).max(1), rows: grid.rows.iter().map(share).collect() }
 }
 
 /// With several targets in one picture, a mapping's name says whose it is; the pid where the command does not
@@ -143,8 +217,9 @@ fn picture(
     let (width, height) = args.size;
     let limits = (max_bands(width, height)?, readable_bands(width, height)?);
     let Axis { bands, left_out } = fitting(args, trace, view, limits, terminal);
-    let grid = grid(width, height, &ranges(&bands))?;
-    let mut drawing = Drawing::new(trace, view, bands, grid);
+    let extras = Extras { marks: !marks(view).is_empty(), marginal: args.marginal };
+    let grid = coarser(grid(width, height, &ranges(&bands), extras)?, args.resolution);
+    let mut drawing = Drawing::new(args, trace, view, bands, grid, extras);
     if let Some(what) = missing(&left_out) {
         drawing.subtitle.push_str("; not shown: ");
         drawing.subtitle.push_str(&what);
@@ -165,8 +240,9 @@ fn text(
     let Screen { columns, lines, colours } = Screen::detect(args.columns, args.rows, args.color);
     let most = text::max_bands(lines);
     let bands = fitting(args, trace, view, (most, most), terminal).bands;
-    let grid = text::heatmap_grid(columns, lines, &ranges(&bands), colours);
-    let drawing = Drawing::new(trace, view, bands, grid);
+    let extras = Extras { marks: !marks(view).is_empty(), marginal: false };
+    let grid = text::heatmap_grid(columns, lines, &ranges(&bands), colours, extras);
+    let drawing = Drawing::new(args, trace, view, bands, grid, extras);
     let map = text::heatmap(&drawing.picture(), columns, lines, colours);
     Ok(terminal.out.write_all(map.as_bytes())?)
 }
@@ -190,8 +266,7 @@ fn cells(
     let bands = axis::bands(axis::monitored(&view.overview), rows);
     let shares = axis::share_rows(&bands, rows, 1);
     let frame = view.frame(args.columns.unwrap_or(COLUMNS), bands, shares);
-    let options = WorkingSetOptions::for_backend(&trace.info().backend, 1);
-    let (heatmap, _) = view.heat(trace, &frame, options);
+    let (heatmap, _) = view.heat(trace, &frame, WorkingSetOptions::without_intervals(1));
     if args.format == Format::Csv {
         return Ok(csv(terminal.out, &frame, &heatmap)?);
     }
@@ -200,7 +275,7 @@ fn cells(
 }
 
 fn csv(out: &mut dyn Write, frame: &Frame, heatmap: &Heatmap) -> io::Result<()> {
-    writeln!(out, "target,start,end,start_ns,end_ns,heat,monitored,rate")?;
+    writeln!(out, "target,start,end,start_ns,end_ns,heat,monitored,rate,max_rate")?;
     let Range { start, end } = frame.time;
     for band in &heatmap.bands {
         for (row, cells) in band.cells.chunks(heatmap.columns.max(1)).enumerate() {
@@ -217,8 +292,8 @@ fn csv(out: &mut dyn Write, frame: &Frame, heatmap: &Heatmap) -> io::Result<()> 
                     cell.monitored,
                 )?;
                 match cell.rate() {
-                    Some(rate) => writeln!(out, "{rate}")?,
-                    None => writeln!(out)?,
+                    Some(rate) => writeln!(out, "{rate},{}", cell.max_rate)?,
+                    None => writeln!(out, ",")?,
                 }
             }
         }

@@ -110,7 +110,7 @@ impl Printer<'_> {
         snapshot: &'v SnapshotView<'_>,
     ) -> impl Iterator<Item = (usize, Region)> + 'v {
         let all = snapshot.regions().enumerate();
-        all.filter(|(_, region)| selection.clip(region.start, region.end).is_some())
+        all.filter(|(_, r)| selection.pieces(snapshot.target, r.start, r.end).next().is_some())
     }
 
     fn snapshot_text(&mut self, snapshot: &SnapshotView<'_>) -> io::Result<()> {

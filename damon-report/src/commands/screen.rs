@@ -30,16 +30,26 @@ impl Screen {
     }
 }
 
+/// By custom: `COLORTERM` promises 24 bits, the name of the terminal tells the rest. The terminal itself is not asked.
 fn colours(colour: Colour, terminal: bool, variable: &dyn Fn(&'static str) -> String) -> Colours {
-    let wanted = match colour {
-        Colour::Never => false,
-        Colour::Always => true,
-        Colour::Auto => terminal && variable("NO_COLOR").is_empty() && variable("TERM") != "dumb",
+    let name = variable("TERM");
+    let able = if matches!(variable("COLORTERM").as_str(), "truecolor" | "24bit")
+        || name.ends_with("-direct")
+    {
+        Colours::True
+    } else if name.contains("256color") || name.is_empty() {
+        Colours::Palette
+    } else {
+        Colours::Basic
     };
-    match (wanted, variable("COLORTERM").as_str()) {
-        (false, _) => Colours::None,
-        (true, "truecolor" | "24bit") => Colours::True,
-        (true, _) => Colours::Palette,
+    let dumb = ["", "dumb", "unknown", "vt52", "vt100", "vt102", "vt220"].contains(&name.as_str());
+    match colour {
+        Colour::Never => Colours::None,
+        Colour::Auto if !terminal || !variable("NO_COLOR").is_empty() || dumb => Colours::None,
+        Colour::Auto | Colour::Always => able,
+        Colour::Basic => Colours::Basic,
+        Colour::Palette => Colours::Palette,
+        Colour::True => Colours::True,
     }
 }
 
@@ -55,15 +65,23 @@ mod tests {
                 found.map(|(_, value)| (*value).to_owned()).unwrap_or_default()
             }
         };
-        let plain = with(&[("TERM", "xterm")]);
-        assert_eq!(colours(Colour::Auto, true, &plain), Colours::Palette);
-        assert_eq!(colours(Colour::Auto, false, &plain), Colours::None);
-        assert_eq!(colours(Colour::Always, false, &plain), Colours::Palette);
+        let usual = with(&[("TERM", "xterm-256color")]);
+        assert_eq!(colours(Colour::Auto, true, &usual), Colours::Palette);
+        assert_eq!(colours(Colour::Auto, false, &usual), Colours::None);
+        assert_eq!(colours(Colour::Always, false, &usual), Colours::Palette);
+        assert_eq!(colours(Colour::Auto, true, &with(&[("TERM", "linux")])), Colours::Basic);
         let rich = with(&[("TERM", "xterm"), ("COLORTERM", "truecolor")]);
         assert_eq!(colours(Colour::Auto, true, &rich), Colours::True);
         assert_eq!(colours(Colour::Never, true, &rich), Colours::None);
+        assert_eq!(colours(Colour::Basic, false, &rich), Colours::Basic);
         let refused = with(&[("COLORTERM", "truecolor"), ("NO_COLOR", "1")]);
         assert_eq!(colours(Colour::Auto, true, &refused), Colours::None);
-        assert_eq!(colours(Colour::Auto, true, &with(&[("TERM", "dumb")])), Colours::None);
+        assert_eq!(colours(Colour::True, false, &refused), Colours::True);
+        for nothing in ["dumb", "vt100", ""] {
+            let name =
+                move |asked| if asked == "TERM" { nothing.to_owned() } else { String::new() };
+            assert_eq!(colours(Colour::Auto, true, &name), Colours::None);
+        }
+        assert_eq!(colours(Colour::Always, false, &with(&[])), Colours::Palette);
     }
 }

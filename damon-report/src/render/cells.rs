@@ -3,10 +3,11 @@
 //! Where the grid has one cell per pixel (see [`super::Grid`]) this is a copy. Fewer cells are repeated, never
 //! smoothed; of more cells in one pixel the hottest is shown, so that a hot island does not vanish.
 
-use crate::analysis::heat::{Band, Cell};
+use crate::analysis::cells::Cell;
+use crate::analysis::heat::{Band, Heatmap};
 
-use super::colour::{ColourMap, HATCH, Level, Rgb};
-use super::layout::Rect;
+use super::colour::{ColourMap, HATCH, Level, PAGE, Rgb};
+use super::layout::Layout;
 use super::num::count;
 
 /// What a pixel shows.
@@ -18,18 +19,13 @@ pub(super) enum Dot {
     Heat(Level),
 }
 
-/// Access rate of a cell, `None` where nothing was monitored.
-fn rate(cell: &Cell) -> Option<f64> {
-    (cell.monitored > 0.0).then(|| cell.heat / cell.monitored)
-}
-
 /// A band resampled to `width × height` dots, the highest address first.
 pub(super) fn resample(
     band: &Band,
     columns: usize,
     width: usize,
     height: usize,
-    map: &ColourMap,
+    map: &ColourMap<'_>,
 ) -> Vec<Dot> {
     // Rows that are promised but hold no cells cost nothing.
     let present = band.cells.len().div_ceil(columns.max(1));
@@ -37,27 +33,33 @@ pub(super) fn resample(
     for line in 0..height {
         let rows = covered(height - 1 - line, height, band.rows);
         let rows = rows.start..rows.end.min(present);
+        if width == columns && rows.len() == 1 {
+            let begin = rows.start.saturating_mul(columns);
+            let cells = band.cells.get(begin..).unwrap_or_default();
+            dots.extend(cells.iter().take(width).map(|cell| dot(map.of(cell))));
+            dots.resize((line + 1).saturating_mul(width), Dot::NotMonitored);
+            continue;
+        }
         for x in 0..width {
-            let hottest = rows
-                .clone()
-                .flat_map(|row| {
-                    let begin = row.saturating_mul(columns);
-                    let part = covered(x, width, columns);
-                    band.cells
-                        .get(begin.saturating_add(part.start)..begin.saturating_add(part.end))
-                        .unwrap_or_default()
-                })
-                .filter_map(rate)
-                .map(|rate| map.level(rate))
-                .max();
-            dots.push(hottest.map_or(Dot::NotMonitored, Dot::Heat));
+            let part = covered(x, width, columns);
+            let under = |row: usize| -> &[Cell] {
+                let begin = row.saturating_mul(columns);
+                let cells = begin.saturating_add(part.start)..begin.saturating_add(part.end);
+                band.cells.get(cells).unwrap_or_default()
+            };
+            let hottest = rows.clone().flat_map(under).filter_map(|cell| map.of(cell)).max();
+            dots.push(dot(hottest));
         }
     }
     dots
 }
 
+fn dot(level: Option<Level>) -> Dot {
+    level.map_or(Dot::NotMonitored, Dot::Heat)
+}
+
 /// The cells (of `cells`) under pixel `index` of `pixels`; never empty unless there are no cells.
-fn covered(index: usize, pixels: usize, cells: usize) -> std::ops::Range<usize> {
+pub(super) fn covered(index: usize, pixels: usize, cells: usize) -> std::ops::Range<usize> {
     let pixels = pixels.max(1);
     let begin = index.saturating_mul(cells) / pixels;
     let end = (index + 1).saturating_mul(cells) / pixels;
@@ -71,23 +73,29 @@ pub(super) fn hatch(x: usize, y: usize, scale: usize) -> Rgb {
     if (x + y) % period < scale.max(1) { dark } else { pale }
 }
 
-/// The RGB pixels of a rectangle filled by a band.
+/// The RGB pixels of the whole map; between the bands there is the page.
 pub(super) fn paint(
-    band: &Band,
-    columns: usize,
-    area: Rect,
-    map: &ColourMap,
+    heatmap: &Heatmap,
+    layout: &Layout,
+    map: &ColourMap<'_>,
     hatch_scale: usize,
 ) -> Vec<u8> {
-    let (width, height) = (count(area.w), count(area.h));
-    let (left, top) = (count(area.x), count(area.y));
-    let mut rgb = Vec::with_capacity(width.saturating_mul(height).saturating_mul(3));
-    for (i, dot) in resample(band, columns, width, height, map).into_iter().enumerate() {
-        let (r, g, b) = match dot {
-            Dot::Heat(level) => map.colour(level),
-            Dot::NotMonitored => hatch(left + i % width, top + i / width, hatch_scale),
-        };
-        rgb.extend([r, g, b]);
+    let (width, height) = (count(layout.map.w), count(layout.map.h));
+    let (left, top) = (count(layout.map.x), count(layout.map.y));
+    let (r, g, b) = PAGE;
+    let mut rgb = [r, g, b].repeat(width.saturating_mul(height));
+    for (band, area) in heatmap.bands.iter().zip(&layout.bands) {
+        let first = count(area.y).saturating_sub(top);
+        let begin = first.saturating_mul(width).saturating_mul(3);
+        let pixels = rgb.get_mut(begin..).unwrap_or_default().chunks_exact_mut(3);
+        let dots = resample(band, heatmap.columns, width, count(area.h), map);
+        for (i, (pixel, dot)) in pixels.zip(dots).enumerate() {
+            let (r, g, b) = match dot {
+                Dot::Heat(level) => map.colour(level),
+                Dot::NotMonitored => hatch(left + i % width, top + first + i / width, hatch_scale),
+            };
+            pixel.copy_from_slice(&[r, g, b]);
+        }
     }
     rgb
 }
@@ -95,12 +103,13 @@ pub(super) fn paint(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::Scale;
+    use crate::render::{Look, Scale};
 
     fn band(rows: usize, rates: &[Option<f64>]) -> Band {
         let cell = |rate: &Option<f64>| Cell {
             heat: rate.unwrap_or(0.0) * 10.0,
             monitored: if rate.is_some() { 10.0 } else { 0.0 },
+            max_rate: 1.0,
         };
         Band {
             target: damon_format::TargetId(0),
@@ -112,13 +121,18 @@ mod tests {
         }
     }
 
+    fn linear() -> Look {
+        Look { scale: Scale::Linear, ..Look::default() }
+    }
+
     fn heat(rate: f64) -> Dot {
-        Dot::Heat(ColourMap::new(Scale::Linear).level(rate))
+        Dot::Heat(ColourMap::new(&linear()).level(rate))
     }
 
     #[test]
     fn one_cell_per_pixel_is_a_copy_with_low_addresses_below() {
-        let map = ColourMap::new(Scale::Linear);
+        let look = linear();
+        let map = ColourMap::new(&look);
         let band = band(2, &[Some(0.0), Some(0.25), Some(1.0), None]);
         let dots = resample(&band, 2, 2, 2, &map);
         assert_eq!(dots, [heat(1.0), Dot::NotMonitored, heat(0.0), heat(0.25)]);
@@ -126,7 +140,8 @@ mod tests {
 
     #[test]
     fn fewer_cells_are_repeated_not_blended() {
-        let map = ColourMap::new(Scale::Linear);
+        let look = linear();
+        let map = ColourMap::new(&look);
         let dots = resample(&band(1, &[Some(0.0), Some(1.0)]), 2, 4, 2, &map);
         let line = [heat(0.0), heat(0.0), heat(1.0), heat(1.0)];
         assert_eq!(dots, [line, line].concat());
@@ -134,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_hot_island_smaller_than_a_pixel_stays() {
-        let map = ColourMap::new(Scale::Linear);
+        let look = linear();
+        let map = ColourMap::new(&look);
         let mut rates = vec![Some(0.0); 1000];
         rates[777] = Some(0.5);
         let dots = resample(&band(1000, &rates), 1, 1, 10, &map);
@@ -144,7 +160,8 @@ mod tests {
 
     #[test]
     fn missing_cells_are_not_monitored() {
-        let map = ColourMap::new(Scale::Linear);
+        let look = linear();
+        let map = ColourMap::new(&look);
         assert_eq!(resample(&band(2, &[Some(1.0)]), 1, 1, 2, &map), [Dot::NotMonitored, heat(1.0)]);
         assert_eq!(resample(&band(0, &[]), 0, 1, 1, &map), [Dot::NotMonitored]);
     }

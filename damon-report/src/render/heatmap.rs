@@ -1,19 +1,20 @@
 //! The heatmap picture: heat over time and address, the working set below it on the same time axis.
 //!
 //! ```
-//! use damon_report::render::heatmap;
+//! use damon_report::render::{Extras, heatmap};
 //! // 1. Ask how many cells the picture shows, 2. let the analysis bin exactly to them, 3. draw.
 //! let bands = [0x1000..0x9000, 0x7f00_0000_0000..0x7f00_0100_0000];
-//! let grid = heatmap::grid(1200, 800, &bands)?;
+//! let grid = heatmap::grid(1200, 800, &bands, Extras::default())?;
 //! assert_eq!(grid.rows.len(), 2);
 //! # Ok::<(), damon_report::render::RenderError>(())
 //! ```
 
-use damon_format::AccessKind;
+use damon_format::{AccessKind, Mark};
 use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
 use std::ops::Range;
 
+use crate::analysis::cells::Cell;
 use crate::analysis::heat::Heatmap;
 use crate::analysis::wss::{ResidentSample, WorkingSetSample};
 
@@ -21,15 +22,15 @@ use super::address_axis;
 use super::cells;
 use super::colour::{ColourMap, FRAME, GREY_INK, GRID, INK};
 use super::furniture::{Tick, headings, tick_labels, ticks, time_axis, to_png, to_svg};
-use super::layout::{Faces, Grid, Layout, Rect};
+use super::layout::{Extras, Faces, Grid, Layout, Rect};
 use super::legend;
 use super::lines::{Lines, byte_scale, line_key};
-use super::names;
 use super::num::count;
 use super::pen::Pen;
 use super::series::TimeSpan;
 use super::text::clean;
-use super::{RenderError, Scale};
+use super::{Look, RenderError};
+use super::{marginal, marks, names};
 
 /// Everything a heatmap picture shows.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +49,14 @@ pub struct Picture<'a> {
     pub access: AccessKind,
     /// Zero of the time axis, `CLOCK_MONOTONIC` nanoseconds: the begin of the recording.
     pub origin_ns: u64,
+    /// Samples a second, if all of the recording has as many: what a rate of 100 % means.
+    pub samples_per_second: Option<f64>,
+    /// Moments that the user named, ascending; may be empty.
+    pub marks: &'a [Mark],
+    /// The heat of each band's rows over all the time ([`Heatmap::marginal`]); may be empty.
+    pub marginal: &'a [Vec<Cell>],
     /// How rates become colours.
-    pub scale: Scale,
+    pub look: &'a Look,
 }
 
 impl Picture<'_> {
@@ -62,7 +69,11 @@ impl Picture<'_> {
     }
 
     fn layout(&self, width: u32, height: u32) -> Result<Layout, RenderError> {
-        Layout::new(width, height, &self.address_ranges())
+        Layout::new(width, height, &self.address_ranges(), self.extras())
+    }
+
+    pub(super) fn extras(&self) -> Extras {
+        Extras { marks: !self.marks.is_empty(), marginal: !self.marginal.is_empty() }
     }
 
     /// What 100 % means, as short as `characters` demand.
@@ -83,23 +94,40 @@ impl Picture<'_> {
         };
         words.into_iter().find(|w| w.len() <= characters).unwrap_or("")
     }
+
+    /// What 100 % is in accesses a second, if there is room behind the meaning: more than one between two samples cannot
+    /// be told from one.
+    pub(super) fn looks(&self, characters: usize) -> String {
+        let Some(rate) = self.samples_per_second.filter(|rate| *rate > 0.0) else {
+            return String::new();
+        };
+        let text = if rate >= 10.0 { format!("{rate:.0}") } else { format!("{rate:.1}") };
+        let text = format!("; 100 % = {text}/s or more");
+        let used = self.meaning(characters).len();
+        if used > 0 && used + text.len() <= characters { text } else { String::new() }
+    }
 }
 
 /// How many time columns, and how many rows of each band (address ranges, ascending), a picture of this size shows
 /// at one cell per pixel. Analysis that bins to this grid loses nothing to resampling.
-pub fn grid(width: u32, height: u32, bands: &[Range<u64>]) -> Result<Grid, RenderError> {
-    Ok(Layout::new(width, height, bands)?.grid())
+pub fn grid(
+    width: u32,
+    height: u32,
+    bands: &[Range<u64>],
+    extras: Extras,
+) -> Result<Grid, RenderError> {
+    Ok(Layout::new(width, height, bands, extras)?.grid())
 }
 
 /// So many bands can be told apart in a picture of this size; with more of them, the analysis should leave small gaps
 /// in (as cells that were not monitored) rather than start a new band at each.
 pub fn max_bands(width: u32, height: u32) -> Result<usize, RenderError> {
-    Ok(Layout::new(width, height, &[])?.max_bands())
+    Ok(Layout::new(width, height, &[], Extras::default())?.max_bands())
 }
 
 /// So many bands can be read in a picture of this size; beyond that, what hardly matters had better be left out.
 pub fn readable_bands(width: u32, height: u32) -> Result<usize, RenderError> {
-    Ok(Layout::new(width, height, &[])?.readable_bands())
+    Ok(Layout::new(width, height, &[], Extras::default())?.readable_bands())
 }
 
 /// The picture as PNG: the same input gives the same bytes, no font is needed.
@@ -120,15 +148,17 @@ fn draw<B: DrawingBackend>(
     layout: &Layout,
 ) -> Result<(), RenderError> {
     let faces = &layout.faces;
-    let colours = ColourMap::new(picture.scale);
+    let colours = ColourMap::new(picture.look);
     let title = (picture.title, layout.title);
     let subtitle = (picture.subtitle, layout.subtitle);
     headings(pen, faces, title, subtitle)?;
     draw_bands(pen, picture, layout, &colours)?;
     address_axis::draw(pen, picture.heatmap, layout)?;
-    names::draw(pen, picture.heatmap, layout)?;
+    names::draw(pen, picture.heatmap, layout, picture.look.palette.is_dark())?;
+    marginal::draw(pen, picture, layout)?;
     let ticks = ticks(picture.span(), picture.origin_ns, layout.map, faces);
     draw_panel(pen, picture, layout, &ticks)?;
+    marks::draw(pen, picture, layout)?;
     let limits = (layout.map.x - 4 * faces.advance(), layout.map.right() + 3 * faces.advance());
     let limits = (limits.0, limits.1.min(layout.canvas.right()));
     time_axis(pen, faces, layout.time_axis, &ticks, limits)?;
@@ -140,7 +170,7 @@ fn draw_bands<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
     layout: &Layout,
-    colours: &ColourMap,
+    colours: &ColourMap<'_>,
 ) -> Result<(), RenderError> {
     let heatmap = picture.heatmap;
     if heatmap.bands.is_empty() {
@@ -151,12 +181,7 @@ fn draw_bands<B: DrawingBackend>(
         let x = layout.map.x + layout.map.w / 2;
         return pen.text(&text, faces.plain, GREY_INK, (x, middle), HPos::Center);
     }
-    let hatch_scale = hatch_scale(&layout.faces);
-    for (band, area) in heatmap.bands.iter().zip(&layout.bands) {
-        let pixels = cells::paint(band, heatmap.columns, *area, colours, hatch_scale);
-        pen.image(*area, &pixels)?;
-    }
-    Ok(())
+    pen.image(layout.map, &cells::paint(heatmap, layout, colours, hatch_scale(&layout.faces)))
 }
 
 /// Width of the hatching's lines, growing with the letters.

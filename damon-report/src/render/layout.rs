@@ -25,6 +25,15 @@ pub struct Grid {
     pub rows: Vec<usize>,
 }
 
+/// What a picture has room for beside the map, if there is something to show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Names of moments above the map.
+    pub marks: bool,
+    /// The mean of each row right of the map.
+    pub marginal: bool,
+}
+
 /// A rectangle in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rect {
@@ -115,6 +124,10 @@ pub(super) struct Layout {
     pub(super) bands: Vec<Rect>,
     /// Height of the mark between two bands.
     pub(super) gap: i32,
+    /// Names of moments; empty without marks.
+    pub(super) marks: Rect,
+    /// The mean of each row; empty when there is no room for it.
+    pub(super) marginal: Rect,
     /// Room for names right of the map; empty when there is none.
     pub(super) names: Rect,
     /// Heading of the panel.
@@ -128,7 +141,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(width: u32, height: u32, spans: &[Range<u64>]) -> Result<Self, RenderError> {
+    pub(super) fn new(
+        width: u32,
+        height: u32,
+        spans: &[Range<u64>],
+        extras: Extras,
+    ) -> Result<Self, RenderError> {
         let (w, h) = checked_size(width, height)?;
         let faces = Faces::new(w, h);
         let (line, advance) = (faces.line(), faces.advance());
@@ -152,9 +170,18 @@ impl Layout {
         } else {
             margin
         };
-        let plot_width = w - left - right;
+        // The marginal stands on the panel's heading, where its scale is written, and beside the names.
+        let roomy = extras.marginal && w >= 110 * advance && h >= 22 * line;
+        let marginal_width = if roomy { 10 * advance } else { 0 };
+        let plot_width = w - left - right - marginal_width;
 
-        let top = subtitle.bottom() + line / 2;
+        let marks = Rect::new(
+            left,
+            subtitle.bottom() + line / 4,
+            w - margin - left,
+            if extras.marks && h >= 18 * line { line } else { 0 },
+        );
+        let top = subtitle.bottom() + line / 2 + marks.h;
         let below = time_axis_top;
         let panel_height =
             if h >= 22 * line { ((below - top) * 19 / 100).max(3 * line) } else { 0 };
@@ -163,8 +190,14 @@ impl Layout {
         let heading_gap = if panel_height > 0 { line / 2 } else { 0 };
         let panel_heading = Rect::new(left, panel.y - heading_height, plot_width, heading_height);
         let map = Rect::new(left, top, plot_width, panel_heading.y - heading_gap - top);
+        let marginal = if roomy {
+            Rect::new(map.right() + advance, map.y, marginal_width - advance, map.h)
+        } else {
+            Rect::new(map.right(), map.y, 0, 0)
+        };
         let names = if right > margin {
-            Rect::new(map.right() + 3 * advance, map.y, right - margin - 3 * advance, map.h)
+            let x = marginal.right() + 3 * advance;
+            Rect::new(x, map.y, right - margin - 3 * advance, map.h)
         } else {
             Rect::new(map.right(), map.y, 0, 0)
         };
@@ -177,6 +210,8 @@ impl Layout {
             map,
             bands,
             gap,
+            marks,
+            marginal,
             names,
             panel_heading,
             panel,

@@ -5,18 +5,18 @@ use plotters_backend::text_anchor::HPos;
 
 use super::RenderError;
 use super::cells::hatch;
-use super::colour::{ColourMap, FRAME, GREY_INK, INK, Level, TOP, bar_level};
+use super::colour::{ColourMap, FRAME, GREY_INK, INK, Scale, bar_level};
 use super::heatmap::{Picture, hatch_scale};
 use super::layout::{Layout, Rect};
 use super::num::{count, round};
 use super::pen::Pen;
-use super::units::percent;
+use super::units::{percent, short_percent};
 
 pub(super) fn draw<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
     layout: &Layout,
-    colours: &ColourMap,
+    colours: &ColourMap<'_>,
 ) -> Result<(), RenderError> {
     let faces = &layout.faces;
     let (line, advance) = (faces.line(), faces.advance());
@@ -38,10 +38,9 @@ pub(super) fn draw<B: DrawingBackend>(
         let below = bar.bottom() + 4;
         pen.text(&text, faces.plain, INK, (x, below), HPos::Left)?;
         let mut free_from = x + faces.plain.width(&text);
-        for rate in picture.scale.landmarks().iter().filter(|r| **r > 0.0) {
-            let level = colours.level(rate / 100.0);
-            let x = bar.x + level_x(level, bar.w);
-            let text = percent(*rate);
+        for (place, rate) in colours.landmarks() {
+            let x = bar.x + round(place * f64::from((bar.w - 1).max(0)));
+            let text = short_percent(rate);
             let left = x - faces.plain.width(&text) / 2;
             pen.down(x, bar.bottom(), bar.bottom() + 3, FRAME)?;
             if left >= free_from {
@@ -50,8 +49,9 @@ pub(super) fn draw<B: DrawingBackend>(
             }
         }
         let x = bar.right() + 2 * advance;
-        let meaning = picture.meaning(count((area.right() - x) / advance));
-        pen.text(meaning, faces.plain, INK, (x, area.y), HPos::Left)?;
+        let room = count((area.right() - x) / advance);
+        let meaning = picture.meaning(room).to_owned() + &picture.looks(room);
+        pen.text(&meaning, faces.plain, INK, (x, area.y), HPos::Left)?;
         let y = area.y + line + 5;
         let x = x.max(free_from + advance);
         let x = swatch(pen, layout, Rect::new(x, y + line / 6, 2 * line, line * 2 / 3))?;
@@ -64,17 +64,23 @@ pub(super) fn draw<B: DrawingBackend>(
         } else {
             x
         };
-        let scale = format!("colour scale: {}", picture.scale.as_str());
+        let scale = format!("colour scale: {}", picture.look.explanation());
         if x + faces.plain.width(&scale) <= area.right() {
             pen.text(&scale, faces.plain, GREY_INK, (x, y), HPos::Left)?;
         }
         return Ok(());
     }
-    let low = percent(picture.scale.landmarks().first().copied().unwrap_or(0.0));
+    let marks = colours.landmarks();
+    let least = match picture.look.scale {
+        Scale::Linear | Scale::Sqrt => 0.0,
+        Scale::Log | Scale::Rank => marks.first().map_or(0.0, |(_, rate)| *rate),
+    };
+    let low = short_percent(least);
+    let high = marks.last().map_or_else(|| percent(100.0), |(_, rate)| short_percent(*rate));
     let x = put(pen, layout, (area.x, area.y), &low)? - advance;
     let bar = Rect::new(x, bar_top, (area.w / 4).max(8 * advance), bar_height);
     gradient(pen, bar, colours)?;
-    let x = put(pen, layout, (bar.right() + advance, area.y), "100 %")?;
+    let x = put(pen, layout, (bar.right() + advance, area.y), &high)?;
     let needed = 2 * line + advance + faces.plain.width("not monitored");
     let room = area.right() - x - needed - 2 * advance;
     let x = put(pen, layout, (x, area.y), picture.meaning(count(room / advance)))?;
@@ -100,14 +106,10 @@ fn put<B: DrawingBackend>(
     Ok(at.0 + layout.faces.plain.width(&text) + 2 * layout.faces.advance())
 }
 
-fn level_x(level: Level, width: i32) -> i32 {
-    round(f64::from(level.max(1) - 1) / f64::from(TOP - 1) * f64::from((width - 1).max(0)))
-}
-
 fn gradient<B: DrawingBackend>(
     pen: &mut Pen<B>,
     bar: Rect,
-    colours: &ColourMap,
+    colours: &ColourMap<'_>,
 ) -> Result<(), RenderError> {
     let width = count(bar.w);
     let line = (0..width).flat_map(|x| {

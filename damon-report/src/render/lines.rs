@@ -29,7 +29,7 @@ pub(super) struct Lines {
     resident: Columns,
     /// The greatest value shown, bytes.
     pub(super) greatest: f64,
-    /// The greatest resident size, where the line would squeeze the working set and is left out.
+    /// The greatest resident size, where the line would squeeze the working set and has a scale of its own.
     pub(super) off_scale: Option<f64>,
     /// The greatest working set, where a few absurd estimates would squeeze everything else and are cut off.
     pub(super) cut: Option<f64>,
@@ -51,7 +51,7 @@ pub(super) fn cut_above(touched: &Columns, expected: &Columns, resident: &Column
 /// So many times everything plausible, the working set is cut.
 const ABSURD: f64 = 2.0;
 
-/// So many times the working set, resident memory is told in words instead of drawn.
+/// So many times the working set, resident memory is drawn on a scale of its own.
 const OFF_SCALE: f64 = 5.0;
 
 fn greatest(columns: &[&Columns]) -> f64 {
@@ -125,9 +125,8 @@ impl Lines {
             (&self.expected, EXPECTED, false),
             (&self.touched, TOUCHED, false),
         ] {
-            if bridge && self.off_scale.is_some() {
-                continue;
-            }
+            // Far above the working set, resident memory has a scale of its own, which its key tells.
+            let top = self.off_scale.filter(|_| bridge).unwrap_or(top);
             for path in columns.paths(plot, top, bridge) {
                 pen.path(&path, colour, stroke)?;
             }
@@ -197,7 +196,7 @@ pub(super) fn line_key<B: DrawingBackend>(
     lines: &Lines,
 ) -> Result<(), RenderError> {
     let resident = |name: &str| match lines.off_scale {
-        Some(most) => format!("{name} off scale, max {}", bytes(round_u64(most))),
+        Some(most) => format!("{name} on its own scale up to {}", bytes(round_u64(most))),
         None => name.to_owned(),
     };
     let touched = |name: &str| match lines.cut {
@@ -210,7 +209,7 @@ pub(super) fn line_key<B: DrawingBackend>(
         (long, resident("resident (RSS)"), heading),
         (short.clone(), resident("RSS"), heading),
         (short.clone(), resident("RSS"), ""),
-        (short, if lines.off_scale.is_some() { String::new() } else { "RSS".to_owned() }, ""),
+        (short, lines.off_scale.map_or("RSS".to_owned(), |_| "RSS, own scale".to_owned()), ""),
     ];
     let fits = |(names, resident, heading): &([String; 2], String, &str)| {
         let words: i32 = names.iter().map(|n| faces.plain.width(n)).sum();

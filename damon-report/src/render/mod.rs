@@ -8,19 +8,24 @@
 //! | `terminal` | both as text |
 //! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
 //! | `cells`, `series` | heat and lines to pixels |
-//! | `colour`, `text`, `svg`, `png`, `pen` | the tools |
+//! | `marks`, `marginal` | beside the map: moments that the user named, the mean of each row |
+//! | `colour`, `palette`, `text`, `svg`, `png`, `pen` | the tools |
 
 mod address_axis;
 mod cells;
 mod colour;
 mod furniture;
 pub mod heatmap;
+mod inks;
 mod labels;
 mod layout;
 mod legend;
 mod lines;
+mod marginal;
+mod marks;
 mod names;
 mod num;
+mod palette;
 mod pen;
 mod png;
 mod series;
@@ -30,8 +35,9 @@ mod text;
 mod units;
 pub mod wss;
 
-pub use colour::{Rgb, Scale};
-pub use layout::{Grid, MAX_SIDE, MIN_HEIGHT, MIN_WIDTH};
+pub use colour::{Look, Rgb, Scale};
+pub use layout::{Extras, Grid, MAX_SIDE, MIN_HEIGHT, MIN_WIDTH};
+pub use palette::Palette;
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]

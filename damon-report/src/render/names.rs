@@ -6,7 +6,7 @@ use plotters_backend::text_anchor::HPos;
 use crate::analysis::heat::{Band, Heatmap, NamedRange};
 
 use super::RenderError;
-use super::colour::{FRAME, INK};
+use super::colour::{FRAME, INK, PAGE};
 use super::heatmap::{extent, label_text};
 use super::labels::{Wish, place};
 use super::layout::{Layout, Rect};
@@ -104,13 +104,15 @@ pub(super) fn draw<B: DrawingBackend>(
     pen: &mut Pen<B>,
     heatmap: &Heatmap,
     layout: &Layout,
+    on_dark: bool,
 ) -> Result<(), RenderError> {
     let map = layout.map;
+    let (edge_ink, alpha) = if on_dark { (PAGE, 0.35) } else { (INK, 0.22) };
     let entries = entries(heatmap, layout);
     for entry in entries.iter().filter(|e| e.bottom - e.top >= 6) {
         let edge = Rect::new(map.x, entry.top, map.w, 1);
         if layout.bands.iter().all(|b| b.y != entry.top) {
-            pen.tint(edge, INK, 0.22)?;
+            pen.tint(edge, edge_ink, alpha)?;
         }
     }
     if layout.names.is_empty() {
@@ -118,7 +120,7 @@ pub(super) fn draw<B: DrawingBackend>(
     }
     let advance = layout.faces.advance();
     let line = layout.faces.line();
-    let bracket = map.right() + advance / 2 + 1;
+    let bracket = map.right().max(layout.marginal.right()) + advance / 2 + 1;
     let elbow = bracket + advance / 2;
     let end = layout.names.x - advance / 2;
     for entry in &entries {
@@ -154,14 +156,16 @@ pub(super) fn draw<B: DrawingBackend>(
 mod tests {
     use super::*;
     use crate::analysis::heat::Cell;
+    use crate::render::Extras;
     use damon_format::TargetId;
 
     #[test]
     fn hair_lines_get_a_name_only_if_hot_or_alone() {
         let size = 1_000_000;
-        let layout = Layout::new(1280, 800, &[0..size, 2 * size..3 * size]).unwrap();
+        let layout = Layout::new(1280, 800, &[0..size, 2 * size..3 * size], Extras::default());
+        let layout = layout.unwrap();
         let rows = usize::try_from(layout.bands[0].h).unwrap();
-        let mut cells = vec![Cell { heat: 0.0, monitored: 1.0 }; rows];
+        let mut cells = vec![Cell { heat: 0.0, monitored: 1.0, max_rate: 0.0 }; rows];
         let last = rows - 1;
         cells[last].heat = 1.0;
         let name = |start, end, name: &str| NamedRange { start, end, name: name.to_owned() };

@@ -1,6 +1,6 @@
 //! Pixels to PNG bytes: the same pixels give the same bytes.
 
-use std::collections::HashMap;
+use png::{DeflateCompression, Filter};
 
 use super::RenderError;
 
@@ -9,6 +9,10 @@ pub(super) fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, Ren
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_depth(png::BitDepth::Eight);
+    // Cells are runs and repeated lines, not gradients: filters only hide them from the compressor, and its higher
+    // levels need eight times as long for a fifth of the bytes.
+    encoder.set_deflate_compression(DeflateCompression::Level(1));
+    encoder.set_filter(Filter::NoFilter);
     let indexed = indexed(rgb);
     let data = if let Some((palette, pixels)) = &indexed {
         encoder.set_color(png::ColorType::Indexed);
@@ -26,28 +30,52 @@ pub(super) fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, Ren
 
 /// Palette (in order of appearance) and one byte per pixel, if 256 colours suffice.
 fn indexed(rgb: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut numbers: HashMap<[u8; 3], u8> = HashMap::new();
-    let mut palette = Vec::new();
+    let mut numbers = Numbers::new();
     let mut pixels = Vec::with_capacity(rgb.len() / 3);
     let mut last: Option<([u8; 3], u8)> = None;
     for pixel in rgb.chunks_exact(3) {
-        let colour: [u8; 3] = pixel.try_into().ok()?;
-        if let Some((_, number)) = last.filter(|(c, _)| *c == colour) {
-            pixels.push(number);
-            continue;
-        }
-        let number = if let Some(number) = numbers.get(&colour) {
-            *number
-        } else {
-            let number = u8::try_from(numbers.len()).ok()?;
-            numbers.insert(colour, number);
-            palette.extend(colour);
-            number
+        let &[r, g, b] = pixel else { continue };
+        let colour = [r, g, b];
+        let number = match last {
+            Some((before, number)) if before == colour => number,
+            _ => numbers.of(colour)?,
         };
         last = Some((colour, number));
         pixels.push(number);
     }
-    Some((palette, pixels))
+    Some((numbers.palette, pixels))
+}
+
+/// Numbers of colours: a hash table with open addresses, four times as large as it may get full.
+struct Numbers {
+    slots: Vec<Option<([u8; 3], u8)>>,
+    palette: Vec<u8>,
+}
+
+impl Numbers {
+    const SLOTS: usize = 1024;
+
+    fn new() -> Self {
+        Self { slots: vec![None; Self::SLOTS], palette: Vec::new() }
+    }
+
+    fn of(&mut self, colour: [u8; 3]) -> Option<u8> {
+        let [r, g, b] = colour.map(usize::from);
+        let first = (r * 31 + g * 331 + b * 7919) % Self::SLOTS;
+        for slot in (first..Self::SLOTS).chain(0..first) {
+            match self.slots.get_mut(slot)? {
+                Some((there, number)) if *there == colour => return Some(*number),
+                Some(_) => {}
+                free => {
+                    let number = u8::try_from(self.palette.len() / 3).ok()?;
+                    *free = Some((colour, number));
+                    self.palette.extend(colour);
+                    return Some(number);
+                }
+            }
+        }
+        None
+    }
 }
 
 /// Base64 of RFC 4648, section 4, with padding.

@@ -1,35 +1,26 @@
 //! The heatmap as text: half blocks in colour, digits without.
 //!
 //! With colour a character holds two address rows (`▀`: the upper in the foreground, the lower in the
-//! background), from dark (never accessed) to bright; without colour a digit is the access rate in tenths.
+//! background), from dark (never accessed) to bright, of a lightness that neither black nor white backgrounds have; nobody asks
+//! the terminal for its own. Without colour a digit is the access rate in tenths.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use crate::analysis::cells::Pool;
 use crate::analysis::heat::{Band, Heatmap, NamedRange};
 
-use super::Scale;
 use super::address_axis;
 use super::cells::{Dot, resample};
-use super::colour::{ColourMap, Level, Rgb, TOP};
+use super::colour::{ColourMap, Look, Scale, TOP};
 use super::heatmap::{Picture, label_text};
-use super::layout::{Grid, Rect, address, stack};
+pub use super::inks::Colours;
+use super::inks::{Ink, Inks};
+use super::layout::{Extras, Grid, Rect, address, stack};
 use super::num::{coord, count, float, round};
 use super::series::TimeSpan;
 use super::text::fit;
-use super::units::{bytes, time_ticks};
-
-/// What the terminal can show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Colours {
-    /// Nothing but plain ASCII characters.
-    #[default]
-    None,
-    /// The 256 colours of xterm.
-    Palette,
-    /// 24-bit colours.
-    True,
-}
+use super::units::{bytes, short_percent, time_ticks};
 
 /// The narrowest text.
 pub const MIN_COLUMNS: usize = 20;
@@ -56,13 +47,23 @@ struct TextLayout {
     lines: usize,
     /// True when a line between two bands says what was left out.
     gaps: bool,
+    /// True when a line above the map names moments.
+    marks: bool,
 }
 
 impl TextLayout {
-    fn new(columns: usize, lines: usize, spans: &[Range<u64>], colours: Colours) -> Self {
+    fn new(
+        columns: usize,
+        lines: usize,
+        spans: &[Range<u64>],
+        colours: Colours,
+        extras: Extras,
+    ) -> Self {
         let columns = columns.max(MIN_COLUMNS);
         // Title, subtitle, time axis (2), legend.
         let lines = lines.max(MIN_LINES) - 5;
+        let marks = extras.marks && lines >= 6;
+        let lines = lines - usize::from(marks);
         let starts = spans.iter().map(|s| address(s.start).len() + 1);
         let left = if columns >= 50 { starts.max().unwrap_or(0) } else { 0 };
         let right = if columns >= 100 { NAME_WIDTH + 1 } else { 0 };
@@ -77,6 +78,7 @@ impl TextLayout {
             bands,
             lines,
             gaps: gap > 0,
+            marks,
         }
     }
 
@@ -87,8 +89,14 @@ impl TextLayout {
 }
 
 /// How many cells a text of this size shows: ask first, let the analysis bin to it.
-pub fn heatmap_grid(columns: usize, lines: usize, bands: &[Range<u64>], colours: Colours) -> Grid {
-    TextLayout::new(columns, lines, bands, colours).grid()
+pub fn heatmap_grid(
+    columns: usize,
+    lines: usize,
+    bands: &[Range<u64>],
+    colours: Colours,
+    extras: Extras,
+) -> Grid {
+    TextLayout::new(columns, lines, bands, colours, extras).grid()
 }
 
 /// So many bands can be told apart in a text of so many lines.
@@ -101,7 +109,7 @@ pub fn max_bands(lines: usize) -> usize {
 pub fn heatmap(picture: &Picture<'_>, columns: usize, lines: usize, colours: Colours) -> String {
     let heatmap = picture.heatmap;
     let spans: Vec<Range<u64>> = heatmap.bands.iter().map(|b| b.start..b.end).collect();
-    let layout = TextLayout::new(columns, lines, &spans, colours);
+    let layout = TextLayout::new(columns, lines, &spans, colours, picture.extras());
     let mut out = String::new();
     line(&mut out, &fit(picture.title, layout.columns));
     line(&mut out, &fit(picture.subtitle, layout.columns));
@@ -109,15 +117,22 @@ pub fn heatmap(picture: &Picture<'_>, columns: usize, lines: usize, colours: Col
         line(&mut out, &fit("no memory was monitored", layout.columns));
         return out;
     }
-    // A digit is read as a number: tenths of the rate itself, whatever the colours do.
+    // A digit is read as a number, tenths of the rate itself: the square root is for colours.
+    let mut look = picture.look.clone();
     let plain = colours == Colours::None;
-    let map = ColourMap::new(if plain { Scale::Linear } else { picture.scale });
-    let lines_of_map = map_lines(heatmap, &layout, colours, &map);
-    for text in lines_of_map {
+    if plain && look.scale == Scale::Sqrt {
+        look.scale = Scale::Linear;
+    }
+    let map = ColourMap::terminal(&look);
+    let inks = (!plain).then(|| Inks::new(colours, &map));
+    if layout.marks {
+        line(&mut out, &mark_line(picture, &layout, plain));
+    }
+    for text in map_lines(heatmap, &layout, inks.as_ref(), &map) {
         line(&mut out, &text);
     }
     time_axis(&mut out, picture.span(), picture.origin_ns, layout.left, layout.width);
-    legend(&mut out, picture, layout.columns, colours, &map);
+    legend(&mut out, picture, &look, layout.columns, inks.as_ref());
     out
 }
 
@@ -130,8 +145,8 @@ fn line(out: &mut String, text: &str) {
 fn map_lines(
     heatmap: &Heatmap,
     layout: &TextLayout,
-    colours: Colours,
-    map: &ColourMap,
+    inks: Option<&Inks>,
+    map: &ColourMap<'_>,
 ) -> Vec<String> {
     let mut lines = vec![String::new(); layout.lines];
     for (i, (band, area)) in heatmap.bands.iter().zip(&layout.bands).enumerate() {
@@ -145,7 +160,7 @@ fn map_lines(
             let is_start = k + 1 == height;
             let start = if is_start { address(band.start) } else { String::new() };
             let mut text = margin(&start, layout.left);
-            paint(&mut text, top, below, colours, map);
+            paint(&mut text, top, below, inks);
             if layout.right > 0 && !name.is_empty() {
                 text.push(' ');
                 text.push_str(&name);
@@ -206,23 +221,28 @@ fn float_lines(lines: usize) -> f64 {
     super::num::float_of(lines)
 }
 
-fn paint(text: &mut String, top: &[Dot], below: Option<&[Dot]>, colours: Colours, map: &ColourMap) {
-    if colours == Colours::None {
+fn paint(text: &mut String, top: &[Dot], below: Option<&[Dot]>, inks: Option<&Inks>) {
+    let Some(inks) = inks else {
         text.extend(top.iter().map(|dot| plain(*dot)));
         return;
-    }
-    let mut current: Option<(Option<Rgb>, Option<Rgb>)> = None;
+    };
+    // Not monitored is the terminal's own colour.
+    let ink = |dot: Dot| match dot {
+        Dot::NotMonitored => None,
+        Dot::Heat(level) => inks.of(level),
+    };
+    let mut current: Option<(Option<Ink>, Option<Ink>)> = None;
     let below = below.unwrap_or(top);
     for (upper, lower) in top.iter().zip(below) {
-        let pair = (shade(*upper, map), shade(*lower, map));
+        let pair = (ink(*upper), ink(*lower));
         if current != Some(pair) {
             text.push_str("\x1b[0m");
             let (foreground, background) = match pair {
                 (None, lower) => (lower, None),
                 (upper, lower) => (upper, lower),
             };
-            sgr(text, 38, foreground, colours);
-            sgr(text, 48, background, colours);
+            text.push_str(&foreground.map(Ink::foreground).unwrap_or_default());
+            text.push_str(&background.map(Ink::background).unwrap_or_default());
             current = Some(pair);
         }
         text.push(match pair {
@@ -244,43 +264,6 @@ fn plain(dot: Dot) -> char {
             char::from_digit(tenth.min(9), 10).unwrap_or('9')
         }
     }
-}
-
-/// Terminals are dark more often than not: zero is dark, hot is bright, not monitored is the terminal's own colour.
-fn shade(dot: Dot, map: &ColourMap) -> Option<Rgb> {
-    match dot {
-        Dot::NotMonitored => None,
-        Dot::Heat(level) => Some(night(level, map)),
-    }
-}
-
-fn night(level: Level, map: &ColourMap) -> Rgb {
-    map.colour(TOP - level.min(TOP))
-}
-
-/// Selects a colour: 38 is the foreground, 48 the background.
-fn sgr(text: &mut String, layer: u8, colour: Option<Rgb>, colours: Colours) {
-    let Some(colour) = colour else {
-        return;
-    };
-    let (r, g, b) = colour;
-    let code = match colours {
-        Colours::None => return,
-        Colours::Palette => format!("\x1b[{layer};5;{}m", palette(colour)),
-        Colours::True => format!("\x1b[{layer};2;{r};{g};{b}m"),
-    };
-    text.push_str(&code);
-}
-
-/// The nearest colour of the 6×6×6 cube of 256-colour terminals.
-fn palette(colour: Rgb) -> u8 {
-    const STEPS: [i32; 6] = [0, 95, 135, 175, 215, 255];
-    let nearest = |value: u8| {
-        let distance = |step: &i32| (step - i32::from(value)).abs();
-        let best = (0u8..).zip(&STEPS).min_by_key(|(_, step)| distance(step));
-        best.map_or(0, |(i, _)| i)
-    };
-    16 + 36 * nearest(colour.0) + 6 * nearest(colour.1) + nearest(colour.2)
 }
 
 /// Two lines: marks, and times below them.
@@ -322,36 +305,49 @@ pub(super) fn time_axis(
 fn legend(
     out: &mut String,
     picture: &Picture<'_>,
+    look: &Look,
     columns: usize,
-    colours: Colours,
-    map: &ColourMap,
+    inks: Option<&Inks>,
 ) {
-    let scale = picture.scale.as_str();
-    if colours == Colours::None {
-        let meaning = picture.meaning(columns.saturating_sub(50));
+    let explanation = look.explanation();
+    let Some(inks) = inks else {
+        let digits = if look.scale == Scale::Linear { "tenths" } else { explanation.as_str() };
+        let highest = if look.pool == Pool::Max { ", highest of each cell" } else { "" };
+        let highest = if look.scale == Scale::Linear { highest } else { "" };
+        let meaning = picture.meaning(columns.saturating_sub(50 + highest.len()));
         let choices = [
-            format!(". never, 0 .. 9 tenths: {meaning}; blank: not monitored"),
-            format!(". never, 0 .. 9 tenths: {}, blank: not monitored", picture.meaning(30)),
-            format!(". never, 0 .. 9 tenths {}", picture.meaning(12)),
+            format!(". never, 0 .. 9 {digits}: {meaning}{highest}; blank: not monitored"),
+            format!(". never, 0 .. 9 {digits}: {}, blank: not monitored", picture.meaning(30)),
+            format!(". never, 0 .. 9 {digits} {}", picture.meaning(12)),
+            format!(". never, 0 .. 9 {digits}"),
             ". never 9 always".to_owned(),
+            ". never 9 most".to_owned(),
         ];
-        let fits = |text: &&String| text.chars().count() <= columns;
+        let by_rate = matches!(look.scale, Scale::Linear | Scale::Sqrt);
+        let fits = |text: &&String| {
+            text.chars().count() <= columns && (by_rate || !text.ends_with("always"))
+        };
         let text = choices.iter().find(fits).cloned();
         return line(out, &text.unwrap_or_default());
-    }
+    };
     let bar = (columns / 4).min(30);
-    let used = 2 + 5 + bar + 6;
+    let map = ColourMap::terminal(look);
+    let most = map.landmarks().last().map_or(100.0, |(_, rate)| *rate);
+    let most = short_percent(most);
+    let used = 2 + 5 + bar + 1 + most.len();
     let mut text = String::new();
-    sgr(&mut text, 48, Some(night(0, map)), colours);
+    text.push_str(&inks.of(0).map(Ink::background).unwrap_or_default());
     text.push_str("  \x1b[0m 0 % ");
     for i in 0..bar {
         let level = super::colour::bar_level(i, bar);
-        sgr(&mut text, 48, Some(night(level, map)), colours);
+        text.push_str(&inks.of(level).map(Ink::background).unwrap_or_default());
         text.push(' ');
     }
-    text.push_str("\x1b[0m 100 %");
+    text.push_str("\x1b[0m ");
+    text.push_str(&most);
     let more = [
-        format!("  {} ({scale} scale), blank: not monitored", picture.meaning(columns)),
+        format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(columns)),
+        format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(50)),
         format!("  {}, blank: not monitored", picture.meaning(50)),
         format!("  {}", picture.meaning(30)),
         format!("  {}", picture.meaning(12)),
@@ -361,6 +357,30 @@ fn legend(
         text.push_str(more);
     }
     line(out, &text);
+}
+
+/// The user's marks: each at its moment, as far as the next one leaves room.
+fn mark_line(picture: &Picture<'_>, layout: &TextLayout, ascii: bool) -> String {
+    let span = picture.span();
+    let mut flags: Vec<(usize, &str)> = Vec::new();
+    for mark in picture.marks {
+        let column = span.column(mark.time_ns, coord(layout.width)).map(count);
+        let Some(column) = column.filter(|c| flags.last().is_none_or(|(last, _)| last < c)) else {
+            continue;
+        };
+        flags.push((column, &mark.text));
+    }
+    let mut text = " ".repeat(layout.left);
+    for (index, (column, name)) in flags.iter().enumerate() {
+        let next = flags.get(index + 1).map_or(layout.width, |(next, _)| *next);
+        let room = next.saturating_sub(column + 1);
+        let name = if ascii { name.replace(|c: char| !c.is_ascii(), "?") } else { (*name).into() };
+        let used = text.chars().count().saturating_sub(layout.left);
+        text.push_str(&" ".repeat(column.saturating_sub(used)));
+        text.push('|');
+        text.push_str(&fit(&name, room));
+    }
+    text
 }
 
 /// The working set as text: over time, one line each for touched, expected and resident memory.
@@ -439,15 +459,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_the_nearest_of_the_cube() {
-        assert_eq!(palette((255, 255, 255)), 231);
-        assert_eq!(palette((0, 0, 0)), 16);
-        assert_eq!(palette((250, 100, 10)), 16 + 36 * 5 + 6);
-    }
-
-    #[test]
     fn digits_are_tenths_and_zero_is_a_dot() {
-        let map = ColourMap::new(Scale::Linear);
+        let look = Look { scale: Scale::Linear, ..Look::default() };
+        let map = ColourMap::new(&look);
         let digit = |rate: f64| plain(Dot::Heat(map.level(rate)));
         assert_eq!([0.0, 0.001, 0.45, 0.999, 1.0].map(digit), ['.', '0', '4', '9', '9']);
         assert_eq!(plain(Dot::NotMonitored), ' ');

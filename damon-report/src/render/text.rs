@@ -175,7 +175,8 @@ fn glyphs<E>(
             .or_else(|| get_raster('?', face.weight, face.height));
         for (dy, row) in glyph.iter().flat_map(RasterizedChar::rows).enumerate() {
             for (dx, intensity) in row.iter().enumerate().filter(|(_, i)| **i > 0) {
-                let ink = colour.mix(f64::from(*intensity) / 255.0);
+                // In few steps: a picture has a limited number of colours.
+                let ink = colour.mix(f64::from(intensity / 17) / 15.0);
                 draw(left + coord(dx), y + coord(dy), ink)?;
             }
         }

@@ -177,6 +177,20 @@ pub(super) fn percent(value: f64) -> String {
     }
 }
 
+/// A rate in per cent with two digits that matter: `0.31 %`, `4.2 %`, `37 %`.
+pub(super) fn short_percent(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v == 0.0 || v >= 9.95 => 0,
+        v if v >= 0.995 => 1,
+        v if v >= 0.0995 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.digits$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "0" && value > 0.0 { "<0.001 %".to_owned() } else { format!("{text} %") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +209,23 @@ mod tests {
         ];
         for (size, text) in cases {
             assert_eq!(bytes(size), text);
+        }
+    }
+
+    #[test]
+    fn small_rates_keep_two_digits() {
+        let cases = [
+            (0.0, "0 %"),
+            (100.0, "100 %"),
+            (37.4, "37 %"),
+            (4.25, "4.2 %"),
+            (5.0, "5 %"),
+            (0.314, "0.31 %"),
+            (0.0314, "0.031 %"),
+            (0.000_1, "<0.001 %"),
+        ];
+        for (rate, text) in cases {
+            assert_eq!(short_percent(rate), text);
         }
     }
 
