@@ -17,6 +17,9 @@ pub enum SelectError {
     /// Not a time range.
     #[error("`{0}` is no time range: write A..B, e.g. 2s..10s, ..500ms or 50%..")]
     TimeSyntax(String),
+    /// Not a moment.
+    #[error("`{0}` is no moment: write a time since the begin, e.g. 7s, 500ms or 50%")]
+    MomentSyntax(String),
     /// Ends where it begins, or before.
     #[error("the time range {0} ends before it begins")]
     Reversed(String),
@@ -84,8 +87,40 @@ impl Bound {
     }
 }
 
+/// A moment, relative to the begin of the recording: `7s`, `50%`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    text: String,
+    bound: Bound,
+}
+
+impl FromStr for Moment {
+    type Err = SelectError;
+
+    fn from_str(text: &str) -> Result<Self, SelectError> {
+        let bound = Bound::parse(text).ok_or_else(|| SelectError::MomentSyntax(text.to_owned()))?;
+        Ok(Self { text: text.to_owned(), bound })
+    }
+}
+
+impl Moment {
+    /// As a nanosecond of a recording that spans `whole`; its end belongs to its last one.
+    pub fn resolve(&self, whole: &Range<u64>) -> Result<u64, SelectError> {
+        let duration = whole.end.saturating_sub(whole.start);
+        let offset = self.bound.resolve(duration);
+        if offset > duration {
+            return Err(SelectError::OutsideTime {
+                asked: self.text.clone(),
+                lasts: format!("{:.3} s", float(duration) / 1e9),
+            });
+        }
+        let last = whole.end.saturating_sub(1).max(whole.start);
+        Ok(whole.start.saturating_add(offset).min(last))
+    }
+}
+
 /// `1.5s`, `200ms`, `2min`, `1h`, `10us`, `7ns`, or a bare `0`, in nanoseconds.
-fn parse_duration(text: &str) -> Option<u64> {
+pub fn parse_duration(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let number: f64 = number.parse().ok()?;

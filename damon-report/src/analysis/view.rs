@@ -4,7 +4,7 @@ use super::axis::{self, BandSpan};
 use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap};
 use super::load::Trace;
 use super::overview::Overview;
-use super::select::{Query, SelectError, Selection};
+use super::select::{Moment, Query, SelectError, Selection};
 use super::wss::{WorkingSet, WorkingSetOptions, WorkingSetSum};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -61,6 +61,15 @@ impl View {
         }
         let selection = query.resolve(&all)?;
         Ok(Self { overview: Overview::read(trace, &selection), selection, origin_ns })
+    }
+
+    /// The same, at one moment only; without targets if no snapshot covers it.
+    pub fn at(self, trace: &Trace, moment: &Moment) -> Result<Self, SelectError> {
+        let time_ns = moment.resolve(&self.overview.span())?;
+        let time = time_ns..time_ns.saturating_add(1);
+        let selection = Selection { time, ..self.selection };
+        let overview = Overview::read(trace, &selection);
+        Ok(Self { selection, overview, origin_ns: self.origin_ns })
     }
 
     /// True when nothing was left out.

@@ -290,7 +290,7 @@ impl Moment {
 }
 
 /// Resident size over time, summed over the selected targets; one that exited counts no more.
-fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
+pub(super) fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
     let mut current: BTreeMap<TargetId, u64> = BTreeMap::new();
     let mut series: Vec<ResidentSample> = Vec::new();
     for record in records {

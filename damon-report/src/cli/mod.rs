@@ -1,7 +1,9 @@
 //! The command line, parsed but not yet looked at: one file a command, and what they share.
 
 mod heatmap;
+mod idle;
 mod info;
+mod mappings;
 mod raw;
 mod repair;
 mod shared;
@@ -9,7 +11,9 @@ mod verify;
 mod wss;
 
 pub use heatmap::{Colors, HeatmapArgs, Pooling, Saturation};
+pub use idle::{Compat, IdleArgs};
 pub use info::InfoArgs;
+pub use mappings::{Group, MappingSort, MappingsArgs};
 pub use raw::RawArgs;
 pub use repair::RepairArgs;
 pub use shared::{Colour, Format, Part, PlainFormat};
@@ -44,6 +48,10 @@ pub enum Command {
     Heatmap(HeatmapArgs),
     /// Show how large the working set was: its distribution and its time line
     Wss(WssArgs),
+    /// Show how each mapping, file or kind of memory was used: heat, working set, idle bytes
+    Mappings(MappingsArgs),
+    /// Show for how long memory has not been accessed
+    Idle(IdleArgs),
     /// Print every snapshot, region and record
     Raw(RawArgs),
     /// Check the whole file and name all damage

@@ -1,6 +1,6 @@
 //! What several commands take, spelled and meant the same everywhere.
 
-use crate::analysis::select::{AddressSpec, Query, TimeSpec};
+use crate::analysis::select::{AddressSpec, Query, TimeSpec, parse_duration};
 use clap::{Args, ValueEnum};
 
 /// Which part of a recording.
@@ -79,6 +79,12 @@ pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
     parts
         .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
         .ok_or_else(|| "write WIDTHxHEIGHT in pixels, e.g. 1280x800".to_owned())
+}
+
+/// A duration in nanoseconds.
+pub(super) fn duration(text: &str) -> Result<u64, String> {
+    parse_duration(text)
+        .ok_or_else(|| "write a number with its unit, e.g. 500ms, 10s or 2min".to_owned())
 }
 
 /// More cells than this per side are a mistake, and would need memory for their product.

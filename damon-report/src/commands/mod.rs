@@ -1,14 +1,15 @@
 //! Thin glue between the command line, the analysis and the pictures.
 
 mod heatmap;
+mod idle;
 mod info;
+mod mappings;
 mod output;
 mod partial;
 mod picture;
 mod raw;
 mod repair;
 mod screen;
-#[cfg_attr(not(test), expect(dead_code, reason = "for commands that are yet to come"))]
 mod table;
 mod verify;
 mod words;
@@ -51,6 +52,8 @@ pub fn run(
         Command::Info(args) => info::run(args, &mut terminal),
         Command::Heatmap(args) => heatmap::run(args, &mut terminal),
         Command::Wss(args) => wss::run(args, &mut terminal),
+        Command::Mappings(args) => mappings::run(args, &mut terminal),
+        Command::Idle(args) => idle::run(args, &mut terminal),
         Command::Raw(args) => raw::run(args, &mut terminal),
         Command::Verify(args) => verify::run(args, &mut terminal),
         Command::Repair(args) => repair::run(args, &mut terminal),

@@ -5,7 +5,9 @@
 //! |---|---|
 //! | `heatmap` | the time × address picture with the working set below it |
 //! | `wss` | the working set over time beside its distribution |
-//! | `terminal` | both as text |
+//! | `mapping_bars` | sizes of mappings beside one another |
+//! | `curve` | bytes over a duration, on a logarithmic axis |
+//! | `terminal` | heatmap and working set as text |
 //! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
 //! | `cells`, `series` | heat and lines to pixels |
 //! | `marks`, `marginal` | beside the map: moments that the user named, the mean of each row |
@@ -14,6 +16,7 @@
 mod address_axis;
 mod cells;
 mod colour;
+pub mod curve;
 mod furniture;
 pub mod heatmap;
 mod inks;
@@ -21,6 +24,7 @@ mod labels;
 mod layout;
 mod legend;
 mod lines;
+pub mod mapping_bars;
 mod marginal;
 mod marks;
 mod names;

@@ -1,0 +1,176 @@
+//! `idle`: for how long memory has not been accessed.
+
+use super::output::{Document, Head, json};
+use super::picture::{Kind, subtitle, title, write};
+use super::table::{Align, Table};
+use super::words::{bytes, clean, duration, moment};
+use super::{Streams, open};
+use crate::analysis::idle::IdleTimes;
+use crate::analysis::load::Trace;
+use crate::analysis::num::float;
+use crate::analysis::recency::Recency;
+use crate::analysis::view::View;
+use crate::cli::{Compat, Format, IdleArgs};
+use crate::exit::Failure;
+use crate::render::curve::{Curve, Picture, curve_png, curve_svg};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Percentiles that the text shows; JSON has all.
+const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
+
+pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let (trace, mut view) = open(&args.file, &args.part, streams)?;
+    if let Some(at) = &args.at {
+        view = view.at(&trace, at)?;
+        if view.overview.snapshots() == 0 {
+            return Err(Failure::Usage(
+                "no snapshot covers that moment; `damon-report raw` shows when there are any"
+                    .to_owned(),
+            ));
+        }
+    }
+    if !view.overview.has_ages {
+        return Err(Failure::Input(format!(
+            "{}: idle times are not known: whatever recorded it did not tell the ages of regions \
+             (kernels before 5.16 do not); `damon-report histogram` and `wss` do without",
+            trace.name()
+        )));
+    }
+    if args.compat == Some(Compat::Damo) {
+        return compat(args, &trace, &view, streams);
+    }
+    let idle = view.idle_times(&trace);
+    if let (Some(path), Some(kind)) = (&args.output, kind) {
+        let (title, subtitle) = (heading(args, &view), subtitle(&trace, &view));
+        let points = idle.untouched().into_iter().map(|(us, bytes)| (us * 1000.0, bytes));
+        let curves = [Curve { name: String::new(), points: points.collect() }];
+        let picture = Picture {
+            title: &title,
+            subtitle: &subtitle,
+            caption: "memory that had not been accessed for at least ...",
+            curves: &curves,
+            steps: true,
+        };
+        let (width, height) = args.size;
+        return match kind {
+            Kind::Png => write(path, &curve_png(&picture, width, height)?, streams),
+            Kind::Svg => write(path, curve_svg(&picture, width, height)?.as_bytes(), streams),
+        };
+    }
+    match args.format {
+        Format::Text => Ok(text(streams.out, args, &trace, &view, &idle)?),
+        Format::Csv => Ok(csv(streams.out, &idle)?),
+        Format::Json => json(streams, &Document { head: Head::new("idle", &trace), body: &idle }),
+    }
+}
+
+/// What is looked at, and when if it is a moment.
+fn heading(args: &IdleArgs, view: &View) -> String {
+    let title = title(view);
+    if args.at.is_none() {
+        return title;
+    }
+    let what = title.rsplit_once(", ").map_or(title.as_str(), |(what, _)| what);
+    format!("{what}, at {}", moment(view.selection.time.start, view.origin_ns))
+}
+
+fn text(
+    out: &mut dyn Write,
+    args: &IdleArgs,
+    trace: &Trace,
+    view: &View,
+    idle: &IdleTimes,
+) -> io::Result<()> {
+    writeln!(out, "{}", clean(&heading(args, view)))?;
+    writeln!(out, "{}", subtitle(trace, view))?;
+    writeln!(out, "idle time: (age + 1) aggregations where no access was seen, else 0")?;
+    writeln!(out)?;
+    let mut table = Table::new(&[("of bytes", Align::Right), ("idle at most", Align::Right)]);
+    for percent in SHOWN {
+        if let Some(us) = idle.percentiles.get(percent) {
+            table.row(vec![format!("{percent} %"), duration(us * 1000.0)]);
+        }
+    }
+    table.write(out)?;
+    writeln!(out)?;
+    let share = |bytes: f64| {
+        if idle.known > 0.0 { format!("{:.1} %", bytes / idle.known * 100.0) } else { "-".into() }
+    };
+    let mut table = Table::new(&[
+        ("untouched for", Align::Right),
+        ("bytes", Align::Right),
+        ("of all", Align::Right),
+    ]);
+    // From the last time at which nothing is gone yet.
+    let whole = idle.known - idle.accessed;
+    let first = idle.curve.iter().rposition(|p| p.bytes >= whole * (1.0 - 1e-9)).unwrap_or(0);
+    for point in idle.curve.iter().skip(first) {
+        let time = format!(">= {}", duration(float(point.at_least_us) * 1000.0));
+        table.row(vec![time, bytes(point.bytes), share(point.bytes)]);
+    }
+    table.row(vec!["idle at all".into(), bytes(whole), share(whole)]);
+    table.row(vec!["accessed".into(), bytes(idle.accessed), share(idle.accessed)]);
+    table.write(out)?;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "since the recording began or longer: {} ({}); these were last accessed before it",
+        bytes(idle.since_begin),
+        share(idle.since_begin)
+    )?;
+    if idle.unknown > 0.0 {
+        writeln!(out, "left out, since no age was recorded: {}", bytes(idle.unknown))?;
+    }
+    writeln!(out, "resolution: {:.1} %", idle.resolution * 100.0)
+}
+
+fn csv(out: &mut dyn Write, idle: &IdleTimes) -> io::Result<()> {
+    writeln!(out, "idle_least_us,idle_most_us,bytes")?;
+    writeln!(out, "0,0,{}", idle.accessed)?;
+    for bin in &idle.bins {
+        writeln!(out, "{},{},{}", bin.least_us, bin.most_us, bin.bytes)?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct CompatBody {
+    compat: &'static str,
+    targets: Vec<Recency>,
+}
+
+fn compat(
+    args: &IdleArgs,
+    trace: &Trace,
+    view: &View,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    let targets = view.recency(trace);
+    match args.format {
+        Format::Json => {
+            let head = Head::new("idle", trace);
+            return json(streams, &Document { head, body: CompatBody { compat: "damo", targets } });
+        }
+        Format::Csv => {
+            writeln!(streams.out, "target,percent,idle_us")?;
+            for one in &targets {
+                for (percent, us) in &one.percentiles {
+                    writeln!(streams.out, "{},{percent},{us}", one.target)?;
+                }
+            }
+        }
+        Format::Text => {
+            for one in &targets {
+                let when = moment(one.start_ns, view.origin_ns);
+                writeln!(streams.out, "# target {}, snapshot at {when}", one.target)?;
+                writeln!(streams.out, "# percentile  idle time")?;
+                for (percent, us) in &one.percentiles {
+                    writeln!(streams.out, "{percent:>12}  {}", duration(float(*us) * 1000.0))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

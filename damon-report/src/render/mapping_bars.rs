@@ -1,0 +1,197 @@
+//! Horizontal bars: how much of each mapping was used.
+
+use plotters_backend::DrawingBackend;
+use plotters_backend::text_anchor::HPos;
+
+use super::RenderError;
+use super::colour::{FRAME, GREY_INK, GRID, INK, Rgb};
+use super::furniture::{headings, to_png, to_svg};
+use super::layout::{Faces, Rect, checked_size};
+use super::lines::{EXPECTED, TOUCHED, key_entry};
+use super::num::{coord, count, float, round, round_u64};
+use super::pen::Pen;
+use super::units::{byte_axis, bytes};
+
+/// All of a mapping.
+const SIZE: Rgb = (222, 226, 230);
+/// What was idle.
+const IDLE: Rgb = (214, 160, 80);
+
+/// One mapping; all sizes in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// What it is called.
+    pub name: String,
+    /// All of it.
+    pub size: f64,
+    /// Touched working set.
+    pub touched: f64,
+    /// Expected working set.
+    pub expected: f64,
+    /// What was idle, where that is known.
+    pub idle: Option<f64>,
+}
+
+/// Everything the picture shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    /// What: command, pid, duration.
+    pub title: &'a str,
+    /// How: backend, access kind, granularity, intervals.
+    pub subtitle: &'a str,
+    /// What idle means: `idle for 10 s`.
+    pub idle: &'a str,
+    /// From top to bottom; those that find no room are counted.
+    pub bars: &'a [Bar],
+    /// So many more were left out before.
+    pub others: usize,
+}
+
+/// The picture as PNG: the same input gives the same bytes, no font is needed.
+pub fn mappings_png(
+    picture: &Picture<'_>,
+    width: u32,
+    height: u32,
+) -> Result<Vec<u8>, RenderError> {
+    let layout = Layout::new(width, height)?;
+    to_png(width, height, |pen| draw(pen, picture, &layout))
+}
+
+/// The picture as SVG.
+pub fn mappings_svg(picture: &Picture<'_>, width: u32, height: u32) -> Result<String, RenderError> {
+    let layout = Layout::new(width, height)?;
+    to_svg(width, height, picture.title, |pen| draw(pen, picture, &layout))
+}
+
+#[derive(Debug)]
+struct Layout {
+    faces: Faces,
+    title: Rect,
+    subtitle: Rect,
+    key: Rect,
+    names: Rect,
+    plot: Rect,
+    values: Rect,
+}
+
+impl Layout {
+    fn new(width: u32, height: u32) -> Result<Self, RenderError> {
+        let (w, h) = checked_size(width, height)?;
+        let faces = Faces::new(w, h);
+        let (line, advance) = (faces.line(), faces.advance());
+        let margin = if w < 640 { advance } else { 2 * advance };
+        let inner = w - 2 * margin;
+        let title = Rect::new(margin, margin / 2 + 2, inner, faces.title.line());
+        let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
+        let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
+        let key = Rect::new(margin, subtitle.bottom() + line / 2, inner, line);
+        let top = key.bottom() + line * 3 / 4;
+        let bottom = h - margin / 2 - line - 6;
+        let names = Rect::new(margin, top, inner * 3 / 10, bottom - top);
+        let values_width = if w >= 90 * advance { 11 * advance } else { 0 };
+        let left = names.right() + advance;
+        let plot_width = w - margin - values_width - left;
+        Ok(Self {
+            faces,
+            title,
+            subtitle,
+            key,
+            names,
+            plot: Rect::new(left, top, plot_width, bottom - top),
+            values: Rect::new(left + plot_width, top, values_width, bottom - top),
+        })
+    }
+}
+
+fn draw<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    picture: &Picture<'_>,
+    layout: &Layout,
+) -> Result<(), RenderError> {
+    let faces = &layout.faces;
+    headings(pen, faces, (picture.title, layout.title), (picture.subtitle, layout.subtitle))?;
+    draw_key(pen, picture, layout)?;
+    let plot = layout.plot;
+    let least = (faces.line() * 7 / 4).max(1);
+    let room = count(plot.h / least);
+    let all = picture.bars.len().saturating_add(picture.others);
+    let step = (plot.h / coord(all).max(1)).clamp(least, 2 * least);
+    // The last line says how many found no room.
+    let shown = if all > room || picture.others > 0 { room.saturating_sub(1) } else { room };
+    let shown = picture.bars.get(..shown).unwrap_or(picture.bars);
+    let most = shown.iter().map(|bar| bar.size).fold(1.0, f64::max);
+    let ticks =
+        byte_axis(round_u64(most.ceil()), count(plot.w / (12 * faces.advance())).clamp(1, 8));
+    let top = ticks.last().map_or(1.0, |value| float(*value));
+    let place = |value: f64| round((value / top).clamp(0.0, 1.0) * f64::from(plot.w - 1));
+    for value in &ticks {
+        let x = plot.x + place(float(*value));
+        pen.down(x, plot.y, plot.bottom() + 4, GRID)?;
+        let text = bytes(*value);
+        let half = faces.plain.width(&text) / 2;
+        let x = x.min(layout.values.right().max(plot.right()) - half);
+        pen.text(&text, faces.plain, INK, (x, plot.bottom() + 5), HPos::Center)?;
+    }
+    for (index, bar) in shown.iter().enumerate() {
+        let y = plot.y + coord(index) * step;
+        let text = faces.plain.fit(&bar.name, layout.names.w);
+        pen.text(
+            &text,
+            faces.plain,
+            INK,
+            (layout.names.right(), y + (step * 3 / 4 - faces.line()) / 2),
+            HPos::Right,
+        )?;
+        let height = step * 3 / 4;
+        pen.fill(Rect::new(plot.x, y, place(bar.size) + 1, height), SIZE)?;
+        if let Some(idle) = bar.idle.filter(|idle| *idle > 0.0) {
+            // From the right, since what is idle is not touched.
+            let (from, to) = (place((bar.size - idle).max(0.0)), place(bar.size) + 1);
+            pen.fill(Rect::new(plot.x + from, y + height * 2 / 3, to - from, height / 3), IDLE)?;
+        }
+        let parts = [(bar.touched, TOUCHED, 0), (bar.expected, EXPECTED, height / 3)];
+        for (value, colour, down) in parts.into_iter().filter(|part| part.0 > 0.0) {
+            pen.fill(Rect::new(plot.x, y + down, place(value) + 1, height / 3), colour)?;
+        }
+        if !layout.values.is_empty() {
+            let at = (layout.values.right(), y + (height - faces.line()) / 2);
+            pen.text(&bytes(round_u64(bar.size)), faces.plain, GREY_INK, at, HPos::Right)?;
+        }
+    }
+    let left = all - shown.len();
+    if left > 0 {
+        let y = plot.y + coord(shown.len()) * step + step / 8;
+        let text = format!("{left} more");
+        pen.text(&text, faces.plain, GREY_INK, (layout.names.right(), y), HPos::Right)?;
+    }
+    pen.down(plot.x - 1, plot.y, plot.bottom(), FRAME)?;
+    pen.across(plot.x - 1, plot.right(), plot.bottom(), FRAME)
+}
+
+fn draw_key<B: DrawingBackend>(
+    pen: &mut Pen<B>,
+    picture: &Picture<'_>,
+    layout: &Layout,
+) -> Result<(), RenderError> {
+    let (faces, area) = (&layout.faces, layout.key);
+    let idle = if picture.bars.iter().any(|bar| bar.idle.is_some()) { picture.idle } else { "" };
+    let long = [
+        ("monitored", FRAME),
+        ("touched (upper)", TOUCHED),
+        ("expected (lower)", EXPECTED),
+        (idle, IDLE),
+    ];
+    let short = [("all", FRAME), ("touched", TOUCHED), ("expected", EXPECTED), (idle, IDLE)];
+    let fits = |entries: &[(&str, Rgb); 4]| {
+        let words: i32 = entries.iter().map(|(name, _)| faces.plain.width(name)).sum();
+        words + 4 * 5 * faces.advance() <= area.w
+    };
+    let Some(entries) = [long, short].into_iter().find(fits) else {
+        return Ok(());
+    };
+    let mut x = area.x;
+    for (name, colour) in entries.into_iter().filter(|(name, _)| !name.is_empty()) {
+        x = key_entry(pen, faces, (x, area.y), colour, name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! The commands about mappings and sizes as people and scripts meet them.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+struct Ran {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn run(args: &[&str], threads: &str) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_damon-report"))
+        .args(args)
+        .env("RAYON_NUM_THREADS", threads)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Ran {
+        status: output.status.code().unwrap(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A directory that holds a trace, and its name.
+fn bench(bytes: &[u8]) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("work.damon");
+    fs::write(&path, bytes).unwrap();
+    let name = path.to_str().unwrap().to_owned();
+    (directory, name)
+}
+
+/// Compares with `testdata/report/NAME`; `DAMON_BLESS=1` writes it anew.
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/report").join(name);
+    if std::env::var_os("DAMON_BLESS").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "{name} differs\n--- expected\n{expected}\n--- found\n{text}");
+}
+
+const COMMANDS: [&[&str]; 2] = [&["mappings"], &["idle"]];
+
+#[test]
+fn texts_are_as_agreed() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let cases: [(&str, &[&str]); 6] = [
+        ("mappings.txt", &["mappings"]),
+        ("mappings-kind.txt", &["mappings", "--group", "kind", "--top", "1", "--idle", "2s"]),
+        ("mappings.csv", &["mappings", "--format", "csv", "--sort", "idle"]),
+        ("idle.txt", &["idle"]),
+        ("idle-at.txt", &["idle", "--at", "3.2s"]),
+        ("idle-damo.txt", &["idle", "--compat", "damo", "--at", "7s"]),
+    ];
+    for (name, args) in cases {
+        let ran = run(&[args, &[&file]].concat(), "2");
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{name}");
+        golden(name, &ran.out);
+    }
+}
+
+#[test]
+fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
+    let (directory, file) = bench(&common::ten_seconds());
+    for command in COMMANDS {
+        for format in ["text", "json", "csv"] {
+            let args = [command, &[&file, "--format", format]].concat();
+            let (one, many) = (run(&args, "1"), run(&args, "5"));
+            assert_eq!((one.status, one.err.as_str()), (0, ""), "{args:?}");
+            assert_eq!(one.out, many.out, "{args:?}");
+            match format {
+                "text" => assert!(one.out.contains("writes only, page, sampled"), "{args:?}"),
+                "json" => {
+                    let value: serde_json::Value = serde_json::from_str(&one.out).unwrap();
+                    assert_eq!(value["format"], 1, "{args:?}");
+                    assert_eq!(value["report"], command[0]);
+                    assert_eq!(value["access"]["kind"], "write");
+                }
+                _ => assert!(one.out.lines().count() > 1, "{args:?}"),
+            }
+        }
+        for (name, magic) in [("x.png", &b"\x89PNG"[..]), ("x.svg", b"<")] {
+            let path = directory.path().join(name);
+            let path = path.to_str().unwrap();
+            let drawn = [1, 5].map(|threads| {
+                let args = [command, &[&file, "-o", path]].concat();
+                let ran = run(&args, &threads.to_string());
+                assert_eq!(ran.status, 0, "{args:?}: {}", ran.err);
+                fs::read(path).unwrap()
+            });
+            assert!(drawn[0].starts_with(magic) && drawn[0] == drawn[1], "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn recordings_without_regions_duration_or_ages_are_no_reason_to_fail() {
+    let mut nothing_mapped = common::snapshots(0, 3);
+    for snapshot in &mut nothing_mapped {
+        snapshot.regions.clear();
+    }
+    let mut no_time = common::snapshots(0, 1);
+    no_time[0].end_ns = no_time[0].start_ns;
+    let mut no_ages = common::snapshots(0, 3);
+    for snapshot in &mut no_ages {
+        snapshot.has_ages = false;
+    }
+    for (name, snapshots) in
+        [("nothing", nothing_mapped), ("no time", no_time), ("no ages", no_ages)]
+    {
+        let mut writer = common::writer(&common::info());
+        for snapshot in &snapshots {
+            writer.snapshot(snapshot).unwrap();
+        }
+        let (directory, file) = bench(&writer.finish().unwrap());
+        let picture = directory.path().join("x.png");
+        for command in COMMANDS {
+            for extra in [
+                &["--format", "text"][..],
+                &["--format", "json"],
+                &["--format", "csv"],
+                &["-o", picture.to_str().unwrap()],
+            ] {
+                let ran = run(&[command, &[&file], extra].concat(), "2");
+                if name == "no ages" && command[0] == "idle" {
+                    assert_eq!((ran.status, ran.out.as_str()), (4, ""), "{}", ran.err);
+                    assert!(ran.err.contains("idle times are not known"), "{}", ran.err);
+                } else {
+                    let ended = (ran.status, ran.err.as_str());
+                    assert_eq!(ended, (0, ""), "{name} {command:?} {extra:?}");
+                }
+            }
+        }
+        let sorted = run(&["mappings", &file, "--sort", "idle"], "2");
+        assert_eq!(sorted.status, if name == "no ages" { 4 } else { 0 }, "{}", sorted.err);
+    }
+}
+
+#[test]
+fn wrong_usage_gets_one_sentence() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let cases: [(&[&str], &str); 5] = [
+        (&["idle", "--at", "soon"], "`soon` is no moment"),
+        (&["idle", "--at", "11s"], "outside the recording, which lasts 10.000 s"),
+        (&["mappings", "--idle", "10"], "write a number with its unit"),
+        (&["mappings", "-o", "x.gif"], "x.gif: a picture's name must end in .png or .svg"),
+        (&["idle", "-o", "x.png", "--size", "3x3"], "3x3 pixels cannot be drawn"),
+    ];
+    for (args, sentence) in cases {
+        let ran = run(&[args, &[&file]].concat(), "1");
+        assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{args:?}: {}", ran.err);
+        assert!(ran.err.contains(sentence), "{args:?}: {}", ran.err);
+    }
+}
