@@ -1,13 +1,10 @@
 //! What is handed over to a recording, kept until it is written.
 
-use super::state::State;
 use crate::session::output::Output;
 use damon_format::{
-    Mapping, MappingsChanged, Note, Record, Snapshot, TargetId, TraceWriter, WriteError,
+    MappingsChanged, Note, Record, Snapshot, State, TargetId, TraceWriter, WriteError,
+    mappings_changed,
 };
-
-/// Mappings in one record: so few that the format never refuses it.
-const MAPPINGS_AT_ONCE: usize = 256;
 
 /// One thing that is handed over.
 #[derive(Clone, Debug)]
@@ -18,21 +15,6 @@ pub(super) enum Item {
     Remark(Note),
     /// Nothing to be written: this target is not recorded any longer.
     Forget(TargetId),
-}
-
-/// The records that say of a target, at some time, that these are gone and those there are.
-pub(super) fn mappings_changed<'a>(
-    (target, time_ns): (TargetId, u64),
-    removed: &'a [u64],
-    mut added: impl ExactSizeIterator<Item = &'a Mapping>,
-) -> impl Iterator<Item = Record> {
-    // Nothing is worth a record, too.
-    let count = added.len().div_ceil(MAPPINGS_AT_ONCE).max(1);
-    (0..count).map(move |chunk| {
-        let removed = if chunk == 0 { removed.to_vec() } else { Vec::new() };
-        let added = added.by_ref().take(MAPPINGS_AT_ONCE).cloned().collect();
-        Record::MappingsChanged(MappingsChanged { target, time_ns, removed, added })
-    })
 }
 
 impl Item {

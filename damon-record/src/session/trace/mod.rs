@@ -8,6 +8,7 @@ mod names;
 mod opening;
 mod parts;
 mod shelf;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod testing;

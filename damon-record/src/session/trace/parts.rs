@@ -8,14 +8,14 @@ use super::item::Item;
 use super::keep::keep;
 use super::opening::{Opened, open, options};
 use super::shelf::Shelf;
-use super::state::State;
 use super::{Clock, Outcome, Word};
 use crate::exit::Failure;
 use crate::plan::Rotation;
 use crate::session::output::{Output, io_words, write_failure};
 use crate::session::place::{PartsPlan, cannot_create};
 use damon_format::{
-    Finished, Note, Part, Record, RecordingInfo, TraceWriter, Workspace, WriteError, WriterOptions,
+    Finished, Note, Part, Record, RecordingInfo, State, TraceWriter, Workspace, WriteError,
+    WriterOptions,
 };
 use std::io;
 use std::path::Path;
