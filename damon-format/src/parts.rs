@@ -63,6 +63,14 @@ impl PartChain {
             return Err(PartGap::AnotherRecording { recording: part.recording });
         }
         let before = expected.number.saturating_sub(1);
+        // What was cut out of a part keeps its number.
+        if part.number == before && part.time_ns > expected.time_ns {
+            return match part.first_snapshot.checked_sub(expected.first_snapshot) {
+                Some(0) => Ok(()),
+                Some(snapshots) => Err(PartGap::Missing { parts: 0, snapshots }),
+                None => Err(PartGap::OutOfOrder { number: part.number, before }),
+            };
+        }
         let parts = part.number.checked_sub(expected.number);
         let snapshots = part.first_snapshot.checked_sub(expected.first_snapshot);
         match (parts, snapshots) {
@@ -79,6 +87,23 @@ mod tests {
 
     fn part(recording: u64, number: u32, first_snapshot: u64) -> Part {
         Part { time_ns: 9, recording, number, first_snapshot, repeated: 2 }
+    }
+
+    #[test]
+    fn what_was_cut_out_of_one_part_goes_on_under_its_number() {
+        let mut chain = PartChain::default();
+        let slice =
+            |number, first_snapshot, time_ns| Part { time_ns, ..part(1, number, first_snapshot) };
+        for (next, expected) in [
+            (slice(1, 0, 10), Ok(())),
+            (slice(1, 5, 20), Ok(())),
+            // A hole, and the same one again.
+            (slice(1, 11, 30), Err(PartGap::Missing { parts: 0, snapshots: 1 })),
+            (slice(1, 11, 30), Err(PartGap::OutOfOrder { number: 1, before: 1 })),
+            (slice(2, 16, 40), Ok(())),
+        ] {
+            assert_eq!(chain.follow(&next, 5), expected, "{next:?}");
+        }
     }
 
     #[test]

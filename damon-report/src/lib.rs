@@ -5,6 +5,8 @@ pub mod analysis;
 pub mod cli;
 pub mod commands;
 pub mod exit;
+pub mod export;
 pub mod import;
 pub mod render;
 pub mod stdout;
+pub mod transform;

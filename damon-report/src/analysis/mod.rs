@@ -23,4 +23,5 @@ pub mod select;
 pub mod source;
 pub mod spans;
 pub mod view;
+pub mod walk;
 pub mod wss;

@@ -138,6 +138,27 @@ pub fn parse_duration(text: &str) -> Option<u64> {
     Some(round(number * scale))
 }
 
+/// A length of time with its unit, longer than nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duration(u64);
+
+impl Duration {
+    /// Nanoseconds.
+    pub fn ns(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Duration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ns = parse_duration(text.trim()).filter(|ns| *ns > 0);
+        ns.map(Self)
+            .ok_or_else(|| format!("`{text}` is no length of time: write 1s, 500ms or 2min"))
+    }
+}
+
 /// `A..B` relative to the begin of the recording; either side may be missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimeSpec {

@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 /// The arguments.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  damon-report heatmap work.damon
+  damon-report heatmap work.damon -o work.png --size 1920x1080
+  damon-report heatmap work.damon --time 10s..20s --address 7f0000000000.. --rows 40")]
 pub struct HeatmapArgs {
     /// The trace; - for standard input
     pub file: PathBuf,

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 /// The arguments.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  damon-report info work.damon
+  damon-report info work.damon --format json | jq .targets")]
 pub struct InfoArgs {
     /// The trace; - for standard input
     pub file: PathBuf,

@@ -1,22 +1,34 @@
 //! The command line, parsed but not yet looked at: one file a command, and what they share.
 
+mod adjust;
+#[cfg(test)]
+mod consistency;
+mod export;
+mod generated;
 mod heatmap;
 mod idle;
 mod info;
 mod mappings;
+mod merge;
 mod raw;
 mod repair;
 mod shared;
+mod slice;
 mod verify;
 mod wss;
 
+pub use adjust::AdjustArgs;
+pub use export::{ExportArgs, ExportForm};
+pub use generated::{CompletionsArgs, ManArgs};
 pub use heatmap::{Colors, HeatmapArgs, Pooling, Saturation};
 pub use idle::{Compat, IdleArgs};
 pub use info::InfoArgs;
 pub use mappings::{Group, MappingSort, MappingsArgs};
-pub use raw::RawArgs;
+pub use merge::MergeArgs;
+pub use raw::{RawArgs, RawFormat};
 pub use repair::RepairArgs;
-pub use shared::{Colour, Format, Part, PlainFormat};
+pub use shared::{Colour, Format, Output, Part, PlainFormat};
+pub use slice::SliceArgs;
 pub use verify::VerifyArgs;
 pub use wss::WssArgs;
 
@@ -58,6 +70,18 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Write all that is readable of a damaged trace to a new file
     Repair(RepairArgs),
+    /// Write a part of a recording as a trace of its own
+    Slice(SliceArgs),
+    /// Write several traces as one: the parts of a recording, or recordings that followed one another
+    Merge(MergeArgs),
+    /// Write the same recording with a longer aggregation interval
+    Adjust(AdjustArgs),
+    /// Write a recording in the form of another tool
+    Export(ExportArgs),
+    /// Print a script that completes this program's command lines in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(ManArgs),
 }
 
 #[cfg(test)]

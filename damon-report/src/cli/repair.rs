@@ -1,17 +1,17 @@
 //! `repair`.
 
+use super::shared::Output;
 use clap::Args;
 use std::path::PathBuf;
 
 /// The arguments.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  damon-report repair broken.damon -o repaired.damon")]
 pub struct RepairArgs {
     /// The damaged trace, which is never changed; - for standard input
     pub file: PathBuf,
-    /// The new trace; - for standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-    /// Replace the output if it exists
-    #[arg(long)]
-    pub force: bool,
+    /// Where it goes.
+    #[command(flatten)]
+    pub output: Output,
 }

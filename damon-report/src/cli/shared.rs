@@ -2,9 +2,10 @@
 
 use crate::analysis::select::{AddressSpec, Query, TimeSpec, parse_duration};
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 
 /// Which part of a recording.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Part {
     /// Only this time, from the begin of the recording: 2s..10s, ..500ms, 50%..
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
@@ -31,6 +32,17 @@ impl Part {
             target: self.target.clone(),
         }
     }
+}
+
+/// Where a new file goes.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// The new file; - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// How a table is written.

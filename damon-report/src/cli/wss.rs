@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 /// The arguments.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  damon-report wss work.damon
+  damon-report wss work.damon --time 50%.. -o work.svg
+  damon-report wss work.damon --format csv > wss.csv")]
 pub struct WssArgs {
     /// The trace; - for standard input
     pub file: PathBuf,

@@ -1,16 +1,23 @@
 //! Thin glue between the command line, the analysis and the pictures.
 
+mod adjust;
+mod export;
+mod generated;
 mod heatmap;
 mod idle;
 mod info;
 mod mappings;
+mod merge;
+mod new_file;
 mod output;
 mod partial;
 mod picture;
 mod raw;
 mod repair;
 mod screen;
+mod slice;
 mod table;
+mod transformed;
 mod verify;
 mod words;
 mod wss;
@@ -57,6 +64,12 @@ pub fn run(
         Command::Raw(args) => raw::run(args, &mut terminal),
         Command::Verify(args) => verify::run(args, &mut terminal),
         Command::Repair(args) => repair::run(args, &mut terminal),
+        Command::Slice(args) => slice::run(args, &mut terminal),
+        Command::Merge(args) => merge::run(args, &mut terminal),
+        Command::Adjust(args) => adjust::run(args, &mut terminal),
+        Command::Export(args) => export::run(args, &mut terminal),
+        Command::Completions(args) => generated::completions(args, &mut terminal),
+        Command::Man(args) => generated::man(args, &mut terminal),
     };
     let result = match (result, terminal.out.flush()) {
         (Ok(()), Err(error)) => Err(Failure::from(error)),

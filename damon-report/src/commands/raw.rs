@@ -5,27 +5,37 @@ use super::words::{access, bytes, clean, duration, moment};
 use super::{Streams, open_any};
 use crate::analysis::num::float;
 use crate::analysis::select::Selection;
-use crate::cli::{Format, RawArgs};
+use crate::cli::{RawArgs, RawFormat};
 use crate::exit::Failure;
+use crate::export::{self, ExportError, Part, Survey};
 use damon_format::{Damage, Record, RecordingInfo, Region, SnapshotView, Visitor};
 use serde::Serialize;
 use std::io::{self, Write};
 
 pub(super) fn run(args: &RawArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let (trace, view) = open_any(&args.file, &args.part, terminal)?;
+    if args.format == RawFormat::Damo {
+        let survey = Survey::read(&trace, &view.selection);
+        let part = Part { trace: &trace, selection: &view.selection, survey: &survey };
+        return export::raw_form(&part, &mut *terminal.out).map_err(|error| match error {
+            ExportError::Write(error) => Failure::Stdout(error),
+            error @ ExportError::Unsuitable(_) => Failure::Usage(error.to_string()),
+        });
+    }
     let head = Document {
         head: Head::new("raw", &trace),
         body: Begin { origin_ns: view.origin_ns, recording: trace.info() },
     };
     match args.format {
-        Format::Text => {
+        RawFormat::Text => {
             writeln!(terminal.out, "access {}", access(&trace.info().backend))?;
         }
-        Format::Json => {
+        RawFormat::Json => {
             serde_json::to_writer(&mut *terminal.out, &head)?;
             writeln!(terminal.out)?;
         }
-        Format::Csv => writeln!(
+        RawFormat::Damo => {}
+        RawFormat::Csv => writeln!(
             terminal.out,
             "target,start_ns,end_ns,sample_us,aggr_us,max_nr_accesses,start,end,nr_accesses,age"
         )?,
@@ -61,7 +71,7 @@ struct Begin<'a> {
 
 struct Printer<'a> {
     out: &'a mut dyn Write,
-    format: Format,
+    format: RawFormat,
     selection: &'a Selection,
     whole: bool,
     origin_ns: u64,
@@ -72,9 +82,10 @@ impl Visitor for Printer<'_> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         if self.result.is_ok() && (self.whole || self.selection.has_snapshot(snapshot)) {
             self.result = match self.format {
-                Format::Text => self.snapshot_text(snapshot),
-                Format::Json => self.snapshot_json(snapshot),
-                Format::Csv => self.snapshot_csv(snapshot),
+                RawFormat::Text => self.snapshot_text(snapshot),
+                RawFormat::Json => self.snapshot_json(snapshot),
+                RawFormat::Csv => self.snapshot_csv(snapshot),
+                RawFormat::Damo => Ok(()),
             };
         }
     }
@@ -83,9 +94,9 @@ impl Visitor for Printer<'_> {
         let wanted = self.whole || self.selection.has_record(&record);
         if self.result.is_ok() && wanted {
             self.result = match self.format {
-                Format::Text => self.record_text(&record),
-                Format::Json => self.line(&Line::Record(&record)),
-                Format::Csv => Ok(()),
+                RawFormat::Text => self.record_text(&record),
+                RawFormat::Json => self.line(&Line::Record(&record)),
+                RawFormat::Csv | RawFormat::Damo => Ok(()),
             };
         }
     }

@@ -1,0 +1,179 @@
+//! One command line, not twenty: what all commands have in common.
+
+use super::Cli;
+use clap::{Arg, Command, CommandFactory as _, Parser as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// What may differ, and why: command, flag or value, reason.
+const ALLOWED: &[(&str, &str, &str)] = &[
+    (
+        "heatmap",
+        "output",
+        "a picture, whose kind its name tells; nothing is replaced without being asked elsewhere",
+    ),
+    ("wss", "output", "a picture, as with heatmap"),
+    ("heatmap", "format", "text is a map for the terminal, csv and json are cells"),
+    ("wss", "format", "csv is the time line only"),
+    ("raw", "format", "json is one value per line; damo's form exists here only"),
+    ("heatmap", "size", "the usual size of a picture depends on the picture"),
+    ("wss", "size", "as with heatmap"),
+    ("heatmap", "columns", "also columns of cells"),
+    ("wss", "columns", "only characters"),
+    ("repair", "file", "the only command that wants a damaged trace"),
+    ("merge", "files", "takes several"),
+    ("completions", "shell", "takes no trace"),
+    ("man", "", "takes no trace"),
+];
+
+/// Words of `--format`, in the only order they may have.
+const FORMATS: [&str; 4] = ["text", "json", "csv", "damo"];
+
+fn is_allowed(command: &str, what: &str) -> bool {
+    ALLOWED.iter().any(|(c, w, _)| *c == command && *w == what)
+}
+
+fn program() -> Command {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+fn own_args(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
+}
+
+/// All complaints at once, so that one run tells what is left to do.
+fn complain(complaints: &str) {
+    assert!(complaints.is_empty(), "\n{complaints}");
+}
+
+#[test]
+fn every_command_has_examples_that_parse() {
+    let mut complaints = String::new();
+    for command in program().get_subcommands() {
+        let name = command.get_name();
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let Some((_, examples)) = help.split_once("Examples:\n") else {
+            writeln!(complaints, "{name}: no `Examples:` in after_help").unwrap();
+            continue;
+        };
+        let lines: Vec<&str> = examples.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        let own = format!("damon-report {name}");
+        if !lines.iter().any(|line| line.starts_with(&own)) {
+            writeln!(complaints, "{name}: no example of it").unwrap();
+        }
+        for part in lines.iter().flat_map(|line| line.split('|')) {
+            let words = part.split_once('>').map_or(part, |(before, _)| before).split_whitespace();
+            let words: Vec<&str> = words.collect();
+            if words.first() == Some(&"damon-report")
+                && let Err(error) = Cli::try_parse_from(&words)
+            {
+                writeln!(complaints, "{name}: example `{}`: {error}", part.trim()).unwrap();
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn every_argument_has_help_and_a_long_name() {
+    let mut complaints = String::new();
+    for command in program().get_subcommands() {
+        let name = command.get_name();
+        for arg in own_args(command) {
+            let id = arg.get_id();
+            if arg.get_help().is_none() {
+                writeln!(complaints, "{name}: {id} has no help").unwrap();
+            }
+            if !arg.is_positional() && arg.get_long().is_none() {
+                writeln!(complaints, "{name}: {id} has no long name").unwrap();
+            }
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            if help.ends_with('.') && !help.ends_with("..") {
+                writeln!(complaints, "{name}: the help of {id} ends with a full stop").unwrap();
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+/// What a flag is to its user: help, names, value.
+fn meaning(arg: &Arg) -> String {
+    let values = arg.get_value_names().unwrap_or_default().join(" ");
+    let default: Vec<_> = arg.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
+    format!(
+        "{} | -{} | <{values}> | default {}",
+        arg.get_help().map(ToString::to_string).unwrap_or_default(),
+        arg.get_short().unwrap_or(' '),
+        default.join(" ")
+    )
+}
+
+#[test]
+fn a_flag_means_the_same_everywhere() {
+    let mut complaints = String::new();
+    let mut meanings: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    let program = program();
+    for command in program.get_subcommands() {
+        for arg in own_args(command) {
+            let id = arg.get_id().to_string();
+            if is_allowed(command.get_name(), &id) {
+                continue;
+            }
+            let users = meanings.entry(id).or_default().entry(meaning(arg)).or_default();
+            users.push(command.get_name().to_owned());
+        }
+    }
+    for (id, meanings) in meanings.iter().filter(|(_, meanings)| meanings.len() > 1) {
+        writeln!(complaints, "{id} differs:").unwrap();
+        for (meaning, users) in meanings {
+            writeln!(complaints, "    {}: {meaning}", users.join(", ")).unwrap();
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn the_input_comes_first_and_formats_have_one_spelling() {
+    let mut complaints = String::new();
+    for command in program().get_subcommands() {
+        let name = command.get_name();
+        let first = command.get_positionals().next().map(|arg| arg.get_id().to_string());
+        let first = first.unwrap_or_default();
+        if first != "file" && !is_allowed(name, &first) {
+            writeln!(complaints, "{name}: its first argument is `{first}` and not FILE").unwrap();
+        }
+        let Some(format) = own_args(command).find(|arg| arg.get_id() == "format") else { continue };
+        let values = format.get_possible_values();
+        let places: Vec<Option<usize>> =
+            values.iter().map(|v| FORMATS.iter().position(|f| *f == v.get_name())).collect();
+        let is_known = places.iter().all(Option::is_some) && places.is_sorted();
+        if !is_known || values.first().is_none_or(|v| v.get_name() != "text") {
+            let names: Vec<&str> =
+                values.iter().map(clap::builder::PossibleValue::get_name).collect();
+            writeln!(complaints, "{name}: --format has {names:?}, and not some of {FORMATS:?}")
+                .unwrap();
+        }
+        if let Some(value) = values.iter().find(|value| value.get_help().is_none()) {
+            writeln!(complaints, "{name}: --format {} has no help", value.get_name()).unwrap();
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn nothing_is_allowed_that_does_not_exist() {
+    let program = program();
+    let unknown: BTreeSet<&(&str, &str, &str)> = ALLOWED
+        .iter()
+        .filter(|(name, what, _)| {
+            let command = program.get_subcommands().find(|c| c.get_name() == *name);
+            let has = |c: &Command| {
+                what.is_empty() || own_args(c).any(|arg| arg.get_id().as_str() == *what)
+            };
+            !command.is_some_and(has)
+        })
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}

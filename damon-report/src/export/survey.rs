@@ -1,0 +1,123 @@
+//! What there is to export.
+
+use crate::analysis::fold::Fold;
+use crate::analysis::load::Trace;
+use crate::analysis::select::Selection;
+use damon_format::{Sampling, SnapshotView, TargetId};
+use std::collections::BTreeMap;
+
+/// What there is of one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetSurvey {
+    /// Which one.
+    pub target: TargetId,
+    /// Begin of the first snapshot.
+    pub start_ns: u64,
+    /// End of the first snapshot.
+    pub first_end_ns: u64,
+    /// End of the last snapshot.
+    pub end_ns: u64,
+    /// Scale of the first snapshot.
+    pub sampling: Sampling,
+    /// Snapshots with intervals other than those of the snapshot before them.
+    pub changes: u64,
+    /// Number of snapshots.
+    pub snapshots: u64,
+    /// Of these, how many have no regions among the selected addresses.
+    pub empty: u64,
+    last: Sampling,
+}
+
+/// What there is in a part of a recording.
+#[derive(Clone, Debug)]
+pub struct Survey<'a> {
+    selection: &'a Selection,
+    targets: BTreeMap<TargetId, TargetSurvey>,
+    /// Number of snapshots whose ages were not observed.
+    pub without_ages: u64,
+    /// Most probe columns of a snapshot.
+    pub probes: usize,
+    /// Number of region rows.
+    pub rows: u64,
+}
+
+impl<'a> Survey<'a> {
+    /// Looks at a part of a trace once.
+    pub fn read(trace: &Trace, selection: &'a Selection) -> Self {
+        trace.fold(selection, || Self {
+            selection,
+            targets: BTreeMap::new(),
+            without_ages: 0,
+            probes: 0,
+            rows: 0,
+        })
+    }
+
+    /// The targets that have snapshots, by number.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetSurvey> {
+        self.targets.values()
+    }
+
+    /// One of them.
+    pub fn target(&self, target: TargetId) -> Option<&TargetSurvey> {
+        self.targets.get(&target)
+    }
+
+    /// Number of snapshots.
+    pub fn snapshots(&self) -> u64 {
+        self.targets.values().map(|t| t.snapshots).sum()
+    }
+}
+
+fn intervals(sampling: Sampling) -> (u64, u64) {
+    (sampling.sample_us, sampling.aggr_us)
+}
+
+impl Fold for Survey<'_> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        if !self.selection.has_snapshot(snapshot) {
+            return;
+        }
+        let spans = snapshot.starts.iter().zip(snapshot.ends);
+        let rows = spans.filter(|(s, e)| self.selection.clip(**s, **e).is_some()).count() as u64;
+        self.rows += rows;
+        self.without_ages += u64::from(snapshot.ages.is_none());
+        self.probes = self.probes.max(snapshot.probes.len());
+        let target = self.targets.entry(snapshot.target).or_insert(TargetSurvey {
+            target: snapshot.target,
+            start_ns: snapshot.start_ns,
+            first_end_ns: snapshot.end_ns,
+            end_ns: snapshot.end_ns,
+            sampling: snapshot.sampling,
+            changes: 0,
+            snapshots: 0,
+            empty: 0,
+            last: snapshot.sampling,
+        });
+        target.changes += u64::from(intervals(target.last) != intervals(snapshot.sampling));
+        target.last = snapshot.sampling;
+        target.snapshots += 1;
+        target.empty += u64::from(rows == 0);
+        target.start_ns = target.start_ns.min(snapshot.start_ns);
+        target.end_ns = target.end_ns.max(snapshot.end_ns);
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.rows += later.rows;
+        self.without_ages += later.without_ages;
+        self.probes = self.probes.max(later.probes);
+        for (id, target) in later.targets {
+            let Some(sum) = self.targets.get_mut(&id) else {
+                self.targets.insert(id, target);
+                continue;
+            };
+            let border = intervals(sum.last) != intervals(target.sampling);
+            sum.changes += target.changes + u64::from(border);
+            sum.last = target.last;
+            sum.snapshots += target.snapshots;
+            sum.empty += target.empty;
+            sum.start_ns = sum.start_ns.min(target.start_ns);
+            sum.end_ns = sum.end_ns.max(target.end_ns);
+        }
+    }
+}
