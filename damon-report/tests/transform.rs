@@ -66,7 +66,7 @@ fn cut(bytes: &[u8], time: &str, target: Option<&str>) -> Result<Vec<u8>, Transf
     let trace = trace("work.damon", bytes);
     let all = Overview::read(&trace, &Selection::everything());
     let time = (!time.is_empty()).then(|| time.parse().unwrap());
-    let query = Query { time, address: None, target: target.map(Into::into) };
+    let query = Query { time, target: target.map(Into::into), ..Query::default() };
     let selection = query.resolve(&all).unwrap();
     slice(&trace, &all, &selection, Vec::new()).map(|(_, bytes)| bytes)
 }

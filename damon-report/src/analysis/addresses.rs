@@ -39,6 +39,16 @@ impl Addresses {
         self.of_target.get(&target).unwrap_or(&self.common)
     }
 
+    /// Whether every address of every target is selected.
+    pub fn is_all(&self) -> bool {
+        *self == Self::all()
+    }
+
+    /// Whether all of `[start, end)` is selected.
+    pub fn covers(&self, target: TargetId, start: u64, end: u64) -> bool {
+        self.pieces(target, start, end).next().is_some_and(|piece| piece == (start..end))
+    }
+
     /// The selected pieces of `[start, end)`, ascending and disjoint.
     pub fn pieces(&self, target: TargetId, start: u64, end: u64) -> Pieces<'_> {
         let ranges = self.ranges(target);
@@ -61,6 +71,25 @@ impl Addresses {
             (!hull.is_empty()).then_some(hull)
         });
         hulls.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
+    }
+}
+
+impl std::fmt::Display for Addresses {
+    /// The ranges, for people: `0x1000..0x2000 0x5000..0x6000`, and how many more there are.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const MOST: usize = 4;
+        let mut all: Vec<&Range<u64>> =
+            self.of_target.values().chain([&self.common]).flatten().collect();
+        all.sort_by_key(|range| (range.start, range.end));
+        all.dedup();
+        for (index, range) in all.iter().take(MOST).enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(f, "{space}{:#x}..{:#x}", range.start, range.end)?;
+        }
+        match all.len().checked_sub(MOST).filter(|more| *more > 0) {
+            Some(more) => write!(f, " and {more} more"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -32,12 +32,9 @@ impl Clipper {
         selection: &Selection,
         snapshot: &SnapshotView<'a>,
     ) -> SnapshotView<'a> {
-        let range = &selection.address;
-        let inside = |at: Option<&u64>, of: &std::ops::RangeInclusive<u64>| {
-            at.is_none_or(|at| of.contains(at))
-        };
-        let bounds = range.start..=range.end;
-        if inside(snapshot.starts.first(), &bounds) && inside(snapshot.ends.last(), &bounds) {
+        let addresses = &selection.address;
+        let ends = snapshot.starts.first().zip(snapshot.ends.last());
+        if ends.is_none_or(|(start, end)| addresses.covers(snapshot.target, *start, *end)) {
             return *snapshot;
         }
         self.starts.clear();
@@ -47,13 +44,14 @@ impl Clipper {
         self.probes.resize(snapshot.probes.len(), Vec::new());
         self.probes.iter_mut().for_each(Vec::clear);
         for (index, region) in snapshot.regions().enumerate() {
-            let Some(part) = selection.clip(region.start, region.end) else { continue };
-            self.starts.push(part.start);
-            self.ends.push(part.end);
-            self.nr_accesses.push(region.nr_accesses);
-            self.ages.push(region.age);
-            for (to, from) in self.probes.iter_mut().zip(snapshot.probes) {
-                to.push(from.get(index).copied().unwrap_or(0));
+            for part in addresses.pieces(snapshot.target, region.start, region.end) {
+                self.starts.push(part.start);
+                self.ends.push(part.end);
+                self.nr_accesses.push(region.nr_accesses);
+                self.ages.push(region.age);
+                for (to, from) in self.probes.iter_mut().zip(snapshot.probes) {
+                    to.push(from.get(index).copied().unwrap_or(0));
+                }
             }
         }
         SnapshotView {
@@ -156,7 +154,15 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::addresses::Addresses;
+    use crate::analysis::spans::SpanSet;
     use damon_format::{Region, Sampling, Snapshot, TargetId};
+
+    fn addresses(range: std::ops::Range<u64>) -> Addresses {
+        let mut set = SpanSet::default();
+        set.insert(range);
+        Addresses::of_all(&set)
+    }
 
     #[test]
     fn a_region_across_the_border_is_cut_and_keeps_its_counters() {
@@ -174,12 +180,12 @@ mod tests {
         let mut selection = Selection::everything();
         let mut clipper = Clipper::default();
         assert_eq!(clipper.clip(&selection, &snapshot).len(), 3);
-        selection.address = 0x2000..0x5000;
+        selection.address = addresses(0x2000..0x5000);
         let cut: Snapshot = clipper.clip(&selection, &snapshot).to_snapshot();
         let region = |start, end, nr_accesses, age| Region { start, end, nr_accesses, age };
         assert_eq!(cut.regions, [region(0x2000, 0x3000, 1, 10), region(0x3000, 0x5000, 7, 20)]);
         assert_eq!(cut.probes, [[4, 5]]);
-        selection.address = 0x8000..0x9000;
+        selection.address = addresses(0x8000..0x9000);
         assert!(clipper.clip(&selection, &snapshot).is_empty());
     }
 }

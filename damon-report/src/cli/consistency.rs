@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("wss", "output", "a picture, as with heatmap"),
     ("heatmap", "format", "text is a map for the terminal, csv and json are cells"),
     ("wss", "format", "csv is the time line only"),
+    ("idle", "format", "csv is the distribution only"),
     ("raw", "format", "json is one value per line; damo's form exists here only"),
     ("heatmap", "size", "the usual size of a picture depends on the picture"),
     ("wss", "size", "as with heatmap"),

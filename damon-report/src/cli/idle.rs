@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 /// The arguments.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  damon-report idle work.damon
+  damon-report idle work.damon --at 50% --mapping heap
+  damon-report idle work.damon -o idle.png")]
 pub struct IdleArgs {
     /// The trace; - for standard input
     pub file: PathBuf,

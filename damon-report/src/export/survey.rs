@@ -79,7 +79,10 @@ impl Fold for Survey<'_> {
             return;
         }
         let spans = snapshot.starts.iter().zip(snapshot.ends);
-        let rows = spans.filter(|(s, e)| self.selection.clip(**s, **e).is_some()).count() as u64;
+        let address = &self.selection.address;
+        let pieces =
+            spans.map(|(&start, &end)| address.pieces(snapshot.target, start, end).count());
+        let rows = pieces.sum::<usize>() as u64;
         self.rows += rows;
         self.without_ages += u64::from(snapshot.ages.is_none());
         self.probes = self.probes.max(snapshot.probes.len());

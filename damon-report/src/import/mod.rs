@@ -4,8 +4,12 @@
 //! length of the input. What the source does not say and the reader has to assume is written into the
 //! recording as a [note](damon_format::Note), and what the source has lost as [`Lost`](damon_format::Lost).
 
+#[cfg(test)]
+mod collected;
 mod error;
+pub mod events;
 mod sink;
+pub mod trace_text;
 
 pub use error::{ImportError, Position};
 pub use sink::{ImportOptions, Sink};

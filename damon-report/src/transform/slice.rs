@@ -1,12 +1,13 @@
 //! A part of a recording as a trace of its own.
 
 use super::{Sink, TransformError, Written};
+use crate::analysis::addresses::Addresses;
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::overview::Overview;
 use crate::analysis::select::Selection;
 use crate::analysis::walk::Event;
-use damon_format::{Finished, Note, Part, Record, State, TraceWriter, WriterOptions};
+use damon_format::{Finished, Note, Part, Record, Region, State, TraceWriter, WriterOptions};
 use std::convert::Infallible;
 use std::io::Write;
 use std::ops::Range;
@@ -119,13 +120,12 @@ impl<'a> Cut<'a> {
     /// Regions inside a record are cut like others.
     fn record(&self, mut record: Record) -> Record {
         if let Record::SchemeApplied(applied) = &mut record {
-            applied.regions.retain_mut(|region| {
-                let Some(part) = self.selection.clip(region.start, region.end) else {
-                    return false;
-                };
-                (region.start, region.end) = (part.start, part.end);
-                true
+            let (addresses, target) = (&self.selection.address, applied.target);
+            let parts = applied.regions.iter().flat_map(|region| {
+                let pieces = addresses.pieces(target, region.start, region.end);
+                pieces.map(|part| Region { start: part.start, end: part.end, ..*region })
             });
+            applied.regions = parts.collect();
         }
         record
     }
@@ -165,7 +165,7 @@ impl Before {
         let mut repetitions = Repetitions::default();
         let selection = Selection {
             time: 0..cut.time.start.max(1),
-            address: 0..u64::MAX,
+            address: Addresses::all(),
             targets: cut.selection.targets.clone(),
         };
         let Ok(()) = trace.walk_all_records::<Infallible>(&selection, |event| {
@@ -198,8 +198,8 @@ fn description(name: &str, recording: u64, cut: &Cut<'_>, span: &Range<u64>) -> 
         end => format!("from {begin:.3} s to {:.3} s", seconds(end)),
     };
     let address = match &cut.selection.address {
-        all if *all == (0..u64::MAX) => String::new(),
-        some => format!(", addresses {:#x} to {:#x}", some.start, some.end),
+        all if all.is_all() => String::new(),
+        some => format!(", addresses {some}"),
     };
     let target = cut.selection.targets.as_ref().map_or(String::new(), |targets| {
         let list: Vec<String> = targets.iter().map(ToString::to_string).collect();

@@ -1,0 +1,11 @@
+//! DAMON's trace events, from whatever text or bytes they came in, put together as a recording.
+
+mod assemble;
+mod event;
+mod guess;
+mod tell;
+mod telling;
+
+pub use event::{Event, Hits, Stats};
+pub use tell::Source;
+pub use telling::Telling;
