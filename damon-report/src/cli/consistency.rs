@@ -7,18 +7,7 @@ use std::fmt::Write as _;
 
 /// What may differ, and why: command, flag or value, reason.
 const ALLOWED: &[(&str, &str, &str)] = &[
-    (
-        "heatmap",
-        "output",
-        "a picture, whose kind its name tells; nothing is replaced without being asked elsewhere",
-    ),
-    ("wss", "output", "a picture, as with heatmap"),
-    ("heatmap", "format", "text is a map for the terminal, csv and json are cells"),
-    ("wss", "format", "csv is the time line only"),
-    ("idle", "format", "csv is the distribution only"),
     ("raw", "format", "json is one value per line; damo's form exists here only"),
-    ("heatmap", "size", "the usual size of a picture depends on the picture"),
-    ("wss", "size", "as with heatmap"),
     ("heatmap", "columns", "also columns of cells"),
     ("wss", "columns", "only characters"),
     ("repair", "file", "the only command that wants a damaged trace"),
@@ -99,13 +88,23 @@ fn every_argument_has_help_and_a_long_name() {
     complain(&complaints);
 }
 
-/// What a flag is to its user: help, names, value.
+/// What flags of this name have in common: pictures and traces are both output, and do not mean the same.
+fn name(arg: &Arg) -> String {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let picture = if help.starts_with("Draw a picture") { " of a picture" } else { "" };
+    format!("{}{picture}", arg.get_id())
+}
+
+/// What a flag is to its user: help, names, value. What stands behind a semicolon is about this command, and each
+/// picture has its own usual size.
 fn meaning(arg: &Arg) -> String {
     let values = arg.get_value_names().unwrap_or_default().join(" ");
     let default: Vec<_> = arg.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
+    let default = if arg.get_id() == "size" { Vec::new() } else { default };
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     format!(
         "{} | -{} | <{values}> | default {}",
-        arg.get_help().map(ToString::to_string).unwrap_or_default(),
+        help.split(';').next().unwrap_or_default(),
         arg.get_short().unwrap_or(' '),
         default.join(" ")
     )
@@ -122,7 +121,7 @@ fn a_flag_means_the_same_everywhere() {
             if is_allowed(command.get_name(), &id) {
                 continue;
             }
-            let users = meanings.entry(id).or_default().entry(meaning(arg)).or_default();
+            let users = meanings.entry(name(arg)).or_default().entry(meaning(arg)).or_default();
             users.push(command.get_name().to_owned());
         }
     }

@@ -19,7 +19,7 @@ pub struct HeatmapArgs {
     /// Pixels of the picture
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size)]
     pub size: (u32, u32),
-    /// How to write it: a map for the terminal, or all cells
+    /// How to write it; text is a map for the terminal, json and csv have all cells
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
     /// Characters in a line, or columns of cells [default: what fits; 100 for cells]
