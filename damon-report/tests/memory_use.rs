@@ -251,7 +251,7 @@ proptest! {
         let (trace, view) = open(whole, &everything);
         let set = view.working_set(&trace, WorkingSetOptions { threshold: 1, exact: true });
         let of_moments = |value: &dyn Fn(&damon_report::analysis::wss::WorkingSetSample) -> f64| {
-            set.samples.iter().map(|s| value(s) * 1e8).sum::<f64>() / fine.observed_ns as f64
+            set.samples.iter().map(|s| value(&s) * 1e8).sum::<f64>() / fine.observed_ns as f64
         };
         prop_assert!(near(of_moments(&|s| s.touched as f64), total.touched));
         prop_assert!(near(of_moments(&|s| s.expected), total.expected));

@@ -35,7 +35,8 @@ fn write(list: &[Snapshot]) -> Vec<u8> {
 fn touched_counts_whole_regions_expected_their_rate() {
     let set = working_set(common::ten_seconds(), &Query::default(), 1, false);
     assert_eq!(set.samples.len(), 100);
-    let (first, last) = (set.samples[0], set.samples[99]);
+    let samples: Vec<_> = set.samples.iter().collect();
+    let (first, last) = (samples[0], samples[99]);
     assert_eq!((first.touched, last.touched), (4 * MIB, 4 * MIB));
     assert!((first.expected - (4 * MIB) as f64).abs() < 1e-6);
     assert!((last.expected - (2 * MIB) as f64).abs() < 1e-6);
@@ -48,9 +49,9 @@ fn touched_counts_whole_regions_expected_their_rate() {
 #[test]
 fn a_threshold_and_an_exact_backend_are_honoured() {
     let set = working_set(common::ten_seconds(), &Query::default(), 11, true);
-    assert_eq!(set.samples[0].touched, 4 * MIB);
-    assert_eq!(set.samples[99].touched, 0);
-    let exact = |s: &damon_report::analysis::wss::WorkingSetSample| {
+    assert_eq!(set.samples.iter().next().unwrap().touched, 4 * MIB);
+    assert_eq!(set.samples.last().unwrap().touched, 0);
+    let exact = |s: damon_report::analysis::wss::WorkingSetSample| {
         s.expected_low.to_bits() == s.expected.to_bits()
             && s.expected_high.to_bits() == s.expected.to_bits()
     };
@@ -73,7 +74,7 @@ fn targets_of_one_moment_are_summed_though_their_clocks_differ() {
     let alone = Query { target: Some("1".into()), ..Query::default() };
     let set = working_set(write(&list), &alone, 1, false);
     assert_eq!(set.samples.len(), 10);
-    assert_eq!(set.samples[0].start_ns, BEGIN + 30_000_000);
+    assert_eq!(set.samples.iter().next().unwrap().start_ns, BEGIN + 30_000_000);
 }
 
 #[test]
@@ -119,10 +120,10 @@ fn a_process_that_exits_in_the_middle_of_a_moment_counts_for_its_part_of_it() {
     let length = list[1].end_ns - list[1].start_ns;
     let set = working_set(write(&list), &Query::default(), 1, false);
     assert_eq!(set.samples.len(), 1);
-    let moment = set.samples[0];
+    let moment = set.samples.last().unwrap();
     assert_eq!(moment.end_ns - moment.start_ns, length, "nobody else's time is cut");
     let alone = Query { target: Some("0".into()), ..Query::default() };
-    let one = working_set(write(&list), &alone, 1, false).samples[0];
+    let one = working_set(write(&list), &alone, 1, false).samples.last().unwrap();
     assert_eq!(moment.touched, 2 * one.touched);
     assert!((moment.expected - 1.25 * one.expected).abs() < 1e-6);
 }

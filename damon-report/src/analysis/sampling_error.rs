@@ -84,14 +84,15 @@ impl Interval {
 /// z²·(V + a·d)` has ends whose distances to the estimate multiply to `z²·V` and differ by `z²·a`; so these are taken
 /// from it and put into the equation for sums. A single interval stays what it is.
 pub fn add_up(intervals: &[Interval]) -> Interval {
-    let part = |interval: &Interval| {
+    let mut parts = Parts { curved: 0.0, ..Parts::default() };
+    let mut estimate = 0.0;
+    for interval in intervals {
         let below = (interval.estimate - interval.low).max(0.0);
         let above = (interval.high - interval.estimate).max(0.0);
-        Part { variance: below * above / Z2, slope: (above - below) / Z2, curvature: 0.0 }
-    };
-    let parts: Vec<Part> = intervals.iter().map(part).collect();
-    let estimate = intervals.iter().map(|interval| interval.estimate).sum();
-    around(estimate, &parts)
+        parts.push(below * above / Z2, (above - below) / Z2, 1.0);
+        estimate += interval.estimate;
+    }
+    parts.around(estimate)
 }
 
 /// Adds `size · rate` over the regions of one window.
@@ -99,7 +100,7 @@ pub fn add_up(intervals: &[Interval]) -> Interval {
 pub struct RateSum {
     n: f64,
     sum: f64,
-    parts: Vec<Part>,
+    parts: Parts,
 }
 
 impl Default for RateSum {
@@ -111,7 +112,7 @@ impl Default for RateSum {
 impl RateSum {
     /// Nothing added yet; each count will be one of `n` samples.
     pub fn new(n: u32) -> Self {
-        Self { n: f64::from(n.max(1)), sum: 0.0, parts: Vec::new() }
+        Self { n: f64::from(n.max(1)), sum: 0.0, parts: Parts::default() }
     }
 
     /// Begins again, with counts of `n` samples.
@@ -124,7 +125,8 @@ impl RateSum {
     /// Adds a region of `size` bytes that counts `k`, merged from `parts` (at least 1) equal parts that were
     /// sampled each for itself.
     pub fn add(&mut self, size: f64, k: u32, parts: f64) {
-        let rate = f64::from(k) / self.n;
+        // Nothing is divided for the many that count nothing.
+        let rate = if k == 0 { 0.0 } else { f64::from(k) / self.n };
         self.sum += size * rate;
         let rate = rate.min(1.0);
         let spread = rate * (1.0 - rate);
@@ -135,11 +137,8 @@ impl RateSum {
             let rounding = 1.0 / (12.0 * self.n * self.n);
             samples = spread / (spread / samples + rounding);
         }
-        self.parts.push(Part {
-            variance: size * size * spread / samples,
-            slope: size * (1.0 - 2.0 * rate) / samples,
-            curvature: 1.0 / samples,
-        });
+        let variance = if spread > 0.0 { size * size * spread / samples } else { 0.0 };
+        self.parts.push(variance, size * (1.0 - 2.0 * rate), samples);
     }
 
     /// The sum alone, where there is no sampling error.
@@ -149,92 +148,181 @@ impl RateSum {
 
     /// The sum and its interval.
     pub fn total(&self) -> Interval {
-        around(self.sum, &self.parts)
+        self.parts.around(self.sum)
     }
 }
 
-fn around(estimate: f64, parts: &[Part]) -> Interval {
-    Interval {
-        estimate,
-        low: (estimate - reach(parts, -1.0)).max(0.0),
-        high: estimate + reach(parts, 1.0),
-    }
-}
-
-/// A summand whose variance is `variance + slope·d − curvature·d²` if its true value is `d` above its estimate.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    variance: f64,
-    slope: f64,
-    curvature: f64,
-}
-
-impl Part {
-    /// The distance `d ≥ 0` with `d = λ·V(d)`, upwards (`side` 1) or downwards (-1), and its derivative by ln `λ`.
-    fn pushed(&self, lambda: f64, side: f64) -> (f64, f64) {
-        // curvature·λ·d² + ease·d − λ·variance = 0.
-        let ease = 1.0 - lambda * side * self.slope;
-        if self.variance == 0.0 && ease >= 0.0 {
-            return (0.0, 0.0);
-        }
-        let bend = 2.0 * self.curvature * lambda;
-        let root = (ease * ease + 2.0 * bend * lambda * self.variance).max(0.0).sqrt();
-        let distance = if ease > 0.0 {
-            2.0 * lambda * self.variance / (ease + root)
-        } else if bend > 0.0 {
-            (root - ease) / bend
-        } else {
-            return (f64::INFINITY, f64::INFINITY);
-        };
-        (distance, distance / root)
-    }
-}
-
-/// How far the sum of `parts` may be from its estimate: `z²/λ` for the `λ` with `λ · Σ d = z²`.
+/// Summands of which the variance is `variance + slope·d − curvature·d²` if the true value is `d` above its estimate.
 ///
-/// Newton's method inside a bracket, for the square root of both sides: on the left that is nearly straight.
-/// Only operations whose results are the same on every machine.
-fn reach(parts: &[Part], side: f64) -> f64 {
-    let variance: f64 = parts.iter().map(|part| part.variance).sum();
-    let steepest = parts.iter().map(|part| side * part.slope).fold(0.0, f64::max);
-    // What it would be if all that is added went where variance grows fastest.
-    let scale = (variance + Z2 * steepest * steepest / 4.0).sqrt();
-    if scale.is_nan() || scale <= 0.0 {
-        return 0.0;
-    }
-    let (mut below, mut above) = (0.0, f64::INFINITY);
-    let mut lambda = Z / scale;
-    for _ in 0..100 {
-        let (mut distance, mut change) = (0.0, 0.0);
-        for part in parts {
-            let (d, by_ln) = part.pushed(lambda, side);
-            distance += d;
-            change += by_ln;
-        }
-        let product = lambda * distance;
-        if product > Z2 {
-            above = lambda;
-        } else {
-            below = lambda;
-        }
-        let root = product.sqrt();
-        let step = 2.0 * (Z - root) / (root * (1.0 + change / distance));
-        if step.abs() < 1e-12 || above / below - 1.0 < 1e-12 {
-            break;
-        }
-        let newton = lambda * (1.0 + step);
-        lambda = if below < newton && newton < above {
-            newton
-        } else if above.is_infinite() {
-            below * 2.0
-        } else if below == 0.0 {
-            above / 2.0
-        } else {
-            (below * above).sqrt()
-        };
-    }
-    Z2 / lambda
+/// Most count 0 and have no variance: they take part in an end only where it is far enough away. So they are kept apart,
+/// without a division for each, and the others in columns, which processors work on side by side.
+#[derive(Clone, Debug)]
+struct Parts {
+    variance: Vec<f64>,
+    slope: Vec<f64>,
+    curvature: Vec<f64>,
+    /// Of those without variance: slope times samples, and samples.
+    still: Vec<(f64, f64)>,
+    /// The greatest slopes of those, downwards and upwards.
+    steepest: [f64; 2],
+    /// Curvature times samples.
+    curved: f64,
 }
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            variance: Vec::new(),
+            slope: Vec::new(),
+            curvature: Vec::new(),
+            still: Vec::new(),
+            steepest: [0.0; 2],
+            curved: 1.0,
+        }
+    }
+}
+
+/// So many parts are worked on side by side; it is part of the order in which they are added.
+const LANES: usize = 4;
+
+impl Parts {
+    fn clear(&mut self) {
+        self.variance.clear();
+        self.slope.clear();
+        self.curvature.clear();
+        self.still.clear();
+        self.steepest = [0.0; 2];
+    }
+
+    fn push(&mut self, variance: f64, slope_times: f64, samples: f64) {
+        if variance > 0.0 {
+            self.variance.push(variance);
+            self.slope.push(slope_times / samples);
+            self.curvature.push(self.curved / samples);
+            return;
+        }
+        self.still.push((slope_times, samples));
+        let [down, up] = &mut self.steepest;
+        if slope_times > *up * samples {
+            *up = slope_times / samples;
+        } else if -slope_times > *down * samples {
+            *down = -slope_times / samples;
+        }
+    }
+
+    fn steepest(&self, side: f64) -> f64 {
+        let [down, up] = self.steepest;
+        if side > 0.0 { up } else { down }
+    }
+
+    fn around(&self, estimate: f64) -> Interval {
+        Interval {
+            estimate,
+            low: (estimate - self.reach(-1.0)).max(0.0),
+            high: estimate + self.reach(1.0),
+        }
+    }
+
+    /// Σ of the distances `d ≥ 0` with `d = λ·V(d)`, upwards (`side` 1) or downwards (-1), and its derivative by ln `λ`.
+    ///
+    /// They solve `curvature·λ·d² + ease·d − λ·variance = 0` with `ease = 1 − λ·side·slope`.
+    fn pushed(&self, lambda: f64, side: f64) -> (f64, f64) {
+        let Self { variance, slope, curvature, .. } = self;
+        let (mut distances, mut changes) = ([0.0; LANES], [0.0; LANES]);
+        let one = |variance: f64, slope: f64, curvature: f64| {
+            let ease = 1.0 - lambda * side * slope;
+            let bend = 2.0 * curvature * lambda;
+            let root = (ease * ease + 2.0 * bend * lambda * variance).sqrt();
+            // Of the two forms of the solution the one that does not subtract what is nearly equal.
+            let sum = root + ease.abs();
+            let (over, under) =
+                if ease >= 0.0 { (2.0 * lambda * variance, sum) } else { (sum, bend) };
+            let distance = over / under;
+            (distance, distance / root)
+        };
+        let mut add = |variance: &[f64], slope: &[f64], curvature: &[f64]| {
+            let parts = variance.iter().zip(slope).zip(curvature);
+            let sums = distances.iter_mut().zip(&mut changes);
+            for (((variance, slope), curvature), (distance, change)) in parts.zip(sums) {
+                let (d, by_ln) = one(*variance, *slope, *curvature);
+                *distance += d;
+                *change += by_ln;
+            }
+        };
+        let (rows, rest) = variance.as_chunks::<LANES>();
+        let (slopes, slope) = slope.as_chunks::<LANES>();
+        let (curvatures, curvature) = curvature.as_chunks::<LANES>();
+        for ((variance, slope), curvature) in rows.iter().zip(slopes).zip(curvatures) {
+            add(variance, slope, curvature);
+        }
+        add(rest, slope, curvature);
+        let (mut distance, mut change) = (distances.iter().sum(), changes.iter().sum());
+        if lambda * self.steepest(side) > 1.0 {
+            for (slope_times, samples) in &self.still {
+                // The division only where something may come of it.
+                if lambda * side * slope_times > *samples {
+                    let ease = 1.0 - lambda * side * (slope_times / samples);
+                    if ease < 0.0 {
+                        let d = -2.0 * ease / (2.0 * (self.curved / samples) * lambda);
+                        distance += d;
+                        change += d / -ease;
+                    }
+                }
+            }
+        }
+        (distance, change)
+    }
+
+    /// How far the sum of the parts may be from its estimate: `z²/λ` for the `λ` with `λ · Σ d = z²`.
+    ///
+    /// Newton's method inside a bracket, for the square root of both sides: on the left that is nearly straight.
+    /// Only operations whose results are the same on every machine.
+    fn reach(&self, side: f64) -> f64 {
+        let variance: f64 = self.variance.iter().sum();
+        let slopes = self.slope.iter().map(|slope| side * slope);
+        let steepest = slopes.fold(self.steepest(side), f64::max);
+        // What it would be if all that is added went where variance grows fastest.
+        let scale = (variance + Z2 * steepest * steepest / 4.0).sqrt();
+        if scale.is_nan() || scale <= 0.0 {
+            return 0.0;
+        }
+        let (mut below, mut above) = (0.0, f64::INFINITY);
+        let mut lambda = Z / scale;
+        for _ in 0..100 {
+            let (distance, change) = self.pushed(lambda, side);
+            let product = lambda * distance;
+            if product > Z2 {
+                above = lambda;
+            } else {
+                below = lambda;
+            }
+            let root = product.sqrt();
+            let step = 2.0 * (Z - root) / (root * (1.0 + change / distance));
+            if step.abs() < 1e-12 || above / below - 1.0 < 1e-12 {
+                break;
+            }
+            let newton = lambda * (1.0 + step);
+            if step.abs() < CLOSE && below < newton && newton < above {
+                // What is left is about the square of this step.
+                lambda = newton;
+                break;
+            }
+            lambda = if below < newton && newton < above {
+                newton
+            } else if above.is_infinite() {
+                below * 2.0
+            } else if below == 0.0 {
+                above / 2.0
+            } else {
+                (below * above).sqrt()
+            };
+        }
+        Z2 / lambda
+    }
+}
+
+/// A step of Newton's method that is the last one.
+const CLOSE: f64 = 1e-7;
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,17 @@
 //! Working set sizes: touched (upper estimate) and expected (lower estimate).
 
+pub use super::distribution::Distribution;
 use super::fold::Fold;
 use super::lineage::Lineage;
+use super::moments::sum_targets;
 use super::num::float;
-use super::sampling_error::{Interval, RateSum, add_up};
+use super::samples::Samples;
+use super::sampling_error::{Interval, RateSum};
 use super::select::Selection;
 use damon_format::{Backend, Granularity, Record, SnapshotView, TargetId};
 use serde::Serialize;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Working set of one snapshot moment (several targets of one moment are summed).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -30,7 +33,7 @@ pub struct WorkingSetSample {
 }
 
 impl WorkingSetSample {
-    fn interval(&self) -> Interval {
+    pub(super) fn interval(&self) -> Interval {
         Interval { estimate: self.expected, low: self.expected_low, high: self.expected_high }
     }
 }
@@ -50,7 +53,7 @@ pub struct WorkingSet {
     /// `nr_accesses` from which on a region counts as touched.
     pub threshold: u32,
     /// One per moment, ascending in time.
-    pub samples: Vec<WorkingSetSample>,
+    pub samples: Samples,
     /// Resident set size over time, summed over the targets.
     pub resident: Vec<ResidentSample>,
     /// Distribution over time of [`WorkingSetSample::touched`].
@@ -60,55 +63,6 @@ pub struct WorkingSet {
     /// Time-weighted means of the ends of the 95 % intervals of single moments: how sure one aggregation's
     /// `expected` is. The mean over all of them is surer.
     pub expected_interval: (f64, f64),
-}
-
-/// How a quantity was distributed over time; each value weighs as long as it lasted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Distribution {
-    /// Time-weighted mean, bytes.
-    pub mean: f64,
-    /// Bytes that were not exceeded in `index` per cent of the time, for 0 ..= 100; empty without samples.
-    pub percentiles: Vec<f64>,
-}
-
-impl Distribution {
-    /// From values and how long each lasted; values without a duration count only if all are.
-    pub fn of(mut weighted: Vec<(f64, u64)>) -> Self {
-        if weighted.iter().all(|(_, weight)| *weight == 0) {
-            for (_, weight) in &mut weighted {
-                *weight = 1;
-            }
-        }
-        weighted.retain(|(_, weight)| *weight > 0);
-        weighted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let total: u128 = weighted.iter().map(|(_, w)| u128::from(*w)).sum();
-        let Some(&(highest, _)) = weighted.last() else {
-            return Self::default();
-        };
-        let sum: f64 = weighted.iter().map(|(v, w)| v * float(*w)).sum();
-        let weight: f64 = weighted.iter().map(|(_, w)| float(*w)).sum();
-        let mut percentiles = Vec::with_capacity(101);
-        let mut passed = 0_u128;
-        let mut values = weighted.iter();
-        let mut value = f64::NEG_INFINITY;
-        for percent in 0..=100_u128 {
-            while passed * 100 < total * percent || value == f64::NEG_INFINITY {
-                let Some((next, weight)) = values.next() else {
-                    value = highest;
-                    break;
-                };
-                value = *next;
-                passed += u128::from(*weight);
-            }
-            percentiles.push(value);
-        }
-        Self { mean: sum / weight, percentiles }
-    }
-
-    /// The value that was not exceeded in `percent` per cent of the time.
-    pub fn at(&self, percent: usize) -> Option<f64> {
-        self.percentiles.get(percent).copied()
-    }
 }
 
 /// Which regions count, and how sure a rate is.
@@ -139,7 +93,7 @@ pub struct WorkingSetSum<'a> {
     selection: &'a Selection,
     lineage: Lineage,
     rates: RateSum,
-    samples: Vec<(TargetId, WorkingSetSample)>,
+    samples: BTreeMap<TargetId, Samples>,
 }
 
 impl<'a> WorkingSetSum<'a> {
@@ -150,26 +104,49 @@ impl<'a> WorkingSetSum<'a> {
             selection,
             lineage: Lineage::default(),
             rates: RateSum::default(),
-            samples: Vec::new(),
+            samples: BTreeMap::new(),
         }
     }
 
-    /// The finished working set; `records` provide the resident sizes.
+    /// The finished working set, the targets summed up; `records` provide the resident sizes.
     pub fn finish(self, records: &[Record]) -> WorkingSet {
-        let samples = sum_targets(self.samples);
-        let weighted = |value: &dyn Fn(&WorkingSetSample) -> f64| {
-            let pairs = samples.iter().map(|s| (value(s), s.end_ns.saturating_sub(s.start_ns)));
-            Distribution::of(pairs.collect())
+        self.options.working_set(sum_targets(self.samples), resident(records, self.selection))
+    }
+
+    /// The finished working set of each target.
+    pub fn finish_each(self, records: &[Record]) -> BTreeMap<TargetId, WorkingSet> {
+        let one = |(target, samples)| {
+            let alone = Selection { targets: Some([target].into()), ..self.selection.clone() };
+            let samples = sum_targets([(target, samples)].into());
+            (target, self.options.working_set(samples, resident(records, &alone)))
         };
+        self.samples.into_iter().map(one).collect()
+    }
+}
+
+impl WorkingSetOptions {
+    fn working_set(self, samples: Samples, resident: Vec<ResidentSample>) -> WorkingSet {
+        let length = |index| samples.length_ns(index);
+        let of = |value: &dyn Fn(usize) -> f64| {
+            Distribution::from_columns(samples.len(), value, &length)
+        };
+        let (touched, expected) = (of(&|i| samples.touched(i)), of(&|i| samples.expected(i)));
+        let (mut low, mut high, mut weights) = (0.0, 0.0, 0.0);
+        let weightless = samples.iter().all(|sample| sample.start_ns >= sample.end_ns);
+        for sample in &samples {
+            let length = sample.end_ns.saturating_sub(sample.start_ns);
+            let weight = if weightless { 1.0 } else { float(length) };
+            low += sample.expected_low * weight;
+            high += sample.expected_high * weight;
+            weights += weight;
+        }
+        let mean = |sum: f64| if weights > 0.0 { sum / weights } else { 0.0 };
         WorkingSet {
-            threshold: self.options.threshold,
-            resident: resident(records, self.selection),
-            touched: weighted(&|s| float(s.touched)),
-            expected: weighted(&|s| s.expected),
-            expected_interval: (
-                weighted(&|s| s.expected_low).mean,
-                weighted(&|s| s.expected_high).mean,
-            ),
+            threshold: self.threshold,
+            resident,
+            touched,
+            expected,
+            expected_interval: (mean(low), mean(high)),
             samples,
         }
     }
@@ -213,78 +190,16 @@ impl Fold for WorkingSetSum<'_> {
             expected_high: expected.high.min(float(monitored)).max(expected.estimate),
             monitored,
         };
-        self.samples.push((snapshot.target, sample));
+        self.samples.entry(snapshot.target).or_default().push(&sample);
     }
 
     /// Adds what a later run collected.
-    fn merge(&mut self, mut later: Self) {
-        self.samples.append(&mut later.samples);
-    }
-}
-
-/// Sums the targets of each moment. The aggregations of several targets end at slightly different times; a
-/// snapshot belongs to the moment that the earliest snapshot opened if at least half of one of
-/// them lies inside the other and its target is not part of the moment yet. The moment lasts as long as the
-/// snapshot that opened it, the longest of those that begin together: the last snapshot of a process that
-/// has exited cuts nobody else's time. The estimates of different targets are independent.
-fn sum_targets(mut samples: Vec<(TargetId, WorkingSetSample)>) -> Vec<WorkingSetSample> {
-    samples.sort_by_key(|(target, s)| (s.start_ns, Reverse(s.end_ns), *target));
-    let mut moments: Vec<Moment> = Vec::with_capacity(samples.len());
-    // Moments a snapshot may still belong to are the latest; a new one is opened otherwise.
-    for (target, sample) in samples {
-        match moments.last_mut() {
-            Some(moment) if moment.accepts(target, &sample) => moment.add(target, &sample),
-            _ => moments.push(Moment::new(target, sample)),
-        }
-    }
-    moments.into_iter().map(Moment::finish).collect()
-}
-
-struct Moment {
-    sum: WorkingSetSample,
-    first: TargetId,
-    others: Vec<TargetId>,
-    /// Of what is expected of each target.
-    intervals: Vec<Interval>,
-}
-
-impl Moment {
-    fn new(target: TargetId, sample: WorkingSetSample) -> Self {
-        Self { sum: sample, first: target, others: Vec::new(), intervals: vec![sample.interval()] }
-    }
-
-    fn accepts(&self, target: TargetId, sample: &WorkingSetSample) -> bool {
-        let overlap = self
-            .sum
-            .end_ns
-            .min(sample.end_ns)
-            .saturating_sub(self.sum.start_ns.max(sample.start_ns));
-        let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
-        let shorter = length(&self.sum).min(length(sample));
-        let together = overlap >= shorter.div_ceil(2) && sample.start_ns <= self.sum.end_ns;
-        together && target != self.first && !self.others.contains(&target)
-    }
-
-    fn add(&mut self, target: TargetId, sample: &WorkingSetSample) {
-        self.others.push(target);
-        self.sum.touched = self.sum.touched.saturating_add(sample.touched);
-        self.sum.monitored = self.sum.monitored.saturating_add(sample.monitored);
-        // A process that was there for a part of the moment counts for that part.
-        let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
-        let part = float(length(sample)) / float(length(&self.sum).max(1));
-        self.intervals.push(sample.interval().scaled(part.min(1.0)));
-    }
-
-    fn finish(self) -> WorkingSetSample {
-        if self.others.is_empty() {
-            return self.sum;
-        }
-        let expected = add_up(&self.intervals);
-        WorkingSetSample {
-            expected: expected.estimate,
-            expected_low: expected.low,
-            expected_high: expected.high.min(float(self.sum.monitored)).max(expected.estimate),
-            ..self.sum
+    fn merge(&mut self, later: Self) {
+        for (target, samples) in later.samples {
+            match self.samples.entry(target) {
+                Entry::Vacant(place) => drop(place.insert(samples)),
+                Entry::Occupied(mut place) => place.get_mut().extend(&samples),
+            }
         }
     }
 }

@@ -16,7 +16,8 @@ use std::ops::Range;
 
 use crate::analysis::cells::Cell;
 use crate::analysis::heat::Heatmap;
-use crate::analysis::wss::{ResidentSample, WorkingSetSample};
+use crate::analysis::samples::Samples;
+use crate::analysis::wss::ResidentSample;
 
 use super::address_axis;
 use super::cells;
@@ -38,7 +39,7 @@ pub struct Picture<'a> {
     /// The cells; best with the sizes [`grid`] asks for.
     pub heatmap: &'a Heatmap,
     /// The working set over the same time; may be empty.
-    pub working_set: &'a [WorkingSetSample],
+    pub working_set: &'a Samples,
     /// Resident memory over the same time; may be empty.
     pub resident: &'a [ResidentSample],
     /// What: command, pid, duration.

@@ -3,7 +3,8 @@
 use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
 
-use crate::analysis::wss::{ResidentSample, WorkingSetSample};
+use crate::analysis::samples::Samples;
+use crate::analysis::wss::ResidentSample;
 
 use super::RenderError;
 use super::colour::{FRAME, GRID, INK, Rgb};
@@ -63,7 +64,7 @@ impl Lines {
     pub(super) fn new(
         span: TimeSpan,
         width: i32,
-        samples: &[WorkingSetSample],
+        samples: &Samples,
         resident: &[ResidentSample],
     ) -> Self {
         let mut lines = Self {
@@ -237,6 +238,7 @@ pub(super) fn line_key<B: DrawingBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::wss::WorkingSetSample;
 
     const MIB: u64 = 1 << 20;
 
@@ -251,7 +253,7 @@ mod tests {
             expected_high: 2.0,
             monitored: 4096 * MIB,
         };
-        let samples: Vec<_> = (0..100).map(sample).collect();
+        let samples: Samples = (0..100).map(sample).collect();
         let resident = [ResidentSample { time_ns: 0, rss }, ResidentSample { time_ns: 990, rss }];
         let span = TimeSpan { start_ns: 0, end_ns: 1000 };
         Lines::new(span, 100, &samples, if rss > 0 { &resident } else { &[] })

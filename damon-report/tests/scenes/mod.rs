@@ -190,7 +190,7 @@ impl Scene {
                 expected_interval: (0.0, 0.0),
                 touched: distribution(working_set.iter().map(|s| float(s.touched)).collect()),
                 expected: distribution(working_set.iter().map(|s| s.expected).collect()),
-                samples: working_set,
+                samples: working_set.into_iter().collect(),
                 resident: resident.collect(),
             },
         }
