@@ -8,6 +8,7 @@
 mod collected;
 mod error;
 pub mod events;
+pub mod perf_data;
 mod sink;
 pub mod trace_text;
 

@@ -100,3 +100,35 @@ impl Hits {
         self.counts.get(..usize::from(self.len)).unwrap_or(&[])
     }
 }
+
+/// The tracepoints of DAMON that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Event::Region`].
+    Aggregated,
+    /// [`Event::Apply`].
+    Apply,
+    /// [`Event::Tuned`].
+    Tuned,
+    /// [`Event::Quota`].
+    Quota,
+    /// [`Event::Stats`].
+    Stats,
+}
+
+impl Kind {
+    /// The kernel's names.
+    pub const NAMES: [(&[u8], Self); 6] = [
+        (b"damon_aggregated", Self::Aggregated),
+        (b"damon_region_aggregated", Self::Aggregated),
+        (b"damos_before_apply", Self::Apply),
+        (b"damon_monitor_intervals_tune", Self::Tuned),
+        (b"damos_esz", Self::Quota),
+        (b"damos_stat_after_apply_interval", Self::Stats),
+    ];
+
+    /// The tracepoint of this name.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+    }
+}

@@ -59,14 +59,21 @@ pub(super) fn intervals(options: &ImportOptions, held: &[&[Assembled]]) -> Inter
         if most > (aggr_us / sample_us).saturating_add(1) {
             sample_us = (aggr_us / most).max(1);
         }
+        // The tuned intervals of DAMON_STAT and others are long, and keep the usual number of samples.
+        if samples.is_none() && aggr_us / sample_us > 2 * USUAL_SAMPLES && most <= USUAL_SAMPLES + 1
+        {
+            sample_us = (aggr_us / USUAL_SAMPLES).max(1);
+        }
     }
     if options.aggr_us.is_none() {
         // Sleeps never end early: a whole number of sampling intervals and the delay of waking up.
         aggr_us = (aggr_us - aggr_us % sample_us).max(sample_us);
     }
     let how = match (options.aggr_us, lasted_us, samples) {
-        (Some(_), _, None) => "the sampling interval is DAMON's default",
-        (None, Some(_), None) => "from the durations of the first snapshots, and DAMON's default",
+        (Some(_), _, None) => "samples as DAMON's defaults and the counts of accesses suggest",
+        (None, Some(_), None) => {
+            "from the first snapshots' durations and counts of accesses, and DAMON's defaults"
+        }
         (None, None, None) => "DAMON's defaults, for want of two snapshots in a row",
         (_, _, Some(_)) => "from the durations of the first snapshots and the tuned intervals",
     };
@@ -160,6 +167,9 @@ mod tests {
         assert_eq!(found(none, &held(&[], 0, None)), (5_000, 100_000, 20));
         let fine = held(&[2, 2, 2], 0, None);
         assert_eq!(found(none, &fine), (118, 2_360, 20), "sampled oftener than once");
+        let long = [2_000, 2_000, 2_000];
+        assert_eq!(found(none, &held(&long, 14, None)), (100_018, 2_000_360, 20));
+        assert_eq!(found(none, &held(&long, 300, None)), (5_000, 2_000_000, 400));
     }
 
     #[test]

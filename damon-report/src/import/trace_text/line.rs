@@ -1,8 +1,8 @@
 //! What one line tells.
 
 use super::number::{decimal, seconds};
-use super::payload::{self, Kind, STEM};
-use crate::import::events::Event;
+use super::payload::{self, STEM};
+use crate::import::events::{Event, Kind};
 use memchr::memmem::Finder;
 use memchr::{memchr, memmem, memrchr};
 

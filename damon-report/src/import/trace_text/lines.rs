@@ -14,6 +14,8 @@ pub(super) struct Lines<R> {
     /// What of the buffer has not been handed out.
     begin: usize,
     end: usize,
+    /// Bytes behind `begin` that hold no end of a line.
+    scanned: usize,
     /// The number of the line handed out last, from 1.
     number: u64,
     /// Inside a line that is too long.
@@ -24,7 +26,8 @@ pub(super) struct Lines<R> {
 impl<R: Read> Lines<R> {
     pub(super) fn new(input: R) -> Self {
         let buffer = vec![0; BUFFER];
-        Self { input, buffer, begin: 0, end: 0, number: 0, skips: false, is_at_end: false }
+        let (number, skips, is_at_end) = (0, false, false);
+        Self { input, buffer, begin: 0, end: 0, scanned: 0, number, skips, is_at_end }
     }
 
     /// The number of the line that was handed out last, from 1.
@@ -37,9 +40,11 @@ impl<R: Read> Lines<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let found = loop {
             let rest = self.buffer.get(self.begin..self.end).unwrap_or(&[]);
-            if let Some(length) = memchr(b'\n', rest) {
-                break Some((length, 1));
+            let behind = rest.get(self.scanned..).unwrap_or(&[]);
+            if let Some(length) = memchr(b'\n', behind) {
+                break Some((self.scanned + length, 1));
             }
+            self.scanned = rest.len();
             if self.is_at_end {
                 break (!rest.is_empty() || self.skips).then_some((rest.len(), 0));
             }
@@ -48,6 +53,7 @@ impl<R: Read> Lines<R> {
         let Some((length, newline)) = found else { return Ok(None) };
         self.number += 1;
         let begin = self.begin;
+        self.scanned = 0;
         self.begin += length + newline;
         let length = if std::mem::take(&mut self.skips) { 0 } else { length };
         Ok(self.buffer.get(begin..begin + length))
@@ -56,6 +62,7 @@ impl<R: Read> Lines<R> {
     fn fill(&mut self) -> io::Result<()> {
         if self.begin == 0 && self.end == self.buffer.len() {
             self.skips = true;
+            self.scanned = 0;
             self.end = 0;
         }
         self.buffer.copy_within(self.begin..self.end, 0);

@@ -1,36 +1,18 @@
 //! What stands behind an event's name: `key=value`, `START-END:` and bare numbers.
 
 use super::number::{decimal, number};
-use crate::import::events::{Event, Hits, Stats};
+use crate::import::events::{Event, Hits, Kind, Stats};
 use damon_format::Region;
-
-/// The kinds of events that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Aggregated,
-    Apply,
-    Tuned,
-    Quota,
-    Stats,
-}
 
 /// What is common to all names.
 pub(super) const STEM: &[u8] = b"damo";
 
-const NAMES: [(&[u8], Kind); 6] = [
-    (b"damon_aggregated:", Kind::Aggregated),
-    (b"damon_region_aggregated:", Kind::Aggregated),
-    (b"damos_before_apply:", Kind::Apply),
-    (b"damon_monitor_intervals_tune:", Kind::Tuned),
-    (b"damos_esz:", Kind::Quota),
-    (b"damos_stat_after_apply_interval:", Kind::Stats),
-];
-
 /// The event whose name, with a colon, begins here, and the length of both.
 #[inline]
 pub(super) fn named(text: &[u8]) -> Option<(Kind, usize)> {
-    let found = NAMES.iter().find(|(name, _)| text.starts_with(name))?;
-    Some((found.1, found.0.len()))
+    let colon = |name: &[u8]| text.get(name.len()) == Some(&b':');
+    let found = Kind::NAMES.iter().find(|(name, _)| text.starts_with(name) && colon(name))?;
+    Some((found.1, found.0.len() + 1))
 }
 
 /// The event of this kind that the text tells. `None`: it does not.

@@ -284,7 +284,7 @@ fn useless_inputs_are_refused_with_the_place() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Whatever happens to a text: an answer, and snapshots that a trace can hold (the sink asserts it).
     #[test]
