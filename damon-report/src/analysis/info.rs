@@ -4,6 +4,7 @@ use super::kernel::KernelInfo;
 use super::load::Trace;
 use super::num::float;
 use super::overview::{Overview, TargetExtent};
+use crate::import::Kind;
 use damon_format::{
     Attrs, Completeness, Damage, Finished, IntervalsChanged, Lost, Mark, Note, Part, Record,
     RecordingInfo, Sampling, TargetExecuted, TargetId, TargetKind,
@@ -16,6 +17,9 @@ use std::collections::BTreeMap;
 pub struct Info {
     /// Size of the trace, bytes.
     pub bytes: u64,
+    /// The kind of recording that was imported into memory; absent for a trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<Kind>,
     /// Bytes per region row, all framing included; absent without rows.
     pub bytes_per_row: Option<f64>,
     /// Whether the trace ends as it should.
@@ -26,7 +30,8 @@ pub struct Info {
     pub part: Option<Part>,
     /// The recording's own description.
     pub recording: RecordingInfo,
-    /// Begin of the first snapshot, wall clock, nanoseconds since the epoch; absent without snapshots.
+    /// Begin of the first snapshot, wall clock, nanoseconds since the epoch; absent without snapshots, and where the
+    /// recording does not relate its clock to the wall clock.
     pub began_realtime_ns: Option<u64>,
     /// Begin of the first snapshot, `CLOCK_MONOTONIC` nanoseconds.
     pub start_ns: u64,
@@ -128,10 +133,11 @@ impl Info {
         let snapshots = overview.snapshots();
         let mut info = Self {
             bytes: trace.bytes(),
+            imported_from: trace.imported_from(),
             bytes_per_row: (rows > 0).then(|| float(trace.bytes()) / float(rows)),
             completeness: completeness(trace, overview),
             damage: overview.damage.clone(),
-            began_realtime_ns: (snapshots > 0).then(|| realtime(&recording, span.start)),
+            began_realtime_ns: realtime(&recording, span.start).filter(|_| snapshots > 0),
             start_ns: span.start,
             end_ns: span.end,
             snapshots,
@@ -193,11 +199,13 @@ fn completeness(trace: &Trace, overview: &Overview) -> Completeness {
     trace.completeness()
 }
 
-/// Wall-clock time of a monotonic one.
-pub fn realtime(recording: &RecordingInfo, time_ns: u64) -> u64 {
+/// Wall-clock time of a monotonic one; `None` where the recording does not know the wall clock (an anchor of 0) or
+/// the time lies before 1970.
+pub fn realtime(recording: &RecordingInfo, time_ns: u64) -> Option<u64> {
     let clock = recording.clock;
     let offset = i128::from(time_ns) - i128::from(clock.monotonic_ns);
-    u64::try_from(i128::from(clock.realtime_ns) + offset).unwrap_or(0)
+    let known = Some(clock.realtime_ns).filter(|ns| *ns != 0)?;
+    u64::try_from(i128::from(known) + offset).ok()
 }
 
 fn aggregation(targets: &[TargetExtent]) -> Option<Aggregation> {

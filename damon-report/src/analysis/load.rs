@@ -1,7 +1,8 @@
 //! Opening a trace and walking over its blocks in parallel.
 
 use super::select::Selection;
-use super::source::Source;
+use super::source::{Opened, Source};
+use crate::import::{self, ImportError, ImportOptions, Kind};
 use damon_format::{
     BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, RecordingInfo,
     VerifyReport, Visitor,
@@ -29,6 +30,14 @@ pub enum LoadError {
         /// What is wrong.
         source: OpenError,
     },
+    /// The recording of another tool cannot be read.
+    #[error("{name}: {source}")]
+    Import {
+        /// What was asked for.
+        name: String,
+        /// What is wrong.
+        source: ImportError,
+    },
 }
 
 /// An open trace.
@@ -38,6 +47,7 @@ pub struct Trace {
     bytes: u64,
     source: Source,
     reader: IndexedReader<Source>,
+    imported_from: Option<Kind>,
 }
 
 /// What visitors collected, in the order of the blocks, and what could not be read.
@@ -50,7 +60,8 @@ pub struct Pass<V> {
 }
 
 impl Trace {
-    /// Opens a path, or standard input for `-`.
+    /// Opens a path, or standard input for `-`. The recording of another tool becomes a trace in memory, which takes
+    /// about a byte for each of its region rows.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
         let name = if path.as_os_str() == "-" {
             "standard input".to_owned()
@@ -58,8 +69,19 @@ impl Trace {
             path.display().to_string()
         };
         let io_error = |source| LoadError::Io { name: name.clone(), source };
-        let source = Source::open(path).map_err(io_error)?;
-        Self::from_source(name.clone(), source)
+        let (kind, input) = match Opened::open(path).map_err(io_error)? {
+            Opened::Trace(source) => return Self::from_source(name, source),
+            Opened::Foreign(kind, input) => (kind, input),
+        };
+        let beside = import::side_files(path, kind);
+        let to = (Vec::new(), import::in_memory());
+        match import::convert(input, kind, &ImportOptions::default(), beside, to) {
+            Ok((bytes, _)) => {
+                let trace = Self::from_source(name, Source::memory(bytes))?;
+                Ok(Self { imported_from: Some(kind), ..trace })
+            }
+            Err(source) => Err(LoadError::Import { name, source }),
+        }
     }
 
     /// Opens bytes that are already at hand.
@@ -69,7 +91,7 @@ impl Trace {
             Err(source) => return Err(LoadError::Io { name, source }),
         };
         match IndexedReader::open(source.clone()) {
-            Ok(reader) => Ok(Self { name, bytes, source, reader }),
+            Ok(reader) => Ok(Self { name, bytes, source, reader, imported_from: None }),
             Err(OpenError::Io(source)) => Err(LoadError::Io { name, source }),
             Err(source) => Err(LoadError::Open { name, source }),
         }
@@ -80,7 +102,12 @@ impl Trace {
         &self.name
     }
 
-    /// Size of the file.
+    /// What it was before it was imported into memory; `None` for a trace.
+    pub fn imported_from(&self) -> Option<Kind> {
+        self.imported_from
+    }
+
+    /// Size of the trace.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

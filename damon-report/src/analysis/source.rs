@@ -1,8 +1,9 @@
 //! Where the bytes of a trace come from.
 
+use crate::import::{Input, Kind, SNIFFED, sniff};
 use damon_format::ReadAt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,26 +24,56 @@ impl Source {
         Self(Arc::new(Bytes::Memory(bytes)))
     }
 
-    /// Opens `path`; `-` is standard input. Whatever cannot be read at an offset is read to memory.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        if path.as_os_str() == "-" {
-            return Self::read(io::stdin().lock());
-        }
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory));
-        }
-        if metadata.is_file() {
-            return Ok(Self(Arc::new(Bytes::File(file))));
-        }
-        Self::read(file)
-    }
-
     fn read(mut from: impl Read) -> io::Result<Self> {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes)?;
         Ok(Self::memory(bytes))
+    }
+}
+
+/// What stands under a name.
+#[derive(Debug)]
+pub enum Opened {
+    /// A trace, or nothing that is known.
+    Trace(Source),
+    /// The recording of another tool, from its first byte on.
+    Foreign(Kind, Input),
+}
+
+impl Opened {
+    /// Opens `path`; `-` is standard input. A trace that cannot be read at an offset is read to memory; the
+    /// recordings of others are streams.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str() == "-" {
+            return Self::stream(io::stdin());
+        }
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        if !metadata.is_file() {
+            return Self::stream(file);
+        }
+        let mut begin = Vec::new();
+        (&file).take(SNIFFED as u64).read_to_end(&mut begin)?;
+        file.rewind()?;
+        let kind = sniff(&begin);
+        if kind.is_foreign() {
+            return Ok(Self::Foreign(kind, Input::File(file)));
+        }
+        Ok(Self::Trace(Source(Arc::new(Bytes::File(file)))))
+    }
+
+    fn stream(mut from: impl Read + Send + 'static) -> io::Result<Self> {
+        let mut begin = Vec::new();
+        (&mut from).take(SNIFFED as u64).read_to_end(&mut begin)?;
+        let kind = sniff(&begin);
+        let all = io::Cursor::new(begin).chain(from);
+        if kind.is_foreign() {
+            return Ok(Self::Foreign(kind, Input::stream(all)));
+        }
+        Ok(Self::Trace(Source::read(all)?))
     }
 }
 

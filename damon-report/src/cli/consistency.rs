@@ -10,6 +10,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("raw", "format", "json is one value per line; damo's form exists here only"),
     ("heatmap", "columns", "also columns of cells"),
     ("wss", "columns", "only characters"),
+    ("import", "file", "no trace yet"),
+    ("import", "aggr", "what was, and not what shall be as with adjust"),
     ("repair", "file", "the only command that wants a damaged trace"),
     ("merge", "files", "takes several"),
     ("completions", "shell", "takes no trace"),

@@ -7,6 +7,7 @@ mod export;
 mod generated;
 mod heatmap;
 mod idle;
+mod import;
 mod info;
 mod mappings;
 mod merge;
@@ -22,6 +23,7 @@ pub use export::{ExportArgs, ExportForm};
 pub use generated::{CompletionsArgs, ManArgs};
 pub use heatmap::{Colors, HeatmapArgs, Pooling, Saturation};
 pub use idle::{Compat, IdleArgs};
+pub use import::ImportArgs;
 pub use info::InfoArgs;
 pub use mappings::{Group, MappingSort, MappingsArgs};
 pub use merge::MergeArgs;
@@ -58,6 +60,8 @@ pub enum Command {
     Info(InfoArgs),
     /// Show hotness over time and address: in the terminal, or as a PNG or SVG picture
     Heatmap(HeatmapArgs),
+    /// Write the recording of another tool as a trace
+    Import(ImportArgs),
     /// Show how large the working set was: its distribution and its time line
     Wss(WssArgs),
     /// Show how each mapping, file or kind of memory was used: heat, working set, idle bytes

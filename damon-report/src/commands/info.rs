@@ -9,7 +9,7 @@ use crate::analysis::num::float;
 use crate::cli::{InfoArgs, PlainFormat};
 use crate::exit::Failure;
 use damon_format::damos::{Scheme, Schemes};
-use damon_format::{Attrs, Completeness, Lost, Part, TargetKind};
+use damon_format::{Attrs, Completeness, Lost, Part, RecordingInfo, TargetKind};
 use std::io::{self, Write};
 
 pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
@@ -27,29 +27,30 @@ fn text(out: &mut dyn Write, name: &str, info: &Info, origin_ns: u64) -> io::Res
     let recording = &info.recording;
     let backend = &recording.backend;
     let mut line = |key: &str, value: String| writeln!(out, "{key:<12} {}", clean(&value));
-    line("trace", format!("{name}, {}", bytes(float(info.bytes))))?;
+    let size = bytes(float(info.bytes));
+    match info.imported_from {
+        Some(kind) => line("input", format!("{name}, {}; {size} as a trace", kind.name()))?,
+        None => line("trace", format!("{name}, {size}"))?,
+    }
     if let Some(part) = &info.part {
         line("part", part_line(part, info.snapshots))?;
     }
     line("state", state(info))?;
     line("access", access(backend))?;
     line("why", backend.reason.clone())?;
-    if let Some(began) = info.began_realtime_ns {
-        line("began", wall_clock(began))?;
+    match info.began_realtime_ns {
+        Some(began) => line("began", wall_clock(began))?,
+        None if info.snapshots > 0 => {
+            line("began", "unknown: the recording does not tell the wall clock".to_owned())?;
+        }
+        None => {}
     }
     line("lasted", duration(float(info.end_ns.saturating_sub(info.start_ns))))?;
     line("recorder", format!("{} {}", recording.tool, recording.tool_version))?;
-    line("command", command_line(&recording.command_line))?;
-    line(
-        "machine",
-        format!(
-            "{}, Linux {}, {}, pages of {}",
-            recording.host,
-            recording.kernel,
-            recording.arch,
-            bytes(f64::from(recording.page_size))
-        ),
-    )?;
+    if !recording.command_line.is_empty() {
+        line("command", command_line(&recording.command_line))?;
+    }
+    line("machine", machine(recording))?;
     line("snapshots", info.snapshots.to_string())?;
     line("region rows", rows(info))?;
     for (index, since) in info.attributes.iter().enumerate() {
@@ -116,6 +117,16 @@ fn part_line(part: &Part, snapshots: u64) -> String {
     let first = part.first_snapshot.saturating_add(1);
     let last = part.first_snapshot.saturating_add(snapshots);
     format!("{which}, snapshots {first}..{last}")
+}
+
+/// The recordings of other tools do not tell the machine.
+fn machine(recording: &RecordingInfo) -> String {
+    let RecordingInfo { host, kernel, arch, page_size, .. } = recording;
+    let pages = bytes(f64::from(*page_size));
+    if host.is_empty() && kernel.is_empty() && arch.is_empty() {
+        return format!("unknown; pages of {pages} are assumed");
+    }
+    format!("{host}, Linux {kernel}, {arch}, pages of {pages}")
 }
 
 fn state(info: &Info) -> String {
@@ -227,14 +238,17 @@ fn lost(info: &Info) -> String {
 
 fn intervals(attrs: &Attrs) -> String {
     let interval = |us: u64| duration(float(us) * 1000.0);
-    format!(
-        "sample {}, aggregate {}, update {}; {} to {} regions",
-        interval(attrs.sample_us),
-        interval(attrs.aggr_us),
-        interval(attrs.update_us),
-        attrs.min_nr_regions,
-        attrs.max_nr_regions
-    )
+    let (sample, aggr) = (interval(attrs.sample_us), interval(attrs.aggr_us));
+    let mut text = format!("sample {sample}, aggregate {aggr}");
+    // No monitor has 0 of these: 0 is what the recordings of other tools do not tell.
+    if attrs.update_us > 0 {
+        text = format!("{text}, update {}", interval(attrs.update_us));
+    }
+    if attrs.max_nr_regions > 0 {
+        let (least, most) = (attrs.min_nr_regions, attrs.max_nr_regions);
+        text = format!("{text}; {least} to {most} regions");
+    }
+    text
 }
 
 /// The words as a shell would want them.
@@ -255,7 +269,14 @@ fn target_line(target: &TargetInfo, origin_ns: u64) -> String {
         Some(TargetKind::Physical) => format!("{}: physical memory", target.target),
         Some(TargetKind::Process) => {
             let TargetInfo { target, pid, comm, exe, .. } = target;
-            format!("{target}: {comm}, pid {pid}, {exe}")
+            let mut text = format!("{target}: {comm}");
+            if *pid > 0 {
+                text = format!("{text}, pid {pid}");
+            }
+            if !exe.is_empty() {
+                text = format!("{text}, {exe}");
+            }
+            text
         }
         None => format!("{}: unknown (its record cannot be read)", target.target),
     };

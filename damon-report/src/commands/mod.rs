@@ -5,6 +5,7 @@ mod export;
 mod generated;
 mod heatmap;
 mod idle;
+mod import;
 mod info;
 mod mappings;
 mod merge;
@@ -58,6 +59,7 @@ pub fn run(
     let result = match &cli.command {
         Command::Info(args) => info::run(args, &mut terminal),
         Command::Heatmap(args) => heatmap::run(args, &mut terminal),
+        Command::Import(args) => import::run(args, &mut terminal),
         Command::Wss(args) => wss::run(args, &mut terminal),
         Command::Mappings(args) => mappings::run(args, &mut terminal),
         Command::Idle(args) => idle::run(args, &mut terminal),

@@ -4,13 +4,100 @@
 //! length of the input. What the source does not say and the reader has to assume is written into the
 //! recording as a [note](damon_format::Note), and what the source has lost as [`Lost`](damon_format::Lost).
 
+mod assemble;
+mod beside;
 #[cfg(test)]
 mod collected;
+pub mod damo_json;
+pub mod damo_record;
+mod draft;
+mod encode;
 mod error;
 pub mod events;
+mod guess;
+mod input;
+mod number;
 pub mod perf_data;
 mod sink;
+mod sniff;
 pub mod trace_text;
 
+pub use beside::{Beside, SUFFIXES, SideFiles};
+pub use encode::{Counts, Encoder};
 pub use error::{ImportError, Position};
-pub use sink::{ImportOptions, Sink};
+pub use input::Input;
+pub use sink::{ImportOptions, Sink, SourceTarget};
+pub use sniff::{Kind, SNIFFED, sniff};
+
+use damon_format::WriterOptions;
+use std::io::Write;
+use std::path::Path;
+
+/// Reads an input of this kind, from its first byte on.
+pub fn read(
+    input: Input,
+    kind: Kind,
+    options: &ImportOptions,
+    sink: &mut dyn Sink,
+) -> Result<(), ImportError> {
+    match kind {
+        Kind::DamoJson => damo_json::read(input, false, options, sink),
+        Kind::DamoJsonCompressed => damo_json::read(input, true, options, sink),
+        Kind::DamoRecord => damo_record::read(input, options, sink),
+        Kind::TraceText => trace_text::read(input, options, sink),
+        Kind::PerfData => match input {
+            Input::File(file) => perf_data::read(&file, options, sink),
+            Input::Stream(stream) => perf_data::read_stream(stream, options, sink),
+        },
+        Kind::TraceCmdData => Err(ImportError::Useless(format!(
+            "this is {}, which this version cannot read",
+            kind.name()
+        ))),
+        Kind::Trace => Err(ImportError::Useless("this is a trace already".to_owned())),
+        Kind::Unknown => Err(ImportError::Useless(
+            "this is neither a trace nor a recording of a known tool".to_owned(),
+        )),
+    }
+}
+
+/// Writes an input as a trace, with what stands in the files that damo writes beside it.
+pub fn convert<W: Write>(
+    input: Input,
+    kind: Kind,
+    options: &ImportOptions,
+    beside: SideFiles,
+    (to, how): (W, WriterOptions),
+) -> Result<(W, Counts), ImportError> {
+    let mut encoder = Encoder::new(to, how);
+    let mut sink = Beside::new(beside, &mut encoder);
+    read(input, kind, options, &mut sink)?;
+    sink.finish()?;
+    encoder.finish()
+}
+
+/// The side files of `path`, where its kind has some.
+pub fn side_files(path: &Path, kind: Kind) -> SideFiles {
+    match kind {
+        Kind::Trace | Kind::Unknown => SideFiles::default(),
+        _ if path.as_os_str() == "-" => SideFiles::default(),
+        _ => SideFiles::read(path),
+    }
+}
+
+/// An interval as people write it, `5ms`, in microseconds; the unit is needed.
+pub fn interval(text: &str) -> Result<u64, String> {
+    let unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
+    let parsed = number::Quantity::Microseconds.parse(text.as_bytes());
+    parsed
+        .filter(|us| unit && (1..u64::MAX).contains(us))
+        .ok_or_else(|| "write a number and a unit, e.g. 5ms or 100us".to_owned())
+}
+
+/// How a trace is written that is read at once and thrown away.
+pub fn in_memory() -> WriterOptions {
+    let mut options = WriterOptions::default();
+    options.level = 1;
+    // Nobody looks at it while it grows.
+    options.flush_interval_ns = 60_000_000_000;
+    options
+}

@@ -1,7 +1,7 @@
 //! What a reader hands over.
 
 use super::ImportError;
-use damon_format::{Record, RecordingInfo, Snapshot};
+use damon_format::{Record, RecordingInfo, Snapshot, TargetStarted};
 
 /// What the user knows better than the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,4 +22,35 @@ pub trait Sink {
 
     /// A record.
     fn record(&mut self, record: Record) -> Result<(), ImportError>;
+
+    /// A target, before its first snapshot. Who knows more of what the source calls by these numbers adds that.
+    fn target(&mut self, _named: &SourceTarget, started: TargetStarted) -> Result<(), ImportError> {
+        self.record(Record::TargetStarted(started))
+    }
+}
+
+/// What a source calls a target: damo's numbers of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceTarget {
+    /// Index of the monitoring thread.
+    pub kdamond: u64,
+    /// Index of its context.
+    pub context: u64,
+    /// Index of the scheme whose regions were looked at, in recordings that are made so.
+    pub scheme: Option<u64>,
+    /// Index of the target; in old recordings a pid or an address in the kernel.
+    pub target: Option<u64>,
+}
+
+impl SourceTarget {
+    /// For people; what is not told or 0 is left out.
+    pub fn name(&self) -> String {
+        let mut words = Vec::new();
+        if (self.kdamond, self.context) != (0, 0) {
+            words.push(format!("kdamond {} context {}", self.kdamond, self.context));
+        }
+        words.extend(self.scheme.map(|scheme| format!("scheme {scheme}")));
+        words.extend(self.target.map(|target| format!("target {target}")));
+        if words.is_empty() { "all targets".to_owned() } else { words.join(" ") }
+    }
 }

@@ -1,0 +1,192 @@
+//! What damo writes beside a recording: parameters, memory, mappings, statistics of processes.
+//!
+//! Their times are those of the wall clock. A recording made by snapshots has the same; one made by tracing has a
+//! clock that nothing relates to it, and then both are taken to end together. That is said in a note.
+
+mod files;
+
+pub use files::{SUFFIXES, SideFiles};
+
+use super::{ImportError, Sink, SourceTarget};
+use damon_format::{
+    KdamondCpu, Mapping, MappingsChanged, MemorySample, Note, Record, RecordingInfo,
+    SchemeInstalled, Snapshot, SystemMemory, TargetId, TargetKind, TargetStarted,
+};
+use files::{ProcessStat, Sample};
+use std::collections::BTreeMap;
+
+/// Passes a recording on and adds what the files beside it know.
+pub struct Beside<'a> {
+    to: &'a mut dyn Sink,
+    files: SideFiles,
+    /// Which targets are which process.
+    targets: BTreeMap<u64, TargetId>,
+    realtime: bool,
+    end_ns: u64,
+}
+
+impl std::fmt::Debug for Beside<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Beside").field("targets", &self.targets).finish_non_exhaustive()
+    }
+}
+
+impl Sink for Beside<'_> {
+    fn begin(&mut self, mut info: RecordingInfo) -> Result<(), ImportError> {
+        let time_ns = info.clock.monotonic_ns;
+        self.realtime = info.clock.realtime_ns != 0;
+        self.end_ns = time_ns;
+        if let Some(attrs) = self.files.attrs {
+            info.attrs.update_us = attrs.update_us;
+            info.attrs.min_nr_regions = attrs.min_nr_regions;
+            info.attrs.max_nr_regions = attrs.max_nr_regions;
+        }
+        self.to.begin(info)?;
+        for (scheme, json) in (0..).zip(std::mem::take(&mut self.files.schemes)) {
+            let by = "kernel".to_owned();
+            let installed = SchemeInstalled { time_ns, scheme, json, by };
+            self.to.record(Record::SchemeInstalled(installed))?;
+        }
+        for text in std::mem::take(&mut self.files.notes) {
+            self.to.record(Record::Note(Note { time_ns, text }))?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), ImportError> {
+        self.end_ns = self.end_ns.max(snapshot.end_ns);
+        self.to.snapshot(snapshot)
+    }
+
+    fn record(&mut self, record: Record) -> Result<(), ImportError> {
+        self.to.record(record)
+    }
+
+    fn target(
+        &mut self,
+        named: &SourceTarget,
+        mut started: TargetStarted,
+    ) -> Result<(), ImportError> {
+        if let Some(known) = self.files.target(named) {
+            started.kind = known.kind;
+            if let Some(pid) = known.pid.filter(|_| known.kind == TargetKind::Process) {
+                started.pid = u32::try_from(pid).unwrap_or(0);
+                self.targets.entry(pid).or_insert(started.target);
+            }
+        }
+        self.to.target(named, started)
+    }
+}
+
+impl<'a> Beside<'a> {
+    /// A sink that passes on to another.
+    pub fn new(files: SideFiles, to: &'a mut dyn Sink) -> Self {
+        Self { to, files, targets: BTreeMap::new(), realtime: false, end_ns: 0 }
+    }
+
+    /// Hands over what was sampled beside the recording; nothing may follow.
+    pub fn finish(mut self) -> Result<(), ImportError> {
+        let Some(last_ns) = self.files.last_ns() else {
+            return Ok(());
+        };
+        let clock = Clock { last_ns, end_ns: self.end_ns, realtime: self.realtime };
+        if !self.realtime {
+            let text = "memory, mappings and statistics of processes were sampled by another clock than the \
+                        accesses: both are taken to end at the same moment";
+            let note = Note { time_ns: self.end_ns, text: text.to_owned() };
+            self.to.record(Record::Note(note))?;
+        }
+        self.memory(clock)?;
+        self.mappings(clock)?;
+        for (time_ns, stat) in std::mem::take(&mut self.files.stats) {
+            let thread = stat.pid;
+            if self.files.kdamonds.contains(&thread) {
+                let thread = u32::try_from(thread).unwrap_or(0);
+                let sample = KdamondCpu { time_ns: clock.of(time_ns), thread, cpu_us: stat.cpu_us };
+                self.to.record(Record::KdamondCpu(sample))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, clock: Clock) -> Result<(), ImportError> {
+        for (time_ns, sample) in std::mem::take(&mut self.files.footprints) {
+            match sample {
+                Sample::Process { pid, size, resident } => {
+                    // Of a process that has ended damo writes zeros.
+                    let Some(&target) = self.targets.get(&pid).filter(|_| size > 0) else {
+                        continue;
+                    };
+                    let stat = latest(&self.files.stats, pid, time_ns);
+                    let sample = MemorySample {
+                        target,
+                        time_ns: clock.of(time_ns),
+                        rss: resident,
+                        swap: 0,
+                        virtual_size: size,
+                        minor_faults: stat.map_or(0, |stat| stat.minor_faults),
+                        major_faults: stat.map_or(0, |stat| stat.major_faults),
+                    };
+                    self.to.record(Record::Memory(sample))?;
+                }
+                Sample::Machine { total, free, available } => {
+                    let time_ns = clock.of(time_ns);
+                    let (swap_total, swap_free) = (0, 0);
+                    let sample =
+                        SystemMemory { time_ns, total, free, available, swap_total, swap_free };
+                    self.to.record(Record::SystemMemory(sample))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mappings(&mut self, clock: Clock) -> Result<(), ImportError> {
+        let mut known: BTreeMap<u64, BTreeMap<u64, Mapping>> = BTreeMap::new();
+        for (time_ns, pid, all) in std::mem::take(&mut self.files.mappings) {
+            let Some(&target) = self.targets.get(&pid) else {
+                continue;
+            };
+            let old = known.entry(pid).or_default();
+            let new: BTreeMap<u64, Mapping> =
+                all.into_iter().map(|mapping| (mapping.start, mapping)).collect();
+            let differs = |(start, mapping): &(&u64, &Mapping)| new.get(*start) != Some(*mapping);
+            let removed: Vec<u64> = old.iter().filter(differs).map(|(start, _)| *start).collect();
+            let is_new = |(start, mapping): &(&u64, &Mapping)| old.get(*start) != Some(*mapping);
+            let added: Vec<Mapping> = new.iter().filter(is_new).map(|(_, m)| m.clone()).collect();
+            if !(removed.is_empty() && added.is_empty()) {
+                let time_ns = clock.of(time_ns);
+                let change = MappingsChanged { target, time_ns, removed, added };
+                self.to.record(Record::MappingsChanged(change))?;
+            }
+            *old = new;
+        }
+        Ok(())
+    }
+}
+
+/// From the wall clock to that of the recording.
+#[derive(Clone, Copy)]
+struct Clock {
+    last_ns: u64,
+    end_ns: u64,
+    realtime: bool,
+}
+
+impl Clock {
+    fn of(self, time_ns: u64) -> u64 {
+        if self.realtime {
+            return time_ns;
+        }
+        self.end_ns.saturating_sub(self.last_ns.saturating_sub(time_ns))
+    }
+}
+
+/// The statistics of a process that were read last before `time_ns`, or within a second behind it: one turn of
+/// damo's loop reads one file after the other.
+fn latest(stats: &[(u64, ProcessStat)], pid: u64, time_ns: u64) -> Option<&ProcessStat> {
+    let end = stats.partition_point(|(time, _)| *time <= time_ns.saturating_add(1_000_000_000));
+    let before = stats.get(..end)?.iter().rev().map(|(_, stat)| stat);
+    // Loops sample a few processes at a time; a process that is not among them has ended.
+    before.take(1024).find(|stat| stat.pid == pid)
+}

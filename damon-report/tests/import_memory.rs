@@ -1,0 +1,109 @@
+//! However long an input is, and whatever is long in it, memory stays small. A process of its own, since the
+//! largest size of the process is what is measured.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+use damon_report::import::{
+    Counts, ImportError, ImportOptions, Input, Kind, SideFiles, convert, in_memory,
+};
+use std::io::{self, Read};
+
+/// `head`, about `count` bytes of `filling`, `tail`.
+struct Long {
+    parts: [(Vec<u8>, u64); 3],
+    at: usize,
+}
+
+impl Long {
+    fn new(head: &str, filling: &str, count: u64, tail: &str) -> Self {
+        let filling = filling.repeat((1 << 16) / filling.len());
+        let part = |text: &str, times| (text.as_bytes().to_vec(), times);
+        Self { parts: [part(head, 1), part(&filling, count >> 16), part(tail, 1)], at: 0 }
+    }
+}
+
+impl Read for Long {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let more = |part: &&mut (Vec<u8>, u64)| part.1 > 0 && !part.0.is_empty();
+        let Some((text, left)) = self.parts.iter_mut().find(more) else {
+            return Ok(0);
+        };
+        let rest = &text[self.at..];
+        let count = rest.len().min(buf.len());
+        buf[..count].copy_from_slice(&rest[..count]);
+        self.at += count;
+        if self.at == text.len() {
+            (*left, self.at) = (*left - 1, 0);
+        }
+        Ok(count)
+    }
+}
+
+fn import(input: impl Read + Send + 'static, kind: Kind) -> Result<Counts, ImportError> {
+    let to = (io::sink(), in_memory());
+    let input = Input::stream(input);
+    convert(input, kind, &ImportOptions::default(), SideFiles::default(), to).map(|done| done.1)
+}
+
+fn largest_size() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+const GIB: u64 = 1 << 30;
+const RECORD: &str =
+    r#"[{"target_id": 0, "intervals": {"sample_us": 5, "aggr_us": 100}, "snapshots": ["#;
+const SNAPSHOT: &str = r#"{"start_time": 1, "end_time": 2, "regions": []}"#;
+
+#[test]
+fn memory_is_bounded() {
+    let begin = largest_size();
+    // A text of a gigabyte, as a value and as a key; a number, a list and white space without end.
+    let text = Long::new("[{\"a\": \"", "x", GIB, "\"}]");
+    assert!(import(text, Kind::DamoJson).unwrap_err().to_string().contains("without a snapshot"));
+    let key = Long::new("[{\"", "k", GIB / 16, "\": 1}]");
+    assert!(import(key, Kind::DamoJson).unwrap_err().to_string().contains("without a snapshot"));
+    let number = Long::new("[{\"target_id\": ", "1", GIB / 64, "}]");
+    assert!(import(number, Kind::DamoJson).unwrap_err().to_string().starts_with("byte 15: "));
+    let list = Long::new("[{\"a\": [0", ", 7", GIB / 64, "]}]");
+    assert!(import(list, Kind::DamoJson).unwrap_err().to_string().contains("without a snapshot"));
+    let white = Long::new("[", " ", GIB / 32, "");
+    assert!(import(white, Kind::DamoJson).unwrap_err().to_string().contains("nothing more"));
+    // A bomb: the same, a thousandth of the size.
+    let mut bomb = flate2::read::ZlibEncoder::new(
+        Long::new("[", " ", GIB / 32, ""),
+        flate2::Compression::new(6),
+    );
+    let mut small = Vec::new();
+    bomb.read_to_end(&mut small).unwrap();
+    assert!(small.len() < 1 << 20);
+    let error = import(io::Cursor::new(small), Kind::DamoJsonCompressed).unwrap_err();
+    assert!(error.to_string().contains("nothing more"), "{error}");
+    // Records without snapshots, snapshots without regions, a snapshot with all the regions of the world.
+    let records = Long::new("[{}", ",{}", GIB / 256, "]");
+    assert!(
+        import(records, Kind::DamoJson).unwrap_err().to_string().contains("without a snapshot")
+    );
+    let empty = Long::new(&format!("{RECORD}{SNAPSHOT}"), &format!(",{SNAPSHOT}"), GIB / 64, "]}]");
+    // Pieces of 64 KiB are cut to whole snapshots.
+    let each = SNAPSHOT.len() as u64 + 1;
+    assert_eq!(
+        import(empty, Kind::DamoJson).unwrap().snapshots,
+        (1 << 16) / each * (GIB / (64 << 16)) + 1
+    );
+    let region = r#"{"start": 0, "end": 4096, "nr_accesses": 1, "age": 1},"#;
+    let wide = Long::new(
+        &format!(r#"{RECORD}{{"start_time": 1, "end_time": 2, "regions": ["#),
+        region,
+        GIB / 32,
+        &format!("{}]}}]}}]", region.trim_end_matches(',')),
+    );
+    let counts = import(wide, Kind::DamoJson).unwrap();
+    assert_eq!((counts.snapshots, counts.rows), (1, 1), "they all overlap");
+    // A binary file whose zeros say that it has no targets at the begin of time, again and again.
+    let zeros = Long::new("damon_recfmt_ver\x02\0\0\0", "\0", GIB / 64, "");
+    assert!(import(zeros, Kind::DamoRecord).is_err());
+    let grown = largest_size() - begin;
+    assert!(grown < 64 << 20, "memory has grown by {grown} bytes");
+}
