@@ -117,7 +117,7 @@ fn json(text: &str) -> serde_json::Value {
 fn text_outputs_are_as_agreed() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("info.txt", &["info"]),
         ("heatmap.txt", &["heatmap"]),
         ("heatmap-20.txt", &["heatmap", "--columns", "20", "--rows", "8"]),
@@ -125,6 +125,7 @@ fn text_outputs_are_as_agreed() {
         ("wss-20.txt", &["wss", "--columns", "20"]),
         ("wss.csv", &["wss", "--format", "csv", "--time", "..1s"]),
         ("raw.txt", &["raw", "--time", "4.9s..5.1s"]),
+        ("raw-damo.txt", &["raw", "--time", "4.9s..5.1s", "--format", "damo"]),
         ("verify.txt", &["verify"]),
     ];
     for (name, args) in cases {

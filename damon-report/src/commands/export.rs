@@ -48,6 +48,12 @@ fn warnings(form: ExportForm, part: &Part<'_>, terminal: &mut Streams<'_>) {
         terminal
             .say(&format!("warning: {empty} snapshots without regions have no line in this form"));
     }
+    if part.survey.without_ages() > 0 && form.is_damos() {
+        terminal.say(
+            "warning: there are snapshots without ages, and damo fails where it finds intervals but no ages: the \
+             intervals of these targets are left out",
+        );
+    }
     let changes: u64 = part.survey.targets().map(|target| target.changes).sum();
     if changes > 0 && form.is_damos() {
         terminal.say(&format!(

@@ -8,7 +8,7 @@ use std::io::Write;
 /// Writes what is selected as damo writes its `json`: the same keys in the same order, four spaces for each level, numbers as
 /// texts. Compressed with zlib it is damo's `json_compressed`.
 ///
-/// Intervals are those of a target's first snapshot; the form has one pair for all. Its `sample_interval_us` of single
+/// Intervals are those of a target's first snapshot; the form has one pair for all, and none where ages are missing. Its `sample_interval_us` of single
 /// snapshots stays empty, since damo reads it a thousand times too large. Probe columns are `probe_hits`.
 ///
 /// # Errors
@@ -47,7 +47,9 @@ struct Scale {
 impl Scale {
     fn of(target: &TargetSurvey) -> Self {
         let (sample, aggr) = (target.sampling.sample_us, target.sampling.aggr_us);
-        Self { intervals: (sample > 0 && aggr >= sample).then_some((sample, aggr)) }
+        // With intervals but without an age damo multiplies what is not there, and ends.
+        let known = sample > 0 && aggr >= sample && target.without_ages == 0;
+        Self { intervals: known.then_some((sample, aggr)) }
     }
 
     /// `nr_accesses` in percent of the samples that fit into an aggregation, rounded down.

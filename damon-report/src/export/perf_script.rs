@@ -15,11 +15,11 @@ use std::io::{self, Write};
 /// When snapshots have no ages, which readers take for granted, and when the output fails.
 pub fn perf_script(part: &Part<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
     let survey = part.survey;
-    if survey.without_ages > 0 {
+    let without_ages = survey.without_ages();
+    if without_ages > 0 {
         return Err(ExportError::Unsuitable(format!(
-            "perf-script has an age in every line, and {} of {} snapshots were recorded without ages: \
-             use --to damo, which can do without",
-            survey.without_ages,
+            "perf-script has an age in every line, and {without_ages} of {} snapshots were recorded without \
+             ages: use --to damo, which can do without",
             survey.snapshots()
         )));
     }

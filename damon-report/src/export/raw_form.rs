@@ -33,7 +33,6 @@ pub fn raw_form(part: &Part<'_>, out: &mut dyn Write) -> Result<(), ExportError>
             }
             writeln!(out)
         })?;
-        writeln!(out)?;
     }
     Ok(())
 }

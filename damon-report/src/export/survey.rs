@@ -23,7 +23,9 @@ pub struct TargetSurvey {
     pub changes: u64,
     /// Number of snapshots.
     pub snapshots: u64,
-    /// Of these, how many have no regions among the selected addresses.
+    /// Of these, how many have no ages.
+    pub without_ages: u64,
+    /// How many have no regions among the selected addresses.
     pub empty: u64,
     last: Sampling,
 }
@@ -33,8 +35,6 @@ pub struct TargetSurvey {
 pub struct Survey<'a> {
     selection: &'a Selection,
     targets: BTreeMap<TargetId, TargetSurvey>,
-    /// Number of snapshots whose ages were not observed.
-    pub without_ages: u64,
     /// Most probe columns of a snapshot.
     pub probes: usize,
     /// Number of region rows.
@@ -44,13 +44,7 @@ pub struct Survey<'a> {
 impl<'a> Survey<'a> {
     /// Looks at a part of a trace once.
     pub fn read(trace: &Trace, selection: &'a Selection) -> Self {
-        trace.fold(selection, || Self {
-            selection,
-            targets: BTreeMap::new(),
-            without_ages: 0,
-            probes: 0,
-            rows: 0,
-        })
+        trace.fold(selection, || Self { selection, targets: BTreeMap::new(), probes: 0, rows: 0 })
     }
 
     /// The targets that have snapshots, by number.
@@ -61,6 +55,11 @@ impl<'a> Survey<'a> {
     /// One of them.
     pub fn target(&self, target: TargetId) -> Option<&TargetSurvey> {
         self.targets.get(&target)
+    }
+
+    /// Number of snapshots without ages.
+    pub fn without_ages(&self) -> u64 {
+        self.targets.values().map(|t| t.without_ages).sum()
     }
 
     /// Number of snapshots.
@@ -84,7 +83,6 @@ impl Fold for Survey<'_> {
             spans.map(|(&start, &end)| address.pieces(snapshot.target, start, end).count());
         let rows = pieces.sum::<usize>() as u64;
         self.rows += rows;
-        self.without_ages += u64::from(snapshot.ages.is_none());
         self.probes = self.probes.max(snapshot.probes.len());
         let target = self.targets.entry(snapshot.target).or_insert(TargetSurvey {
             target: snapshot.target,
@@ -94,12 +92,14 @@ impl Fold for Survey<'_> {
             sampling: snapshot.sampling,
             changes: 0,
             snapshots: 0,
+            without_ages: 0,
             empty: 0,
             last: snapshot.sampling,
         });
         target.changes += u64::from(intervals(target.last) != intervals(snapshot.sampling));
         target.last = snapshot.sampling;
         target.snapshots += 1;
+        target.without_ages += u64::from(snapshot.ages.is_none());
         target.empty += u64::from(rows == 0);
         target.start_ns = target.start_ns.min(snapshot.start_ns);
         target.end_ns = target.end_ns.max(snapshot.end_ns);
@@ -107,7 +107,6 @@ impl Fold for Survey<'_> {
 
     fn merge(&mut self, later: Self) {
         self.rows += later.rows;
-        self.without_ages += later.without_ages;
         self.probes = self.probes.max(later.probes);
         for (id, target) in later.targets {
             let Some(sum) = self.targets.get_mut(&id) else {
@@ -118,6 +117,7 @@ impl Fold for Survey<'_> {
             sum.changes += target.changes + u64::from(border);
             sum.last = target.last;
             sum.snapshots += target.snapshots;
+            sum.without_ages += target.without_ages;
             sum.empty += target.empty;
             sum.start_ns = sum.start_ns.min(target.start_ns);
             sum.end_ns = sum.end_ns.max(target.end_ns);
