@@ -5,7 +5,8 @@
 mod common;
 
 use common::{BEGIN, MIB, SECOND, info, snapshots, started, writer};
-use damon_format::{Snapshot, TargetId};
+use damon_format::{Record, RecordingInfo, Snapshot, TargetId};
+use damon_report::import::{ImportError, ImportOptions, Sink, trace_text};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
@@ -301,4 +302,42 @@ fn completions_and_manual_pages_know_all_commands() {
     let page = fs::read_to_string(bench.path("damon-report-merge.1")).unwrap();
     assert!(page.contains(".TH damon-report-merge 1") && page.contains("same\\-clock"), "{page}");
     assert!(bench.text("man").contains("damon\\-report\\-adjust(1)"));
+}
+
+/// What an importer tells.
+#[derive(Default)]
+struct Told(Vec<Snapshot>);
+
+impl Sink for Told {
+    fn begin(&mut self, _: RecordingInfo) -> Result<(), ImportError> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), ImportError> {
+        self.0.push(snapshot.clone());
+        Ok(())
+    }
+
+    fn record(&mut self, _: Record) -> Result<(), ImportError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn our_importer_reads_the_lines_that_we_export() {
+    for expected in [two_targets(), snapshots(0, 1)] {
+        let bench = Bench::new(&expected);
+        let lines = bench.out("export work.damon --to perf-script -o -");
+        let options = ImportOptions { sample_us: Some(5_000), aggr_us: Some(100_000) };
+        let mut told = Told::default();
+        trace_text::read(&lines[..], &options, &mut told).unwrap();
+        // Lines have microseconds, and no begin of the first snapshot.
+        let numbers = |snapshots: &[Snapshot]| {
+            let all = snapshots.iter().map(|s| (s.target, s.end_ns / 1000, s.regions.clone()));
+            let mut all: Vec<_> = all.collect();
+            all.sort_by_key(|(target, end, _)| (*target, *end));
+            all
+        };
+        assert_eq!(numbers(&told.0), numbers(&expected));
+    }
 }
