@@ -131,23 +131,38 @@ impl Kdamond {
         self.targets.push(Known { raw: target, id, burst: 0, end_ns: 0 });
     }
 
-    /// Takes a region that goes on with what is being filled.
+    /// Whether a region goes on with what is being filled, its time aside.
+    #[inline]
+    fn fits(&self, row: &Row) -> bool {
+        let Assembled { expected, regions, .. } = &self.filling;
+        self.is_open
+            && row.target == self.raw
+            && row.nr_regions == *expected
+            && regions.len() < row.nr_regions as usize
+            && regions.last().is_none_or(|last| last.end <= row.region.start)
+            && row.time_ns >= self.last_ns
+    }
+
+    /// Takes a region that goes on with what is being filled. `false`: it does not, or not surely.
     #[inline]
     pub(super) fn goes_on(&mut self, row: &Row) -> bool {
-        let filling = &mut self.filling;
-        if !self.is_open
-            || row.target != self.raw
-            || row.nr_regions != filling.expected
-            || row.time_ns.saturating_sub(self.last_ns) >= SHORTEST_GAP_NS
-            || row.time_ns < self.last_ns
-            || filling.regions.len() >= row.nr_regions as usize
-            || filling.regions.last().is_some_and(|last| row.region.start < last.end)
-        {
+        let surely = row.time_ns.saturating_sub(self.last_ns) < SHORTEST_GAP_NS && !self.lost;
+        if !surely || !self.fits(row) {
             return false;
         }
         self.last_ns = row.time_ns;
+        self.filling.push(row);
+        true
+    }
+
+    /// [`goes_on`](Self::goes_on) after a pause, or after a loss.
+    pub(super) fn goes_on_later(&mut self, row: &Row) -> bool {
+        if !self.fits(row) || !self.is_same_burst(row.time_ns) {
+            return false;
+        }
         self.lost = false;
-        filling.push(row);
+        self.last_ns = row.time_ns;
+        self.filling.push(row);
         true
     }
 

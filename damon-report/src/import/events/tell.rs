@@ -65,8 +65,11 @@ pub(super) struct Tell<'a> {
 
 impl<'a> Tell<'a> {
     pub(super) fn new(options: &ImportOptions, sink: &'a mut dyn Sink) -> Self {
+        // An interval of nothing is none.
+        let sample_us = options.sample_us.filter(|us| *us > 0);
+        let aggr_us = options.aggr_us.filter(|us| *us > 0);
         Self {
-            options: *options,
+            options: ImportOptions { sample_us, aggr_us },
             source: Source::default(),
             sink,
             intervals: None,

@@ -136,7 +136,8 @@ impl<'a> Telling<'a> {
     ) -> Result<(), ImportError> {
         self.kdamonds.iter_mut().for_each(Kdamond::lost);
         let time_ns = time_ns.unwrap_or(self.time_ns);
-        let (target, what) = (None, what.to_owned());
+        let how_many = if count == 0 { "; how many is not known" } else { "" };
+        let (target, count, what) = (None, count.max(1), format!("{what}{how_many}"));
         self.tell.record(Record::Lost(Lost { target, time_ns, count, what }))
     }
 
@@ -220,7 +221,8 @@ impl<'a> Telling<'a> {
     /// A region that does not simply go on with the snapshot being filled.
     fn region(&mut self, row: &Row, is_filler: bool, at: Position) -> Result<(), ImportError> {
         // The last event was perhaps another kdamond's.
-        let goes_on = |known: &mut Kdamond| !is_filler && known.goes_on(row);
+        let goes_on =
+            |known: &mut Kdamond| !is_filler && (known.goes_on(row) || known.goes_on_later(row));
         if self.kdamonds.get_mut(self.last).is_some_and(goes_on) {
             return Ok(());
         }

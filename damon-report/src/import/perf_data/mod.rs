@@ -4,7 +4,7 @@
 //! came through a pipe (`perf record -o -`), compressed ones too (`-z`). How DAMON's events are laid out is read from the
 //! recording itself. Other events in it are passed over.
 //!
-//! Memory is bounded: a buffer, the events that wait for their turn (25 MiB), and the window of the compression.
+//! Memory is bounded: a buffer, the events that wait for their turn (40 MiB), and the window of the compression.
 
 mod attr;
 mod bytes;

@@ -222,7 +222,13 @@ impl<'a> Session<'a> {
         if record.misc & LOST_BY_FILTER != 0 && record.kind == kinds::LOST_SAMPLES || count == 0 {
             return Ok(());
         }
-        let time_ns = self.attrs.first().and_then(|attr| attr.trailing_time(record.body));
+        // Its event's identity comes first; or last, if it is there at all.
+        let begin =
+            if record.kind == kinds::LOST { Some(0) } else { record.body.len().checked_sub(8) };
+        let id = begin.and_then(|begin| record.body.get(begin..)?.first_chunk());
+        let index = id.and_then(|id| self.ids.get(&u64::from_le_bytes(*id))).copied();
+        let attr = self.attrs.get(index.unwrap_or(0));
+        let time_ns = attr.and_then(|attr| attr.trailing_time(record.body));
         let time_ns = time_ns.unwrap_or_else(|| self.order.newest_ns());
         self.push(Item { time_ns, at: record.at, what: What::Lost(count) })
     }

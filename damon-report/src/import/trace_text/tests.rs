@@ -143,6 +143,22 @@ fn kdamonds_that_talk_at_the_same_time_are_told_apart() {
 }
 
 #[test]
+fn a_kdamond_may_be_interrupted_inside_a_burst() {
+    for (first, second) in [(0, 15), (40, 15), (40, 60)] {
+        let mut text = recording("kdamond.0 77", first, 1, 3).concat();
+        // Long after the third region, and after the burst before.
+        let begin = (10_000 + first * 102) * MS;
+        for i in 0..6 {
+            let time_ns = begin + i * 2_000 + if i >= 3 { second * MS } else { 0 };
+            line(&mut text, "kdamond.0 77", time_ns, 0, i, 6);
+        }
+        let found = imported(&text);
+        assert_eq!(found.lost(), [], "{second} ms in aggregation {first}");
+        assert_eq!(found.snapshots.last().unwrap().regions.len(), 6);
+    }
+}
+
+#[test]
 fn a_pause_is_not_part_of_the_snapshot_after_it() {
     let mut lines = recording("kdamond.0 77", 40, 1, 3).concat();
     let late: String = {
