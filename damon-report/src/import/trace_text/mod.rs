@@ -50,7 +50,7 @@ pub fn read(
             Found::Nothing => {}
             Found::Puzzle => {
                 puzzles += 1;
-                first.get_or_insert_with(|| (number, shorten(line)));
+                first.get_or_insert_with(|| (number, shorten(line, 160)));
             }
             Found::Lost { time_ns, count } => {
                 telling.lost(time_ns, count, "the source says that events were lost here")?;
@@ -74,7 +74,7 @@ pub fn read(
 /// What `perf script --header` tells.
 fn header(telling: &mut Telling<'_>, key: &[u8], value: &[u8]) {
     let source = telling.source();
-    let text = || shorten(value);
+    let text = || shorten(value, 4096);
     match key {
         b"hostname" => source.host = text(),
         b"os release" => source.kernel = text(),
@@ -84,12 +84,11 @@ fn header(telling: &mut Telling<'_>, key: &[u8], value: &[u8]) {
     }
 }
 
-/// For messages and names.
-fn shorten(line: &[u8]) -> String {
-    const LONGEST: usize = 160;
-    let text = String::from_utf8_lossy(line.get(..LONGEST).unwrap_or(line));
+/// For messages and names: at most so many bytes, and nothing that a terminal obeys.
+fn shorten(line: &[u8], longest: usize) -> String {
+    let text = String::from_utf8_lossy(line.get(..longest).unwrap_or(line));
     let text: String = text.trim().chars().filter(|c| !c.is_control()).collect();
-    if line.len() > LONGEST { text + "…" } else { text }
+    if line.len() > longest { text + "…" } else { text }
 }
 
 #[cfg(test)]

@@ -129,7 +129,8 @@ impl Fields {
             self.range = Some((start, end));
             return matches!(rest, b"" | b":").then_some(());
         }
-        if token == b"None" {
+        // Whatever perf script was asked to print behind (-F +ip,sym) is of no interest.
+        if token == b"None" || self.age.is_some() {
             return Some(());
         }
         let value = match token.strip_prefix(b"-") {
@@ -200,6 +201,8 @@ mod tests {
         assert_eq!(region("   nr_regions=12  x=5 4096-8192: target_id=7 3   48  \r"), usual);
         let named = "target_id=0x7 nr_regions=12 start=0x1000 end=0x2000 nr_accesses=3 age=48";
         assert_eq!(region(named), usual);
+        let with_ip = "target_id=7 nr_regions=12 4096-8192: 3 48 ffffffff816a3fad kdamond_fn";
+        assert_eq!(region(with_ip), usual);
         let (.., has_age, _) = region("target_id=7 nr_regions=12 4096-8192: 3").unwrap();
         assert!(!has_age);
         let (.., has_age, _) = region("target_id=7 nr_regions=12 4096-8192: 3 None").unwrap();
