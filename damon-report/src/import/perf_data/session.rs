@@ -42,6 +42,8 @@ pub(super) struct Session<'a> {
     attrs: Vec<Attr>,
     /// Index of the attributes of each identity.
     ids: HashMap<u64, usize>,
+    /// How often an identity was told, the same ones too.
+    told_ids: usize,
     /// Where samples have their identity, if they need one.
     id_offset: Option<usize>,
     tracing: Option<Tracing>,
@@ -87,6 +89,7 @@ impl<'a> Session<'a> {
             telling: Telling::new(options, sink),
             attrs: Vec::new(),
             ids: HashMap::new(),
+            told_ids: 0,
             id_offset: None,
             tracing: None,
             source: Source { format: "perf.data", ..Source::default() },
@@ -108,7 +111,8 @@ impl<'a> Session<'a> {
 
     /// An identity of the event that was learnt last.
     pub(super) fn id(&mut self, id: u64, at: u64) -> Result<(), ImportError> {
-        if self.ids.len() >= MAX_IDS {
+        self.told_ids += 1;
+        if self.told_ids > MAX_IDS {
             return Err(unexpected(at, "at most a million identities of events", "more"));
         }
         self.ids.insert(id, self.attrs.len().saturating_sub(1));
