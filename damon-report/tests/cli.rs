@@ -341,7 +341,7 @@ fn wrong_usage_is_told_apart_from_wrong_input() {
     let bench = Bench::new();
     let file = bench.name("work.damon");
     let cases: [(&[&str], &str); 11] = [
-        (&["regions", &file], "unrecognized subcommand 'regions'"),
+        (&["simulate", &file], "unrecognized subcommand 'simulate'"),
         (&["wss"], "required arguments were not provided"),
         (&["wss", &file, "--time", "10"], "`10` is no time range"),
         (&["wss", &file, "--time", "20s.."], "outside the recording, which lasts 10.000 s"),

@@ -7,10 +7,19 @@ use damon_format::{
     TargetId,
 };
 use damon_report::analysis::axis;
+use damon_report::analysis::bandwidth::bandwidth;
+use damon_report::analysis::bins::BinScale;
+use damon_report::analysis::histogram::{HistogramOptions, Metric, histogram};
 use damon_report::analysis::info::Info;
 use damon_report::analysis::load::Trace;
+use damon_report::analysis::nr_regions::{Percentiles, nr_regions};
+use damon_report::analysis::pattern::Pattern;
+use damon_report::analysis::regions::{RegionOptions, regions};
 use damon_report::analysis::select::Query;
 use damon_report::analysis::source::Source;
+use damon_report::analysis::strip::strip;
+use damon_report::analysis::temperature::Temperature;
+use damon_report::analysis::times::times;
 use damon_report::analysis::view::View;
 use damon_report::analysis::wss::WorkingSetOptions;
 use proptest::prelude::*;
@@ -30,10 +39,38 @@ fn analyse(bytes: Vec<u8>, query: &Query) -> Option<f64> {
     for sample in &set.samples {
         assert!(sample.expected_low <= sample.expected && sample.expected <= sample.expected_high);
     }
+    distributions(&trace, &view);
     let cells = map.bands.iter().flat_map(|b| &b.cells);
     let heat = cells.map(|c| c.heat).sum::<f64>();
     assert!(heat.is_finite() && heat >= 0.0);
     Some(heat)
+}
+
+/// Regions, histograms, counts, bandwidth and times.
+fn distributions(trace: &Trace, view: &View) {
+    for at in [None, Some("0"), Some("50%"), Some("100%")] {
+        let at = at.and_then(|text| text.parse().ok());
+        let Ok((table, moment)) = regions(trace, view, at.as_ref(), &RegionOptions::default())
+        else {
+            continue;
+        };
+        assert!(table.rows.iter().all(|r| r.rate_low <= r.rate && r.rate <= r.rate_high));
+        assert!(strip(&moment, &view.selection, Temperature::UseTime, 30).len() <= 30);
+    }
+    let weights = Temperature::Weights { size: 1.0, rate: -1.0, age: f64::MAX };
+    for metric in [Metric::Rate, Metric::Age, Metric::Size, Metric::Temperature] {
+        for (scale, temperature) in [(BinScale::Linear, weights), (BinScale::Log, weights)] {
+            let options = HistogramOptions { metric, bins: 7, scale: Some(scale), temperature };
+            let found = histogram(trace, &view.selection, &options);
+            assert!(found.monitored.is_finite() && found.bins.len() <= 8, "{found:?}");
+        }
+    }
+    let counts = nr_regions(trace, view, Percentiles::Damo, 1);
+    assert!(counts.total.samples.len() <= 100);
+    let speed = bandwidth(trace, view, false);
+    assert!(speed.samples.iter().all(|s| s.low <= s.low_to && s.low <= s.high * 1.000_001));
+    let when = times(trace, view, &Pattern::default(), 4096);
+    assert!(when.matched_ns <= when.observed_ns);
 }
 
 #[test]

@@ -9,6 +9,20 @@ pub(crate) fn float(value: u64) -> f64 {
     value as f64
 }
 
+/// A sum of products; the relative error is at most 2⁻⁵³.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a relative error of 2^-53 is far below what a recording can tell"
+)]
+pub(crate) fn wide(value: u128) -> f64 {
+    value as f64
+}
+
+/// A count; exact up to 2⁵³.
+pub(crate) fn float_of(value: usize) -> f64 {
+    wide(value as u128)
+}
+
 /// Nearest integer; negative and undefined values become 0, too large ones `u64::MAX`.
 #[expect(
     clippy::cast_possible_truncation,

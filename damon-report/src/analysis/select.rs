@@ -26,6 +26,14 @@ pub enum SelectError {
     /// Not an address range.
     #[error("`{0}` is no address range: write A..B in hexadecimal, e.g. 0x5500..0x7700")]
     AddressSyntax(String),
+    /// No snapshot covers that moment.
+    #[error("nothing was recorded at {asked}: {nearest}")]
+    NothingThen {
+        /// What was asked for.
+        asked: String,
+        /// Where the nearest snapshots are.
+        nearest: String,
+    },
     /// Nothing was recorded then.
     #[error("the time range {asked} is outside the recording, which lasts {lasts}")]
     OutsideTime {
@@ -104,6 +112,11 @@ impl FromStr for Moment {
 }
 
 impl Moment {
+    /// As it was asked for.
+    pub fn asked(&self) -> &str {
+        &self.text
+    }
+
     /// As a nanosecond of a recording that spans `whole`; its end belongs to its last one.
     pub fn resolve(&self, whole: &Range<u64>) -> Result<u64, SelectError> {
         let duration = whole.end.saturating_sub(whole.start);

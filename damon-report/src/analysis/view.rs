@@ -48,28 +48,32 @@ pub struct View {
     pub overview: Overview,
     /// Begin of the whole recording: the zero of all relative times.
     pub origin_ns: u64,
+    /// From the begin of the first to the end of the last snapshot of the whole recording.
+    pub whole: Range<u64>,
 }
 
 impl View {
     /// Applies a query to a trace.
     pub fn new(trace: &Trace, query: &Query) -> Result<Self, SelectError> {
         let all = Overview::read(trace, &Selection::everything());
-        let origin_ns = all.span().start;
+        let whole = all.span();
+        let origin_ns = whole.start;
         // Without snapshots there is nothing to select from; the caller says so.
         if query.is_everything() || all.snapshots() == 0 {
-            return Ok(Self { selection: Selection::everything(), overview: all, origin_ns });
+            let selection = Selection::everything();
+            return Ok(Self { selection, overview: all, origin_ns, whole });
         }
         let selection = query.resolve(&all)?;
-        Ok(Self { overview: Overview::read(trace, &selection), selection, origin_ns })
+        Ok(Self { overview: Overview::read(trace, &selection), selection, origin_ns, whole })
     }
 
     /// The same, at one moment only; without targets if no snapshot covers it.
     pub fn at(self, trace: &Trace, moment: &Moment) -> Result<Self, SelectError> {
-        let time_ns = moment.resolve(&self.overview.span())?;
+        let time_ns = moment.resolve(&self.whole)?;
         let time = time_ns..time_ns.saturating_add(1);
         let selection = Selection { time, ..self.selection };
         let overview = Overview::read(trace, &selection);
-        Ok(Self { selection, overview, origin_ns: self.origin_ns })
+        Ok(Self { selection, overview, ..self })
     }
 
     /// True when nothing was left out.

@@ -1,36 +1,48 @@
 //! The command line, parsed but not yet looked at: one file a command, and what they share.
 
 mod adjust;
+mod bandwidth;
 #[cfg(test)]
 mod consistency;
 mod export;
 mod generated;
 mod heatmap;
+mod histogram;
 mod idle;
 mod import;
 mod info;
 mod mappings;
 mod merge;
+mod nr_regions;
+mod pattern;
 mod raw;
+mod regions;
 mod repair;
 mod shared;
 mod slice;
+mod times;
 mod verify;
 mod wss;
 
 pub use adjust::AdjustArgs;
+pub use bandwidth::BandwidthArgs;
 pub use export::{ExportArgs, ExportForm};
 pub use generated::{CompletionsArgs, ManArgs};
 pub use heatmap::{Colors, HeatmapArgs, Pooling, Saturation};
+pub use histogram::{By, HistogramArgs};
 pub use idle::{Compat, IdleArgs};
 pub use import::ImportArgs;
 pub use info::InfoArgs;
 pub use mappings::{Group, MappingSort, MappingsArgs};
 pub use merge::MergeArgs;
+pub use nr_regions::NrRegionsArgs;
+pub use pattern::PatternArgs;
 pub use raw::{RawArgs, RawFormat};
+pub use regions::{RegionsArgs, SortBy, Style};
 pub use repair::RepairArgs;
 pub use shared::{Colour, Format, Output, Part, PlainFormat};
 pub use slice::SliceArgs;
+pub use times::TimesArgs;
 pub use verify::VerifyArgs;
 pub use wss::WssArgs;
 
@@ -68,6 +80,16 @@ pub enum Command {
     Mappings(MappingsArgs),
     /// Show for how long memory has not been accessed
     Idle(IdleArgs),
+    /// Show the regions of one moment, hot and cold
+    Regions(RegionsArgs),
+    /// Show how monitored bytes are distributed over access rate, age, size or temperature
+    Histogram(HistogramArgs),
+    /// Show when memory was accessed in a certain way
+    Times(TimesArgs),
+    /// Show how many regions there were, against their limits
+    NrRegions(NrRegionsArgs),
+    /// Estimate how much memory was passed over per second, from below and from above
+    Bandwidth(BandwidthArgs),
     /// Print every snapshot, region and record
     Raw(RawArgs),
     /// Check the whole file and name all damage

@@ -1,29 +1,35 @@
 //! Thin glue between the command line, the analysis and the pictures.
 
 mod adjust;
+mod bandwidth;
 mod export;
 mod generated;
 mod heatmap;
+mod histogram;
 mod idle;
 mod import;
 mod info;
 mod mappings;
 mod merge;
 mod new_file;
+mod nr_regions;
 mod output;
 mod partial;
 mod picture;
 mod raw;
+mod regions;
 mod repair;
 mod screen;
 mod slice;
 mod table;
+mod times;
 mod transformed;
 mod verify;
 mod words;
 mod wss;
 
 use crate::analysis::load::Trace;
+use crate::analysis::pattern::Pattern;
 use crate::analysis::view::View;
 use crate::cli::{Cli, Command, Part};
 use crate::exit::{Exit, Failure};
@@ -63,6 +69,11 @@ pub fn run(
         Command::Wss(args) => wss::run(args, &mut terminal),
         Command::Mappings(args) => mappings::run(args, &mut terminal),
         Command::Idle(args) => idle::run(args, &mut terminal),
+        Command::Regions(args) => regions::run(args, &mut terminal),
+        Command::Histogram(args) => histogram::run(args, &mut terminal),
+        Command::Times(args) => times::run(args, &mut terminal),
+        Command::NrRegions(args) => nr_regions::run(args, &mut terminal),
+        Command::Bandwidth(args) => bandwidth::run(args, &mut terminal),
         Command::Raw(args) => raw::run(args, &mut terminal),
         Command::Verify(args) => verify::run(args, &mut terminal),
         Command::Repair(args) => repair::run(args, &mut terminal),
@@ -117,6 +128,15 @@ impl Streams<'_> {
             ));
         }
     }
+}
+
+/// A pattern that some region could match.
+fn check(pattern: Pattern) -> Result<Pattern, Failure> {
+    if pattern.is_empty() {
+        let why = "no region can match: a least value is above the greatest one";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    Ok(pattern)
 }
 
 /// Opens a trace and selects a part, which may be empty.

@@ -41,6 +41,31 @@ pub(super) fn duration(ns: f64) -> String {
     }
 }
 
+/// A share of 0..1 as a number of per cent: three digits, and none behind the point where there is nothing to say.
+pub(super) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let digits = match percent {
+        p if p >= 99.95 => 0,
+        p if p >= 9.995 => 1,
+        _ => 2,
+    };
+    let text = format!("{percent:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A field of a table of comma-separated values: quoted where that is needed.
+pub(super) fn csv_text(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
 /// Seconds since the begin of the recording, to the millisecond; negative before it.
 pub(super) fn moment(time_ns: u64, origin_ns: u64) -> String {
     let (sign, distance) =
@@ -113,6 +138,22 @@ mod tests {
         assert_eq!(short_bytes(1536.0), "1.50K");
         assert_eq!(short_bytes(123.4 * 1024.0), "123K");
         assert_eq!(short_bytes(1023.9 * 1024.0), "1023K");
+    }
+
+    #[test]
+    fn shares_have_three_digits() {
+        let cases = [(0.0, "0"), (0.05, "5"), (0.125, "12.5"), (1.0, "100"), (0.000_04, "0")];
+        for (share, text) in cases {
+            assert_eq!(percent(share), text);
+        }
+        assert_eq!(percent(0.161_125), "16.1");
+        assert_eq!(percent(1.05), "105");
+    }
+
+    #[test]
+    fn fields_are_quoted_where_needed() {
+        assert_eq!(csv_text("[heap]"), "[heap]");
+        assert_eq!(csv_text("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 
     #[test]

@@ -8,17 +8,21 @@
 //! | `mapping_bars` | sizes of mappings beside one another |
 //! | `curve` | bytes over a duration, on a logarithmic axis |
 //! | `terminal` | heatmap and working set as text |
+//! | `histogram` | bytes by rate, age, size or temperature |
+//! | `regions`, `timeline`, `bars` | the regions of a moment, lines over time and bars as text |
 //! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
 //! | `cells`, `series` | heat and lines to pixels |
 //! | `marks`, `marginal` | beside the map: moments that the user named, the mean of each row |
 //! | `colour`, `palette`, `text`, `svg`, `png`, `pen` | the tools |
 
 mod address_axis;
+pub mod bars;
 mod cells;
 mod colour;
 pub mod curve;
 mod furniture;
 pub mod heatmap;
+pub mod histogram;
 mod inks;
 mod labels;
 mod layout;
@@ -32,16 +36,19 @@ mod num;
 mod palette;
 mod pen;
 mod png;
+pub mod regions;
 mod series;
 mod svg;
 pub mod terminal;
 mod text;
+pub mod timeline;
 mod units;
 pub mod wss;
 
 pub use colour::{Look, Rgb, Scale};
 pub use layout::{Extras, Grid, MAX_SIDE, MIN_HEIGHT, MIN_WIDTH};
 pub use palette::Palette;
+pub use units::amount;
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]

@@ -137,7 +137,7 @@ pub fn heatmap(picture: &Picture<'_>, columns: usize, lines: usize, colours: Col
 }
 
 /// One line, without spaces at its end.
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     out.push_str(text.trim_end_matches(' '));
     out.push('\n');
 }
@@ -439,7 +439,7 @@ pub fn wss(picture: &super::wss::Picture<'_>, columns: usize, colours: Colours) 
 }
 
 /// A column of a small chart: eighths of a block, or ASCII characters that rise.
-fn bar(value: Option<f64>, top: f64, colours: Colours) -> char {
+pub(super) fn bar(value: Option<f64>, top: f64, colours: Colours) -> char {
     let steps: &[char] = if colours == Colours::None {
         &['_', '.', '-', '=', '+', '*', '#', '@']
     } else {

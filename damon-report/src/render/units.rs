@@ -1,6 +1,7 @@
 //! Numbers for people: byte sizes, times, and ticks that fall on round values.
 
-use super::num::float;
+use super::num::{float, round_u64};
+use crate::analysis::bins::Unit;
 
 const BYTE_UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -191,6 +192,44 @@ pub(super) fn short_percent(value: f64) -> String {
     if text == "0" && value > 0.0 { "<0.001 %".to_owned() } else { format!("{text} %") }
 }
 
+/// A value for an axis: short, with its unit; below zero with a minus.
+pub fn amount(value: f64, unit: Unit) -> String {
+    let sign = if value < 0.0 { "-" } else { "" };
+    let size = value.abs();
+    let text = match unit {
+        _ if size == 0.0 => "0".to_owned(),
+        Unit::Bytes => bytes(round_u64(size)),
+        Unit::Share => format!("{} %", trimmed(size * 100.0)),
+        Unit::Nanoseconds => {
+            let units: [(f64, &str); 7] = [
+                (float(DAY), "d"),
+                (float(HOUR), "h"),
+                (float(MIN), "min"),
+                (float(S), "s"),
+                (float(MS), "ms"),
+                (float(US), "µs"),
+                (1.0, "ns"),
+            ];
+            let fits = units.into_iter().find(|(scale, _)| size >= *scale);
+            let (scale, name) = fits.unwrap_or((1.0, "ns"));
+            format!("{} {name}", trimmed(size / scale))
+        }
+        Unit::Number => {
+            let units = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")];
+            let fits = units.into_iter().find(|(scale, _)| size >= *scale);
+            let (scale, name) = fits.unwrap_or((1.0, ""));
+            format!("{}{name}", trimmed(size / scale))
+        }
+    };
+    format!("{sign}{text}")
+}
+
+/// At most three digits behind the point, and none that are zero.
+fn trimmed(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +265,23 @@ mod tests {
         ];
         for (rate, text) in cases {
             assert_eq!(short_percent(rate), text);
+        }
+    }
+
+    #[test]
+    fn amounts_have_their_units() {
+        let cases = [
+            (0.0, Unit::Nanoseconds, "0"),
+            (-5e8, Unit::Nanoseconds, "-500 ms"),
+            (120e9, Unit::Nanoseconds, "2 min"),
+            (36e12, Unit::Nanoseconds, "10 h"),
+            (0.125, Unit::Share, "12.5 %"),
+            (4096.0, Unit::Bytes, "4 KiB"),
+            (-2e6, Unit::Number, "-2M"),
+            (0.05, Unit::Number, "0.05"),
+        ];
+        for (value, unit, text) in cases {
+            assert_eq!(amount(value, unit), text);
         }
     }
 

@@ -1,0 +1,181 @@
+//! `histogram`: how monitored bytes are distributed.
+
+use super::output::{Document, Head, json};
+use super::picture::{Kind, subtitle, title, write};
+use super::screen::Screen;
+use super::table::{Align, Table};
+use super::words::{bytes, clean, duration, moment, percent};
+use super::{Streams, open};
+use crate::analysis::bins::Unit;
+use crate::analysis::histogram::{Bin, Histogram, Metric, histogram};
+use crate::analysis::moment::CoveredMoment;
+use crate::analysis::num::float;
+use crate::analysis::temperature::Temperature;
+use crate::analysis::view::View;
+use crate::cli::{Colour, Format, HistogramArgs};
+use crate::exit::Failure;
+use crate::render::amount;
+use crate::render::bars::bar;
+use crate::render::histogram::{Picture, histogram_png, histogram_svg};
+use serde::Serialize;
+use std::io::{self, Write};
+
+pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let (trace, view) = open(&args.file, &args.part, streams)?;
+    let at = match &args.at {
+        Some(spec) => Some(CoveredMoment::find(&trace, &view, Some(spec))?),
+        None => None,
+    };
+    let narrow = at.as_ref().map(|moment| moment.selection(&view.selection));
+    let selection = narrow.as_ref().unwrap_or(&view.selection);
+    let histogram = histogram(&trace, selection, &args.options());
+    let at_ns = at.map(|moment| moment.time_ns);
+    if let (Some(path), Some(kind)) = (&args.output, kind) {
+        let (width, height) = args.size;
+        let title = match at_ns {
+            Some(at) => format!("{}, at {}", title(&view), moment(at, view.origin_ns)),
+            None => title(&view),
+        };
+        let subtitle = subtitle(&trace, &view);
+        let picture = Picture {
+            histogram: &histogram,
+            cumulative: args.cumulative,
+            title: &title,
+            subtitle: &subtitle,
+        };
+        return match kind {
+            Kind::Png => write(path, &histogram_png(&picture, width, height)?, streams),
+            Kind::Svg => write(path, histogram_svg(&picture, width, height)?.as_bytes(), streams),
+        };
+    }
+    match args.format {
+        Format::Text => {
+            let columns = Screen::detect(args.columns, None, Colour::Never).columns;
+            writeln!(streams.out, "{}", clean(&title(&view)))?;
+            writeln!(streams.out, "{}", subtitle(&trace, &view))?;
+            let over = match at_ns {
+                Some(at) => format!("at {}", moment(at, view.origin_ns)),
+                None => mean_over(&histogram),
+            };
+            Ok(text(streams.out, &histogram, &over, args.cumulative, columns)?)
+        }
+        Format::Csv => Ok(csv(streams.out, &histogram)?),
+        Format::Json => {
+            let (origin_ns, time) = (view.origin_ns, selection_time(&view));
+            let body = Body { origin_ns, start_ns: time.0, end_ns: time.1, at_ns, histogram };
+            json(streams, &Document { head: Head::new("histogram", &trace), body })
+        }
+    }
+}
+
+fn selection_time(view: &View) -> (u64, u64) {
+    let time = view.time();
+    (time.start, time.end)
+}
+
+#[derive(Serialize)]
+struct Body {
+    origin_ns: u64,
+    start_ns: u64,
+    end_ns: u64,
+    /// The one moment that was asked for.
+    at_ns: Option<u64>,
+    #[serde(flatten)]
+    histogram: Histogram,
+}
+
+fn mean_over(histogram: &Histogram) -> String {
+    let s = if histogram.snapshots == 1 { "" } else { "s" };
+    format!(
+        "mean over {} in {} snapshot{s}",
+        duration(float(histogram.time_ns)),
+        histogram.snapshots
+    )
+}
+
+fn heading(histogram: &Histogram) -> &'static str {
+    match (histogram.metric, histogram.temperature) {
+        (Metric::Rate, _) => "access rate",
+        (Metric::Age, _) => "age",
+        (Metric::Size, _) => "size of region",
+        (Metric::Temperature, Temperature::UseTime) => "time in use",
+        (Metric::Temperature, Temperature::Weights { .. }) => "temperature",
+    }
+}
+
+fn range(bin: &Bin, unit: Unit) -> (String, String) {
+    if bin.is_zero() {
+        return (String::new(), "0".to_owned());
+    }
+    (format!("{} ..", amount(bin.from, unit)), amount(bin.to, unit))
+}
+
+const HEADS: [&str; 6] = ["above", "up to", "accessed", "idle", "share", "sum"];
+
+fn text(
+    out: &mut dyn Write,
+    histogram: &Histogram,
+    over: &str,
+    cumulative: bool,
+    columns: usize,
+) -> io::Result<()> {
+    writeln!(out, "bytes by {}, {over}", heading(histogram))?;
+    writeln!(
+        out,
+        "# accessed, . idle{}",
+        if cumulative { "; all up to the upper end" } else { "" }
+    )?;
+    writeln!(out)?;
+    let cells = |bin: &Bin| {
+        let (from, to) = range(bin, histogram.unit);
+        let (share, sum) = (percent(bin.share), percent(bin.cumulative));
+        let bytes = (bytes(bin.accessed), bytes(bin.idle));
+        [from, to, bytes.0, bytes.1, format!("{share} %"), format!("{sum} %")]
+    };
+    let rows: Vec<[String; 6]> = histogram.bins.iter().map(cells).collect();
+    let widest = |column: usize, head: &str| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(head.len()) + 2
+    };
+    let used: usize = (0..).zip(HEADS).map(|(column, head)| widest(column, head)).sum();
+    let width = columns.saturating_sub(used).max(columns / 8);
+    let bars = bars(&histogram.bins, cumulative);
+    let greatest = bars.iter().map(|(accessed, idle)| accessed + idle).fold(0.0, f64::max);
+    let heads = HEADS.map(|head| (head, Align::Right));
+    let mut table = Table::new(&[&heads[..], &[("", Align::Left)]].concat());
+    for (row, (accessed, idle)) in rows.into_iter().zip(bars) {
+        let bar = bar(accessed, idle, greatest, width);
+        table.row(row.into_iter().chain([bar]).collect());
+    }
+    table.write(out)?;
+    writeln!(out)?;
+    writeln!(out, "monitored: {}", bytes(histogram.monitored))?;
+    if histogram.unknown > 0.0 {
+        writeln!(out, "in no bin, since ages were not observed: {}", bytes(histogram.unknown))?;
+    }
+    Ok(())
+}
+
+/// What the bars show: the bytes of each bin, or of it and all before.
+fn bars(bins: &[Bin], cumulative: bool) -> Vec<(f64, f64)> {
+    let mut sum = (0.0, 0.0);
+    let next = |bin: &Bin| {
+        let before = if cumulative { sum } else { (0.0, 0.0) };
+        sum = (before.0 + bin.accessed, before.1 + bin.idle);
+        sum
+    };
+    bins.iter().map(next).collect()
+}
+
+fn csv(out: &mut dyn Write, histogram: &Histogram) -> io::Result<()> {
+    writeln!(out, "from,to,accessed,idle,share,cumulative")?;
+    for bin in &histogram.bins {
+        writeln!(
+            out,
+            "{},{},{},{},{},{}",
+            bin.from, bin.to, bin.accessed, bin.idle, bin.share, bin.cumulative
+        )?;
+    }
+    Ok(())
+}

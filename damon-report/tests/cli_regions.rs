@@ -1,0 +1,244 @@
+//! The commands about regions as people and scripts meet them.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+struct Ran {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn run(args: &[&str], threads: &str) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_damon-report"))
+        .args(args)
+        .env("RAYON_NUM_THREADS", threads)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Ran {
+        status: output.status.code().unwrap(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A directory that holds a trace, and its name.
+fn bench(bytes: &[u8]) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("work.damon");
+    fs::write(&path, bytes).unwrap();
+    let name = path.to_str().unwrap().to_owned();
+    (directory, name)
+}
+
+/// Compares with `testdata/report/NAME`; `DAMON_BLESS=1` writes it anew.
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/report").join(name);
+    if std::env::var_os("DAMON_BLESS").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "{name} differs\n--- expected\n{expected}\n--- found\n{text}");
+}
+
+const COMMANDS: [&str; 5] = ["regions", "histogram", "nr-regions", "bandwidth", "times"];
+
+#[test]
+fn texts_are_as_agreed() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let cases: [(&str, &[&str]); 14] = [
+        ("regions.txt", &["regions"]),
+        ("regions-1s.txt", &["regions", "--at", "1s", "--sort", "temperature", "--min-size", "5M"]),
+        ("regions-damo.txt", &["regions", "--temperature", "0,100,100", "--top", "2"]),
+        ("regions-boxes.txt", &["regions", "--style", "boxes", "--at", "48%", "--columns", "70"]),
+        ("regions.csv", &["regions", "--format", "csv"]),
+        ("histogram-rate.txt", &["histogram", "--bins", "10"]),
+        ("histogram-age.txt", &["histogram", "--by", "age", "--cumulative"]),
+        ("histogram-temperature.txt", &["histogram", "--by", "temperature", "--at", "90%"]),
+        ("histogram.csv", &["histogram", "--by", "size", "--format", "csv"]),
+        ("nr-regions.txt", &["nr-regions"]),
+        ("nr-regions-damo.txt", &["nr-regions", "--compat", "damo", "--skip", "20"]),
+        ("bandwidth.txt", &["bandwidth"]),
+        ("times.txt", &["times", "--min-rate", "40%", "--min-age", "1s", "--min-bytes", "2M"]),
+        ("times.csv", &["times", "--min-rate", "60%", "--format", "csv"]),
+    ];
+    for (name, args) in cases {
+        let ran = run(&[args, &[&file]].concat(), "2");
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{name}");
+        golden(name, &ran.out);
+    }
+}
+
+#[test]
+fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
+    let (directory, file) = bench(&common::ten_seconds());
+    for command in COMMANDS {
+        for format in ["text", "json", "csv"] {
+            let args = [command, &file, "--format", format];
+            let (one, many) = (run(&args, "1"), run(&args, "5"));
+            assert_eq!((one.status, one.err.as_str()), (0, ""), "{args:?}");
+            assert_eq!(one.out, many.out, "{args:?}");
+            match format {
+                "text" => {
+                    assert!(one.out.contains("writes only, page, sampled"), "{args:?}");
+                    assert!(one.out.is_ascii(), "{}", one.out);
+                }
+                "json" => {
+                    let value: serde_json::Value = serde_json::from_str(&one.out).unwrap();
+                    assert_eq!((&value["format"], &value["report"]), (&1.into(), &command.into()));
+                    assert_eq!(value["access"]["granularity"], "page");
+                }
+                _ => assert!(one.out.lines().count() > 1, "{args:?}"),
+            }
+        }
+    }
+    for end in ["png", "svg"] {
+        let picture = directory.path().join(format!("x.{end}"));
+        let name = picture.to_str().unwrap();
+        let draw = |threads| {
+            let ran = run(&["histogram", &file, "--by", "age", "-o", name], threads);
+            assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+            fs::read(&picture).unwrap()
+        };
+        assert!(draw("1") == draw("5"), "{end}");
+    }
+}
+
+#[test]
+fn pictures_are_as_agreed() {
+    let (directory, file) = bench(&common::ten_seconds());
+    let path = directory.path().join("x.svg");
+    let name = path.to_str().unwrap();
+    let cases: [(&str, &[&str]); 3] = [
+        ("pictures/histogram-rate.svg", &["--bins", "10"]),
+        ("pictures/histogram-age.svg", &["--by", "age", "--cumulative"]),
+        ("pictures/histogram-temperature.svg", &["--by", "temperature", "--bins", "12"]),
+    ];
+    for (picture, args) in cases {
+        let usual = ["histogram", &file, "-o", name, "--size", "720x360"];
+        let ran = run(&[&usual[..], args].concat(), "2");
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{picture}");
+        golden(picture, &fs::read_to_string(&path).unwrap());
+    }
+}
+
+#[test]
+fn json_holds_what_the_text_rounds() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let json = |args: &[&str]| -> serde_json::Value {
+        let ran = run(&[args, &[&file, "--format", "json"]].concat(), "2");
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let regions = json(&["regions"]);
+    assert_eq!(regions["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(regions["rows"][2]["mappings"][0]["name"], "[heap]");
+    assert_eq!(regions["rows"][2]["temperature"], 2.5e9);
+    assert_eq!(regions["total"]["hot"], 4 << 20);
+    let counts = json(&["nr-regions"]);
+    assert_eq!(counts["limits"][0]["max_nr_regions"], 1000);
+    assert_eq!(counts["targets"][0]["samples"].as_array().unwrap().len(), 100);
+    let times = json(&["times", "--min-rate", "60%"]);
+    assert_eq!(times["intervals"][0]["end_ns"], 5_005_000_000_000_u64);
+    assert_eq!(times["pattern"]["rate"]["min"], 0.6);
+}
+
+#[test]
+fn wrong_usage_gets_a_sentence() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let cases: [(&[&str], &str); 10] = [
+        (&["regions", "--at", "5"], "`5` is no moment"),
+        (&["regions", "--at", "11s"], "outside the recording, which lasts 10.000 s"),
+        (&["regions", "--at", "1s", "--time", "2s.."], "cannot be used with '--time"),
+        (&["regions", "--min-rate", "0.5"], "`0.5` is no access rate: write per cent"),
+        (&["regions", "--max-size", "5X"], "`5X` is no size"),
+        (&["times", "--min-age", "5"], "`5` is no duration"),
+        (
+            &["times", "--min-rate", "50%", "--max-rate", "10%"],
+            "no region can match: a least value is above the greatest one",
+        ),
+        (&["regions", "--temperature", "1,2"], "`1,2` is no temperature: write damo's"),
+        (&["nr-regions", "--skip", "100"], "--skip 100: no target has more snapshots"),
+        (&["histogram", "--log", "--linear"], "cannot be used with '--linear'"),
+    ];
+    for (args, sentence) in cases {
+        let ran = run(&[args, &[&file]].concat(), "2");
+        assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{args:?}: {}", ran.err);
+        assert!(ran.err.contains(sentence), "{args:?}: {}", ran.err);
+    }
+}
+
+/// As old kernels tell it.
+fn without_ages() -> Vec<damon_format::Snapshot> {
+    let mut list = common::snapshots(0, 3);
+    for snapshot in &mut list {
+        snapshot.has_ages = false;
+    }
+    list
+}
+
+#[test]
+fn recordings_without_regions_duration_or_ages_are_no_reason_to_fail() {
+    let mut nothing_mapped = common::snapshots(0, 3);
+    for snapshot in &mut nothing_mapped {
+        snapshot.regions.clear();
+    }
+    let mut no_time = common::snapshots(0, 1);
+    no_time[0].end_ns = no_time[0].start_ns;
+    for snapshots in [nothing_mapped, no_time, without_ages()] {
+        let mut writer = common::writer(&common::info());
+        for snapshot in &snapshots {
+            writer.snapshot(snapshot).unwrap();
+        }
+        let (directory, file) = bench(&writer.finish().unwrap());
+        for command in COMMANDS {
+            for format in ["text", "json", "csv"] {
+                let ran = run(&[command, &file, "--format", format], "2");
+                assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{command} {format}");
+                assert!(!ran.out.is_empty());
+            }
+        }
+        for by in ["rate", "age", "size", "temperature"] {
+            let picture = directory.path().join("x.png");
+            let name = picture.to_str().unwrap();
+            for more in [&[][..], &["--linear"], &["--cumulative", "--log"]] {
+                let ran = run(&[&["histogram", &file, "--by", by, "-o", name], more].concat(), "2");
+                assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{by} {more:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn ages_that_are_not_known_are_not_taken_for_zero() {
+    let mut writer = common::writer(&common::info());
+    for snapshot in without_ages() {
+        writer.snapshot(&snapshot).unwrap();
+    }
+    let (_directory, file) = bench(&writer.finish().unwrap());
+    let of = |args: &[&str]| run(&[args, &[&file]].concat(), "1").out;
+    let ages = of(&["histogram", "--by", "age"]);
+    assert!(ages.contains("since ages were not observed: 20.00 MiB"), "{ages}");
+    let regions = of(&["regions", "--format", "csv"]);
+    assert!(regions.lines().skip(1).all(|line| line.contains(",,,")), "{regions}");
+    assert!(of(&["regions"]).contains("temperature is not known"));
+    assert!(of(&["times", "--min-age", "0"]).contains("never"));
+    assert!(of(&["times", "--min-rate", "1%"]).contains("100 % of the time"));
+}
+
+#[test]
+fn colours_are_for_terminals_unless_asked_for() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    for style in ["table", "boxes"] {
+        let asked = run(&["regions", &file, "--style", style, "--color", "always"], "1");
+        assert!(asked.out.contains("\x1b[") && asked.out.contains("\x1b[0m"), "{}", asked.out);
+    }
+    for command in ["nr-regions", "bandwidth"] {
+        assert!(!run(&[command, &file, "--color", "always"], "1").out.is_ascii());
+    }
+}
