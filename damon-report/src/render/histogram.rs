@@ -180,15 +180,17 @@ fn draw_bar<B: DrawingBackend>(
         pen.fill(Rect::new(x, y_accessed, w, foot - y_accessed), ACCESSED)?;
     }
     let share = if cumulative { bar.bin.cumulative } else { bar.bin.share };
-    let text = short_percent(share * 100.0);
-    if sum > 0.0 && faces.plain.width(&text) <= bar.area.w {
+    let choices = [short_percent(share * 100.0), format!("{:.0} %", share * 100.0)];
+    let room = bar.area.w - faces.advance() / 2;
+    let text = choices.iter().find(|text| faces.plain.width(text) <= room);
+    if let Some(text) = text.filter(|_| sum > 0.0) {
         let at = (bar.area.x + bar.area.w / 2, y_sum - faces.line() - 1);
-        pen.text(&text, faces.plain, INK, at, HPos::Center)?;
+        pen.text(text, faces.plain, INK, at, HPos::Center)?;
     }
     Ok(())
 }
 
-/// Marks and labels at the edges of the bins; labels that would touch the one before are left out.
+/// Marks at the edges of the bins, and labels at as many as do not touch each other.
 fn edges<B: DrawingBackend>(
     pen: &mut Pen<B>,
     faces: &Faces,
@@ -211,16 +213,23 @@ fn edges<B: DrawingBackend>(
             }
         }
     }
-    let y = plot.bottom() + 5;
-    let (mut free_from, limit) = (0, plot.right() + 3 * faces.advance());
-    for (x, value) in places {
+    let limit = plot.right() + 3 * faces.advance();
+    let label = |&(x, value): &(i32, f64)| {
         let text = amount(value, unit);
         let width = faces.plain.width(&text);
-        let from = (x - width / 2).min(limit - width);
-        if from >= free_from {
-            pen.text(&text, faces.plain, INK, (from, y), HPos::Left)?;
-            free_from = from + width + faces.advance();
-        }
+        ((x - width / 2).min(limit - width), width, text)
+    };
+    let labels: Vec<(i32, i32, String)> = places.iter().map(label).collect();
+    // Every n-th edge has a label, zero among them.
+    let zero = places.iter().position(|(_, value)| *value == 0.0).unwrap_or(0);
+    let every = |n: usize| labels.iter().skip(zero % n).step_by(n);
+    let fits = |n: &usize| {
+        let gap = faces.advance();
+        every(*n).zip(every(*n).skip(1)).all(|(one, next)| one.0 + one.1 + gap <= next.0)
+    };
+    let n = (1..=labels.len()).find(fits).unwrap_or(1);
+    for (x, _, text) in every(n) {
+        pen.text(text, faces.plain, INK, (*x, plot.bottom() + 5), HPos::Left)?;
     }
     Ok(())
 }
