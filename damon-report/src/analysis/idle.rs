@@ -299,10 +299,11 @@ impl Fold for IdleSum<'_> {
         let mut ages = snapshot.ages.map(|ages| ages.iter());
         for ((&start, &end), &accesses) in bounds {
             let age = ages.as_mut().and_then(Iterator::next);
-            let Some(range) = self.selection.clip(start, end) else {
+            let pieces = self.selection.pieces(snapshot.target, start, end);
+            let size: u64 = pieces.map(|piece| piece.end - piece.start).sum();
+            if size == 0 {
                 continue;
-            };
-            let size = range.end - range.start;
+            }
             match age {
                 _ if accesses > 0 => accessed = accessed.saturating_add(size),
                 None => unknown = unknown.saturating_add(size),

@@ -240,8 +240,9 @@ impl Fold for UseSum<'_> {
         let least_age = idle_age(self.options.idle_ns, snapshot.sampling.aggr_us);
         let threshold = self.options.threshold;
         let bounds = snapshot.starts.iter().zip(snapshot.ends).enumerate();
-        let selected = bounds.filter_map(|(index, (&start, &end))| {
-            self.selection.clip(start, end).map(|range| (index, range))
+        let selected = bounds.flat_map(|(index, (&start, &end))| {
+            let pieces = self.selection.pieces(snapshot.target, start, end);
+            pieces.map(move |piece| (index, piece))
         });
         let (now, present) = (&mut self.now, &mut self.present);
         split(slots, selected, |index, size, group| {

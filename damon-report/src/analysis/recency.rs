@@ -57,14 +57,12 @@ impl Fold for RecencySum<'_> {
         let samples = float(aggr_us) / float(sample_us.max(1));
         let mut regions: Vec<(u64, u64)> = Vec::with_capacity(snapshot.len());
         for region in snapshot.regions() {
-            let Some(range) = self.selection.clip(region.start, region.end) else {
-                continue;
-            };
             // Less than one after truncation.
             let idle = f64::from(region.nr_accesses) * 100.0 / samples < 1.0;
             let age_us = u64::from(region.age).saturating_mul(aggr_us);
             let idle_us = if idle { age_us.saturating_add(snapshot.sampling.aggr_us) } else { 0 };
-            regions.push((idle_us, range.end - range.start));
+            let pieces = self.selection.pieces(snapshot.target, region.start, region.end);
+            regions.extend(pieces.map(|piece| (idle_us, piece.end - piece.start)));
         }
         let found = Recency {
             target: snapshot.target,

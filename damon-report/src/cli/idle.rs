@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   damon-report idle work.damon
-  damon-report idle work.damon --at 50% --mapping heap
+  damon-report idle work.damon --at 90% --format json
   damon-report idle work.damon -o idle.png")]
 pub struct IdleArgs {
     /// The trace; - for standard input

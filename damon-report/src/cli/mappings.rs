@@ -7,9 +7,9 @@ use std::path::PathBuf;
 /// The arguments.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  damon-report mappings work.damon --top 10
-  damon-report mappings work.damon --group kind --sort idle --idle 30s
-  damon-report mappings work.damon --format csv > mappings.csv")]
+  damon-report mappings work.damon
+  damon-report mappings work.damon --group file --sort idle --idle 2min --top 10
+  damon-report mappings work.damon -o mappings.svg")]
 pub struct MappingsArgs {
     /// The trace; - for standard input
     pub file: PathBuf,
