@@ -47,12 +47,16 @@ fn golden(name: &str, text: &str) {
     assert!(expected == text, "{name} differs\n--- expected\n{expected}\n--- found\n{text}");
 }
 
-const COMMANDS: [&[&str]; 2] = [&["mappings"], &["idle"]];
+const COMMANDS: [&[&str]; 3] = [&["mappings"], &["idle"], &["wss", "--windows"]];
 
 #[test]
 fn texts_are_as_agreed() {
     let (_directory, file) = bench(&common::ten_seconds());
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 10] = [
+        ("wss-windows.txt", &["wss", "--windows"]),
+        ("wss-windows.csv", &["wss", "--windows", "--format", "csv", "--time", "..1s"]),
+        ("wss-targets.txt", &["wss", "--per-target", "--columns", "80"]),
+        ("wss-damo.txt", &["wss", "--compat", "damo"]),
         ("mappings.txt", &["mappings"]),
         ("mappings-kind.txt", &["mappings", "--group", "kind", "--top", "1", "--idle", "2s"]),
         ("mappings.csv", &["mappings", "--format", "csv", "--sort", "idle"]),
@@ -147,7 +151,10 @@ fn recordings_without_regions_duration_or_ages_are_no_reason_to_fail() {
 #[test]
 fn wrong_usage_gets_one_sentence() {
     let (_directory, file) = bench(&common::ten_seconds());
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 8] = [
+        (&["wss", "--skip", "3"], "required arguments were not provided"),
+        (&["wss", "--windows", "--per-target"], "cannot be used with"),
+        (&["wss", "--compat", "damo", "--skip", "100"], "--skip says how many are"),
         (&["idle", "--at", "soon"], "`soon` is no moment"),
         (&["idle", "--at", "11s"], "outside the recording, which lasts 10.000 s"),
         (&["mappings", "--idle", "10"], "write a number with its unit"),

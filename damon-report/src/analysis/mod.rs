@@ -40,4 +40,6 @@ pub mod times;
 mod together;
 pub mod view;
 pub mod walk;
+pub mod windows;
 pub mod wss;
+pub mod wss_damo;

@@ -6,7 +6,8 @@ use super::load::Trace;
 use super::overview::Overview;
 use super::select::{Moment, Query, SelectError, Selection};
 use super::wss::{WorkingSet, WorkingSetOptions, WorkingSetSum};
-use std::collections::BTreeSet;
+use damon_format::TargetId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// A hole whose access rate is this part of that of mapped memory is no hole.
@@ -152,6 +153,16 @@ impl View {
     pub fn working_set(&self, trace: &Trace, options: WorkingSetOptions) -> WorkingSet {
         let sum = trace.fold(&self.selection, || WorkingSetSum::new(&self.selection, options));
         sum.finish(&self.overview.records)
+    }
+
+    /// Working set of each target.
+    pub fn working_sets(
+        &self,
+        trace: &Trace,
+        options: WorkingSetOptions,
+    ) -> BTreeMap<TargetId, WorkingSet> {
+        let sum = trace.fold(&self.selection, || WorkingSetSum::new(&self.selection, options));
+        sum.finish_each(&self.overview.records)
     }
 
     /// Heat, and the working set on the same time axis.

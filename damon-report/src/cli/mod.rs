@@ -44,7 +44,7 @@ pub use shared::{Colour, Format, Output, Part, PlainFormat};
 pub use slice::SliceArgs;
 pub use times::TimesArgs;
 pub use verify::VerifyArgs;
-pub use wss::WssArgs;
+pub use wss::{WssArgs, WssSort};
 
 use clap::{Parser, Subcommand};
 

@@ -1,7 +1,8 @@
 //! `wss`.
 
-use super::shared::{Colour, Format, Part, cells, size};
-use clap::Args;
+use super::Compat;
+use super::shared::{Colour, Format, Part, cells, duration, size};
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// The arguments.
@@ -25,6 +26,24 @@ pub struct WssArgs {
     /// Positive samples from which on a region counts as touched
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threshold: u32,
+    /// Each target for itself instead of all together
+    #[arg(long, conflicts_with_all = ["output", "windows"])]
+    pub per_target: bool,
+    /// By the length of the window in which one looks: one aggregation, 2, 4, …
+    #[arg(long)]
+    pub windows: bool,
+    /// Compute as another tool does; sums of several targets are then biased (text has its form)
+    #[arg(long, value_enum, value_name = "TOOL", conflicts_with_all = ["output", "windows"])]
+    pub compat: Option<Compat>,
+    /// With --compat: leave out so many snapshots of each target
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "compat")]
+    pub skip: u64,
+    /// With --compat: put snapshots together until they span this time
+    #[arg(long, value_name = "TIME", default_value = "1us", value_parser = duration, requires = "compat")]
+    pub work_time: u64,
+    /// With --compat: what percentiles are of
+    #[arg(long, value_enum, value_name = "BY", default_value = "size", requires = "compat")]
+    pub sort: WssSort,
     /// Characters in a line [default: what fits]
     #[arg(long, value_name = "N", value_parser = cells)]
     pub columns: Option<usize>,
@@ -34,4 +53,13 @@ pub struct WssArgs {
     /// Which part.
     #[command(flatten)]
     pub part: Part,
+}
+
+/// What lists of working sets are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WssSort {
+    /// Percentiles of the sizes
+    Size,
+    /// Values in the course of time
+    Time,
 }

@@ -27,6 +27,7 @@ mod transformed;
 mod verify;
 mod words;
 mod wss;
+mod wss_more;
 
 use crate::analysis::load::Trace;
 use crate::analysis::pattern::Pattern;

@@ -4,7 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::words::{bytes, clean, short_bytes};
-use super::{Streams, open};
+use super::{Streams, open, wss_more};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::view::View;
@@ -23,6 +23,15 @@ pub(super) fn run(args: &WssArgs, streams: &mut Streams<'_>) -> Result<(), Failu
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let (trace, view) = open(&args.file, &args.part, streams)?;
     let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
+    if args.compat.is_some() {
+        return wss_more::compat(args, &trace, &view, streams);
+    }
+    if args.windows {
+        return wss_more::windows(args, &trace, &view, streams);
+    }
+    if args.per_target {
+        return wss_more::per_target(args, &trace, &view, options, streams);
+    }
     let set = view.working_set(&trace, options);
     if let (Some(path), Some(kind)) = (&args.output, kind) {
         let (width, height) = args.size;
@@ -131,7 +140,7 @@ fn text(
     Ok(())
 }
 
-fn table(out: &mut dyn Write, set: &WorkingSet, columns: usize) -> io::Result<()> {
+pub(super) fn table(out: &mut dyn Write, set: &WorkingSet, columns: usize) -> io::Result<()> {
     let wide = columns >= WIDE;
     let (width, size): (usize, fn(f64) -> String) =
         if wide { (12, bytes) } else { (7, short_bytes) };
