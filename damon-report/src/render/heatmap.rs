@@ -102,11 +102,16 @@ impl Picture<'_> {
         let Some(rate) = self.samples_per_second.filter(|rate| *rate > 0.0) else {
             return String::new();
         };
-        let text = if rate >= 10.0 { format!("{rate:.0}") } else { format!("{rate:.1}") };
-        let text = format!("; 100 % = {text}/s or more");
+        let text = format!("; 100 % = {}/s or more", plain_number(rate));
         let used = self.meaning(characters).len();
         if used > 0 && used + text.len() <= characters { text } else { String::new() }
     }
+}
+
+/// Two digits that matter, and no zeros behind the point.
+fn plain_number(value: f64) -> String {
+    let text = if value >= 9.95 { format!("{value:.0}") } else { format!("{value:.1}") };
+    text.trim_end_matches(".0").to_owned()
 }
 
 /// How many time columns, and how many rows of each band (address ranges, ascending), a picture of this size shows

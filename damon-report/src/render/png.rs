@@ -28,11 +28,12 @@ pub(super) fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, Ren
     Ok(bytes)
 }
 
-/// Palette (in order of appearance) and one byte per pixel, if 256 colours suffice.
+/// Palette (in order of appearance) and one byte per pixel, if 256 colours suffice or those that come late are as good as
+/// one of them: lines across all cells have edges of too many shades.
 fn indexed(rgb: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut numbers = Numbers::new();
     let mut pixels = Vec::with_capacity(rgb.len() / 3);
-    let mut last: Option<([u8; 3], u8)> = None;
+    let mut last: Option<(Colour, u8)> = None;
     for pixel in rgb.chunks_exact(3) {
         let &[r, g, b] = pixel else { continue };
         let colour = [r, g, b];
@@ -43,38 +44,58 @@ fn indexed(rgb: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         last = Some((colour, number));
         pixels.push(number);
     }
-    Some((numbers.palette, pixels))
+    let palette = numbers.palette.into_iter().flatten().collect();
+    Some((palette, pixels))
 }
 
-/// Numbers of colours: a hash table with open addresses, four times as large as it may get full.
+type Colour = [u8; 3];
+
+/// Numbers of colours: a hash table with open addresses.
 struct Numbers {
-    slots: Vec<Option<([u8; 3], u8)>>,
-    palette: Vec<u8>,
+    slots: Vec<Option<(Colour, u8)>>,
+    free: usize,
+    palette: Vec<Colour>,
 }
 
 impl Numbers {
-    const SLOTS: usize = 1024;
+    const SLOTS: usize = 4096;
+
+    /// A channel may be wrong by so much: invisible on the edge of a line.
+    const SLACK: u8 = 20;
 
     fn new() -> Self {
-        Self { slots: vec![None; Self::SLOTS], palette: Vec::new() }
+        Self { slots: vec![None; Self::SLOTS], free: Self::SLOTS / 2, palette: Vec::new() }
     }
 
-    fn of(&mut self, colour: [u8; 3]) -> Option<u8> {
+    fn of(&mut self, colour: Colour) -> Option<u8> {
         let [r, g, b] = colour.map(usize::from);
         let first = (r * 31 + g * 331 + b * 7919) % Self::SLOTS;
         for slot in (first..Self::SLOTS).chain(0..first) {
-            match self.slots.get_mut(slot)? {
+            match self.slots.get(slot)? {
                 Some((there, number)) if *there == colour => return Some(*number),
                 Some(_) => {}
-                free => {
-                    let number = u8::try_from(self.palette.len() / 3).ok()?;
-                    *free = Some((colour, number));
-                    self.palette.extend(colour);
+                None => {
+                    self.free = self.free.checked_sub(1)?;
+                    let number = self.number(colour)?;
+                    *self.slots.get_mut(slot)? = Some((colour, number));
                     return Some(number);
                 }
             }
         }
         None
+    }
+
+    /// The next number, or that of the nearest colour when there are no more.
+    fn number(&mut self, colour: Colour) -> Option<u8> {
+        if let Ok(number) = u8::try_from(self.palette.len()) {
+            self.palette.push(colour);
+            return Some(number);
+        }
+        let apart = |other: &Colour| {
+            other.iter().zip(colour).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(u8::MAX)
+        };
+        let (number, best) = (0..=u8::MAX).zip(&self.palette).min_by_key(|(_, c)| apart(c))?;
+        (apart(best) <= Self::SLACK).then_some(number)
     }
 }
 
