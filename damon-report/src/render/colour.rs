@@ -74,13 +74,12 @@ pub struct Look {
 }
 
 impl Look {
-    /// What the colours of cells mean beside the rate, in words.
-    pub(super) fn explanation(&self) -> String {
-        let pool = match self.pool {
+    /// Which of the rates in a cell is meant, in words.
+    pub(super) fn which(&self) -> &'static str {
+        match self.pool {
             Pool::Mean => "",
-            Pool::Max => ", highest of each cell",
-        };
-        format!("{}{pool}", self.scale.as_str())
+            Pool::Max => "highest ",
+        }
     }
 }
 

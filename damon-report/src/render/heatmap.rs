@@ -78,7 +78,7 @@ impl Picture<'_> {
     }
 
     /// What 100 % means, as short as `characters` demand.
-    pub(super) fn meaning(&self, characters: usize) -> &'static str {
+    pub(super) fn meaning(&self, characters: usize) -> String {
         let words = match self.access {
             AccessKind::ReadWrite => [
                 "share of samples that found the page accessed (read or written)",
@@ -93,7 +93,8 @@ impl Picture<'_> {
                 "write rate",
             ],
         };
-        words.into_iter().find(|w| w.len() <= characters).unwrap_or("")
+        let words = words.map(|words| format!("{}{words}", self.look.which()));
+        words.into_iter().find(|w| w.len() <= characters).unwrap_or_default()
     }
 
     /// What 100 % is in accesses a second, if there is room behind the meaning: more than one between two samples cannot

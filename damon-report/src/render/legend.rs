@@ -41,7 +41,9 @@ pub(super) fn draw<B: DrawingBackend>(
         for (place, rate) in colours.landmarks() {
             let x = bar.x + round(place * f64::from((bar.w - 1).max(0)));
             let text = short_percent(rate);
-            let left = x - faces.plain.width(&text) / 2;
+            // The first label may begin with the bar, so that it does not meet that of zero.
+            let middle = x - faces.plain.width(&text) / 2;
+            let left = if x == bar.x { bar.x } else { middle };
             pen.down(x, bar.bottom(), bar.bottom() + 3, FRAME)?;
             if left >= free_from {
                 pen.text(&text, faces.plain, INK, (left, below), HPos::Left)?;
@@ -50,7 +52,7 @@ pub(super) fn draw<B: DrawingBackend>(
         }
         let x = bar.right() + 2 * advance;
         let room = count((area.right() - x) / advance);
-        let meaning = picture.meaning(room).to_owned() + &picture.looks(room);
+        let meaning = picture.meaning(room) + &picture.looks(room);
         pen.text(&meaning, faces.plain, INK, (x, area.y), HPos::Left)?;
         let y = area.y + line + 5;
         let x = x.max(free_from + advance);
@@ -64,7 +66,7 @@ pub(super) fn draw<B: DrawingBackend>(
         } else {
             x
         };
-        let scale = format!("colour scale: {}", picture.look.explanation());
+        let scale = format!("colour scale: {}", picture.look.scale.as_str());
         if x + faces.plain.width(&scale) <= area.right() {
             pen.text(&scale, faces.plain, GREY_INK, (x, y), HPos::Left)?;
         }
@@ -83,7 +85,7 @@ pub(super) fn draw<B: DrawingBackend>(
     let x = put(pen, layout, (bar.right() + advance, area.y), &high)?;
     let needed = 2 * line + advance + faces.plain.width("not monitored");
     let room = area.right() - x - needed - 2 * advance;
-    let x = put(pen, layout, (x, area.y), picture.meaning(count(room / advance)))?;
+    let x = put(pen, layout, (x, area.y), &picture.meaning(count(room / advance)))?;
     if x + needed <= area.right() {
         let x = swatch(pen, layout, Rect::new(x, bar_top, 2 * line, bar_height))?;
         put(pen, layout, (x, area.y), "not monitored")?;

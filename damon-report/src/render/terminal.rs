@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use crate::analysis::cells::Pool;
 use crate::analysis::heat::{Band, Heatmap, NamedRange};
 
 use super::address_axis;
@@ -309,14 +308,12 @@ fn legend(
     columns: usize,
     inks: Option<&Inks>,
 ) {
-    let explanation = look.explanation();
+    let explanation = look.scale.as_str();
     let Some(inks) = inks else {
-        let digits = if look.scale == Scale::Linear { "tenths" } else { explanation.as_str() };
-        let highest = if look.pool == Pool::Max { ", highest of each cell" } else { "" };
-        let highest = if look.scale == Scale::Linear { highest } else { "" };
-        let meaning = picture.meaning(columns.saturating_sub(50 + highest.len()));
+        let digits = if look.scale == Scale::Linear { "tenths" } else { explanation };
+        let meaning = picture.meaning(columns.saturating_sub(44 + digits.len()));
         let choices = [
-            format!(". never, 0 .. 9 {digits}: {meaning}{highest}; blank: not monitored"),
+            format!(". never, 0 .. 9 {digits}: {meaning}; blank: not monitored"),
             format!(". never, 0 .. 9 {digits}: {}, blank: not monitored", picture.meaning(30)),
             format!(". never, 0 .. 9 {digits} {}", picture.meaning(12)),
             format!(". never, 0 .. 9 {digits}"),
