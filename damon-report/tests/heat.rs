@@ -22,7 +22,7 @@ use damon_report::analysis::load::Trace;
 use damon_report::analysis::overview::Overview;
 use damon_report::analysis::select::{Query, Selection};
 use damon_report::analysis::source::Source;
-use damon_report::analysis::view::View;
+use damon_report::analysis::view::{View, Wanted};
 use damon_report::analysis::wss::WorkingSetOptions;
 use proptest::prelude::*;
 
@@ -410,4 +410,68 @@ fn holes_between_mappings_are_shown_only_if_they_are_hot() {
         axis::bands(view.shown(&trace), 9).len()
     };
     assert_eq!((shown(0), shown(1), shown(15)), (2, 2, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Snapshots that are kept from the first pass, and passes that are made together, change nothing.
+    #[test]
+    fn a_picture_is_what_its_steps_would_be(
+        list in arbitrary_snapshots(),
+        aligned in any::<bool>(),
+        mapped in prop::collection::vec((0_u64..100, 1_u64..30), 0..6),
+        most in 1_usize..12,
+        readable in 1_usize..12,
+        unmapped in any::<bool>(),
+    ) {
+        let mut list = list;
+        for region in list.iter_mut().filter(|_| aligned).flat_map(|s| &mut s.regions) {
+            (region.start, region.end) = (region.start << 12, region.end << 12);
+        }
+        let unit = if aligned { 4096 * 4096 } else { 4096 };
+        let mapping = |&(start, size): &(u64, u64)| Mapping {
+            start: start * unit,
+            end: (start + size) * unit,
+            permissions: Permissions::default(),
+            offset: 0,
+            inode: 0,
+            name: "x".into(),
+        };
+        let mut writer = common::writer(&common::info());
+        writer.record(&Record::MappingsChanged(MappingsChanged {
+            target: TargetId(0),
+            time_ns: 0,
+            removed: Vec::new(),
+            added: mapped.iter().map(mapping).collect(),
+        })).unwrap();
+        for snapshot in &list {
+            writer.snapshot(snapshot).unwrap();
+        }
+        let trace = open(writer.finish().unwrap());
+        let options = WorkingSetOptions::without_intervals(1);
+        let wanted = Wanted { unmapped, most, readable, options };
+        let grid = |bands: &[BandSpan]| {
+            Ok::<_, ()>((9, axis::share_rows(bands, 20, 1)))
+        };
+        let view = View::for_picture(&trace, &Query::default()).unwrap();
+        let drawn = view.picture(&trace, &wanted, grid).unwrap();
+
+        let plain = View::new(&trace, &Query::default()).unwrap();
+        let spans = if unmapped { axis::monitored(&plain.overview) } else { plain.shown(&trace) };
+        let axis = plain.axis(&trace, spans, most, readable);
+        let (columns, rows) = grid(&axis.bands).unwrap();
+        let frame = plain.frame(columns, axis.bands, rows);
+        let (map, set) = plain.heat(&trace, &frame, options);
+        prop_assert_eq!(drawn.left_out, axis.left_out);
+        prop_assert_eq!(drawn.heatmap.bands.len(), map.bands.len());
+        for (one, other) in drawn.heatmap.bands.iter().zip(&map.bands) {
+            prop_assert_eq!((one.start, one.end, one.rows), (other.start, other.end, other.rows));
+            for (a, b) in one.cells.iter().zip(&other.cells) {
+                prop_assert!(close(a.heat, b.heat) && close(a.monitored, b.monitored));
+                prop_assert_eq!(a.max_rate.to_bits(), b.max_rate.to_bits());
+            }
+        }
+        prop_assert_eq!(drawn.working_set, set);
+    }
 }

@@ -59,6 +59,12 @@ impl Addresses {
         Pieces { ranges: ranges.get(first..).unwrap_or_default(), start, end }
     }
 
+    /// Whether all of `[start, end)` is selected as one range.
+    pub fn hold(&self, target: TargetId, start: u64, end: u64) -> bool {
+        let mut pieces = self.pieces(target, start, end);
+        pieces.next() == Some(start..end)
+    }
+
     /// From the first to the last selected address of `[start, end)` in any target's address space.
     pub fn hull(&self, start: u64, end: u64) -> Option<Range<u64>> {
         let sets = std::iter::once(&self.common).chain(self.of_target.values());
@@ -167,6 +173,8 @@ mod tests {
             prop_assert_eq!(&pieces, &expected);
             let hull = pieces.first().zip(pieces.last()).map(|(a, b)| a.start..b.end);
             prop_assert_eq!(addresses.hull(start, start + length), hull);
+            let whole = pieces.iter().map(|p| p.end - p.start).sum::<u64>() == length;
+            prop_assert_eq!(addresses.hold(T, start, start + length), whole && length > 0);
         }
 
         #[test]

@@ -2,6 +2,7 @@
 
 use super::heat::Heatmap;
 use super::num::{float, round};
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// One cell.
@@ -57,7 +58,7 @@ impl Heatmap {
             }
             sum
         };
-        let rows = |cells: &[Cell]| cells.chunks(self.columns.max(1)).map(row).collect();
+        let rows = |cells: &[Cell]| cells.par_chunks(self.columns.max(1)).map(row).collect();
         self.bands.iter().map(|band| rows(&band.cells)).collect()
     }
 

@@ -8,6 +8,7 @@ use super::num::{edge, float};
 use super::overview::Overview;
 use super::select::Selection;
 use damon_format::{SnapshotView, TargetId};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -157,13 +158,14 @@ impl<'a> HeatSum<'a> {
                 targets.extend(known.iter().find(|t| t.target == span.target).cloned());
                 names = mappings::names(&overview.records, span.target, &frame.time);
             }
-            let mut cells = Vec::with_capacity(rows * self.columns.len());
-            for row in first..first + rows {
-                cells.extend(self.columns.iter().map(|column| {
+            let mut cells = vec![Cell::default(); rows.saturating_mul(self.columns.len())];
+            let lines = cells.par_chunks_exact_mut(self.columns.len().max(1)).enumerate();
+            lines.for_each(|(row, line)| {
+                for (cell, column) in line.iter_mut().zip(&self.columns) {
                     let column = column.as_deref().unwrap_or_default();
-                    column.get(row).copied().unwrap_or_default()
-                }));
-            }
+                    *cell = column.get(first + row).copied().unwrap_or_default();
+                }
+            });
             let size = span.range.end - span.range.start;
             let least = size / (2 * rows.max(1) as u64);
             bands.push(Band {

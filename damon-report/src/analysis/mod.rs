@@ -12,6 +12,7 @@ pub mod heat;
 pub mod histogram;
 pub mod idle;
 pub mod info;
+pub(crate) mod kept;
 pub mod kernel;
 pub mod layout;
 pub mod lineage;

@@ -1,7 +1,8 @@
 //! One pass over a recording: records, and what each target's snapshots cover.
 
 use super::heat::TargetName;
-use super::load::Trace;
+use super::kept::{self, Kept};
+use super::load::{Pass, Trace};
 use super::select::Selection;
 use super::spans::SpanSet;
 use damon_format::{Damage, Record, Sampling, SnapshotView, TargetId, Visitor};
@@ -90,6 +91,23 @@ impl Overview {
     /// Reads a trace once.
     pub fn read(trace: &Trace, selection: &Selection) -> Self {
         let pass = trace.scan(selection, || OverviewVisitor::new(selection));
+        Self::put_together(pass)
+    }
+
+    /// Reads a trace once, and keeps its snapshots if they are few.
+    pub(crate) fn read_and_keep(trace: &Trace) -> (Self, Option<Kept>) {
+        let everything = Selection::everything();
+        let rows = trace.blocks().iter().fold(0, |sum: u64, b| sum.saturating_add(b.rows));
+        if rows > kept::MOST_ROWS {
+            return (Self::read(trace, &everything), None);
+        }
+        let new = || (OverviewVisitor::new(&everything), kept::Part::default());
+        let pass = trace.scan(&everything, || Both(new()));
+        let (parts, kept) = pass.parts.into_iter().map(|both| both.0).unzip();
+        (Self::put_together(Pass { parts, damage: pass.damage }), Kept::new(kept))
+    }
+
+    fn put_together(pass: Pass<OverviewVisitor<'_>>) -> Self {
         let mut overview = Self { damage: pass.damage, ..Self::default() };
         let mut targets: BTreeMap<TargetId, TargetExtent> = BTreeMap::new();
         for part in pass.parts {
@@ -184,6 +202,19 @@ impl<'a> OverviewVisitor<'a> {
             has_ages: false,
             current: Vec::new(),
         }
+    }
+}
+
+struct Both<'a>((OverviewVisitor<'a>, kept::Part));
+
+impl Visitor for Both<'_> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        self.0.0.snapshot(snapshot);
+        self.0.1.add(snapshot);
+    }
+
+    fn record(&mut self, record: Record) {
+        self.0.0.record(record);
     }
 }
 

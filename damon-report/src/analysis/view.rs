@@ -1,7 +1,9 @@
 //! Heat and working set of a recording, in one pass each or together.
 
 use super::axis::{self, BandSpan};
+use super::fold::Fold;
 use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap};
+use super::kept::Kept;
 use super::load::Trace;
 use super::overview::Overview;
 use super::select::{Moment, Query, SelectError, Selection};
@@ -51,21 +53,35 @@ pub struct View {
     pub origin_ns: u64,
     /// From the begin of the first to the end of the last snapshot of the whole recording.
     pub whole: Range<u64>,
+    kept: Option<Kept>,
 }
 
 impl View {
     /// Applies a query to a trace.
     pub fn new(trace: &Trace, query: &Query) -> Result<Self, SelectError> {
-        let all = Overview::read(trace, &Selection::everything());
+        Self::with(trace, query, (Overview::read(trace, &Selection::everything()), None))
+    }
+
+    /// The same for a [picture](Self::picture), which goes over a trace more than once.
+    pub fn for_picture(trace: &Trace, query: &Query) -> Result<Self, SelectError> {
+        Self::with(trace, query, Overview::read_and_keep(trace))
+    }
+
+    fn with(
+        trace: &Trace,
+        query: &Query,
+        (all, kept): (Overview, Option<Kept>),
+    ) -> Result<Self, SelectError> {
         let whole = all.span();
         let origin_ns = whole.start;
         // Without snapshots there is nothing to select from; the caller says so.
         if query.is_everything() || all.snapshots() == 0 {
             let selection = Selection::everything();
-            return Ok(Self { selection, overview: all, origin_ns, whole });
+            return Ok(Self { selection, overview: all, origin_ns, whole, kept });
         }
         let selection = query.resolve(&all)?;
-        Ok(Self { overview: Overview::read(trace, &selection), selection, origin_ns, whole })
+        let overview = Overview::read(trace, &selection);
+        Ok(Self { selection, overview, origin_ns, whole, kept })
     }
 
     /// The same, at one moment only; without targets if no snapshot covers it.
@@ -98,19 +114,17 @@ impl View {
     /// hole that is hot all over is one only by mistake (a mapping that came and went between two looks at
     /// the mappings) and stays.
     pub fn shown(&self, trace: &Trace) -> Vec<BandSpan> {
-        let (mapped, holes) = axis::split_holes(&self.overview, &self.time());
-        if holes.is_empty() || mapped.is_empty() {
+        let Some((mapped, holes)) = self.holes() else {
             return axis::monitored(&self.overview);
-        }
+        };
         let all: Vec<BandSpan> = mapped.iter().chain(&holes).cloned().collect();
-        let totals = self.totals(trace, &all);
-        let (of_mapped, of_holes) = totals.split_at(mapped.len().min(totals.len()));
-        let least = sum(of_mapped).rate().unwrap_or(0.0) * HOT_HOLE;
-        let hot = holes.into_iter().zip(of_holes).filter(|(_, cell)| cell.rate() > Some(least));
-        let mut shown = mapped;
-        shown.extend(hot.map(|(hole, _)| hole));
-        shown.sort_by_key(|span| (span.target, span.range.start));
-        shown
+        without_cold_holes(mapped, holes, &self.totals(trace, &all))
+    }
+
+    /// What was mapped and what never was, if the two can be told apart and there is any of both.
+    fn holes(&self) -> Option<(Vec<BandSpan>, Vec<BandSpan>)> {
+        let (mapped, holes) = axis::split_holes(&self.overview, &self.time());
+        (!mapped.is_empty() && !holes.is_empty()).then_some((mapped, holes))
     }
 
     /// Joins ranges into at most `most` bands. Where joining alone would fill the picture with gaps, or where more
@@ -135,18 +149,74 @@ impl View {
         Axis { bands, left_out }
     }
 
+    /// A whole picture: the axis as [`shown`](Self::shown) and [`axis`](Self::axis) make it (with `unmapped`, of
+    /// all that was monitored), its heat at the resolution that `grid` has for its bands, and the working
+    /// set. Reads the trace once where it can: holes are taken to be cold, and it is read again if that was wrong.
+    pub fn picture<E>(
+        &self,
+        trace: &Trace,
+        wanted: &Wanted,
+        grid: impl Fn(&[BandSpan]) -> Result<(usize, Vec<usize>), E>,
+    ) -> Result<Drawn, E> {
+        let Wanted { unmapped, most, readable, options } = *wanted;
+        let draw = |axis: Axis| {
+            let (columns, rows) = grid(&axis.bands)?;
+            let frame = self.frame(columns, axis.bands.clone(), rows);
+            let (heatmap, working_set) = self.heat(trace, &frame, options);
+            Ok(Drawn { left_out: axis.left_out, heatmap, working_set })
+        };
+        let holes = if unmapped { None } else { self.holes() };
+        let Some((mapped, holes)) = holes else {
+            return draw(self.axis(trace, axis::monitored(&self.overview), most, readable));
+        };
+        let bands = axis::join(mapped.clone(), most, axis::bytes(&mapped));
+        if bands.len() > readable.min(most) {
+            return draw(self.axis(trace, self.shown(trace), most, readable));
+        }
+        let (columns, rows) = grid(&bands)?;
+        let frame = self.frame(columns, bands, rows);
+        let all: Vec<BandSpan> = mapped.iter().chain(&holes).cloned().collect();
+        let whole = self.frame(1, all.clone(), vec![1; all.len()]);
+        let edges = (Edges::new(&frame, &self.selection), Edges::new(&whole, &self.selection));
+        let new = || {
+            let heat = (HeatSum::new(&edges.0), HeatSum::new(&edges.1));
+            (heat, WorkingSetSum::new(&self.selection, options))
+        };
+        let ((heat, totals), working_set) = self.fold(trace, options, new);
+        let totals = single_cells(totals.finish(&whole, &self.overview));
+        let mapped_ranges = mapped.len();
+        let shown = without_cold_holes(mapped, holes, &totals);
+        if shown.len() > mapped_ranges {
+            return draw(self.axis(trace, shown, most, readable));
+        }
+        Ok(Drawn {
+            left_out: LeftOut::default(),
+            heatmap: heat.finish(&frame, &self.overview),
+            working_set: working_set.finish(&self.overview.records),
+        })
+    }
+
+    /// Heat and working set look at neither ages nor records, unless intervals are asked for: these follow each region
+    /// from snapshot to snapshot.
+    fn fold<F: Fold>(
+        &self,
+        trace: &Trace,
+        options: WorkingSetOptions,
+        make: impl Fn() -> F + Sync,
+    ) -> F {
+        match &self.kept {
+            Some(kept) if options.exact => kept.fold(make),
+            _ => trace.fold(&self.selection, make),
+        }
+    }
+
     /// Heat of whole ranges.
     fn totals(&self, trace: &Trace, spans: &[BandSpan]) -> Vec<Cell> {
         let frame = self.frame(1, spans.to_vec(), vec![1; spans.len()]);
-        let cells = self.cells(trace, &frame).bands.into_iter().map(|b| b.cells);
-        cells.map(|c| c.first().copied().unwrap_or_default()).collect()
-    }
-
-    /// Heat alone.
-    fn cells(&self, trace: &Trace, frame: &Frame) -> Heatmap {
-        let edges = Edges::new(frame, &self.selection);
-        let sum = trace.fold(&self.selection, || HeatSum::new(&edges));
-        sum.finish(frame, &self.overview)
+        let edges = Edges::new(&frame, &self.selection);
+        let options = WorkingSetOptions::without_intervals(1);
+        let sum = self.fold(trace, options, || HeatSum::new(&edges));
+        single_cells(sum.finish(&frame, &self.overview))
     }
 
     /// Working set alone.
@@ -174,9 +244,54 @@ impl View {
     ) -> (Heatmap, WorkingSet) {
         let edges = Edges::new(frame, &self.selection);
         let new = || (HeatSum::new(&edges), WorkingSetSum::new(&self.selection, options));
-        let (heat, working_set) = trace.fold(&self.selection, new);
+        let (heat, working_set) = self.fold(trace, options, new);
         (heat.finish(frame, &self.overview), working_set.finish(&self.overview.records))
     }
+}
+
+/// What a picture should show.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Addresses that were never mapped, too.
+    pub unmapped: bool,
+    /// Bands that have room at most.
+    pub most: usize,
+    /// Bands that can be read; see [`View::axis`].
+    pub readable: usize,
+    /// Of the working set.
+    pub options: WorkingSetOptions,
+}
+
+/// What a picture shows.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// What had no room.
+    pub left_out: LeftOut,
+    /// The cells.
+    pub heatmap: Heatmap,
+    /// The working set over the same time.
+    pub working_set: WorkingSet,
+}
+
+/// The only cell of each band.
+fn single_cells(heatmap: Heatmap) -> Vec<Cell> {
+    let first = |cells: Vec<Cell>| cells.first().copied().unwrap_or_default();
+    heatmap.bands.into_iter().map(|band| first(band.cells)).collect()
+}
+
+/// Mapped ranges and hot holes; `totals` are of the mapped ranges, then of the holes.
+fn without_cold_holes(
+    mapped: Vec<BandSpan>,
+    holes: Vec<BandSpan>,
+    totals: &[Cell],
+) -> Vec<BandSpan> {
+    let (of_mapped, of_holes) = totals.split_at(mapped.len().min(totals.len()));
+    let least = sum(of_mapped).rate().unwrap_or(0.0) * HOT_HOLE;
+    let hot = holes.into_iter().zip(of_holes).filter(|(_, cell)| cell.rate() > Some(least));
+    let mut shown = mapped;
+    shown.extend(hot.map(|(hole, _)| hole));
+    shown.sort_by_key(|span| (span.target, span.range.start));
+    shown
 }
 
 fn sum(cells: &[Cell]) -> Cell {

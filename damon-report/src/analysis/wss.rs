@@ -161,14 +161,24 @@ impl Fold for WorkingSetSum<'_> {
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
-        self.rates.reset(snapshot.sampling.max_nr_accesses);
+        let samples = snapshot.sampling.max_nr_accesses;
+        self.rates.reset(samples);
         let (mut touched, mut monitored) = (0_u64, 0_u64);
+        let mut rate_bytes = 0.0;
+        let (first, last) = (snapshot.starts.first(), snapshot.ends.last());
+        let whole = first.zip(last).is_some_and(|(&first, &last)| {
+            self.selection.address.hold(snapshot.target, first, last)
+        });
         let bounds = snapshot.starts.iter().zip(snapshot.ends);
         // Where it is not known of how many parts a region was made, it is taken as one.
         let parts = parts.iter().copied().chain(std::iter::repeat(1.0));
         for (((&start, &end), &accesses), parts) in bounds.zip(snapshot.nr_accesses).zip(parts) {
-            let pieces = self.selection.pieces(snapshot.target, start, end);
-            let size: u64 = pieces.map(|piece| piece.end - piece.start).sum();
+            let size = if whole {
+                end.saturating_sub(start)
+            } else {
+                let pieces = self.selection.pieces(snapshot.target, start, end);
+                pieces.map(|piece| piece.end - piece.start).sum()
+            };
             if size == 0 {
                 continue;
             }
@@ -176,11 +186,19 @@ impl Fold for WorkingSetSum<'_> {
             if accesses >= self.options.threshold {
                 touched = touched.saturating_add(size);
             }
+            if exact {
+                rate_bytes += float(size) * f64::from(accesses);
+                continue;
+            }
             // A piece of a region may be one of its parts.
-            let whole = size == end - start;
-            self.rates.add(float(size), accesses, if whole { parts } else { 1.0 });
+            let parts = if size == end.saturating_sub(start) { parts } else { 1.0 };
+            self.rates.add(float(size), accesses, parts);
         }
-        let expected = if exact { Interval::exact(self.rates.sum()) } else { self.rates.total() };
+        let expected = if exact {
+            Interval::exact(rate_bytes / f64::from(samples.max(1)))
+        } else {
+            self.rates.total()
+        };
         let sample = WorkingSetSample {
             start_ns: snapshot.start_ns.max(self.selection.time.start),
             end_ns: snapshot.end_ns.min(self.selection.time.end),

@@ -3,13 +3,13 @@
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
-use super::{Streams, open};
-use crate::analysis::axis::{self, BandSpan};
+use super::{Streams, has_snapshots};
+use crate::analysis::axis;
 use crate::analysis::cells::{Cell, Pool, Ranks};
 use crate::analysis::heat::{Frame, Heatmap};
 use crate::analysis::load::Trace;
 use crate::analysis::num::{edge, float};
-use crate::analysis::view::{Axis, LeftOut, View};
+use crate::analysis::view::{LeftOut, View, Wanted};
 use crate::analysis::wss::{WorkingSet, WorkingSetOptions};
 use crate::cli::{Colors, Format, HeatmapArgs, Pooling, Saturation};
 use crate::exit::Failure;
@@ -27,7 +27,10 @@ const ROWS: usize = 50;
 
 pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let (trace, view) = open(&args.file, &args.part, terminal)?;
+    let trace = Trace::open(&args.file)?;
+    let view = View::for_picture(&trace, &args.part.query())?;
+    terminal.warn(trace.name(), &view.overview.damage);
+    has_snapshots(&trace, &view)?;
     match (&args.output, kind) {
         (Some(path), Some(kind)) => picture(args, &trace, &view, (path, kind), terminal),
         _ => match args.format {
@@ -35,24 +38,6 @@ pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), 
             Format::Json | Format::Csv => cells(args, &trace, &view, terminal),
         },
     }
-}
-
-/// The address axis; says what does not fit.
-fn fitting(
-    args: &HeatmapArgs,
-    trace: &Trace,
-    view: &View,
-    (most, readable): (usize, usize),
-    terminal: &mut Streams<'_>,
-) -> Axis {
-    let spans = if args.unmapped { axis::monitored(&view.overview) } else { view.shown(trace) };
-    let axis = view.axis(trace, spans, most, readable);
-    if let Some(what) = missing(&axis.left_out) {
-        terminal.say(&format!(
-            "note: not shown: {what}; a larger picture, --address or --target shows it"
-        ));
-    }
-    axis
 }
 
 /// What had no room, in words.
@@ -78,38 +63,54 @@ struct Drawing {
     samples_per_second: Option<f64>,
     marks: Vec<Mark>,
     marginal: Vec<Vec<Cell>>,
+    show_marginal: bool,
     look: Look,
 }
 
 impl Drawing {
+    /// `grid` has the resolution for the bands; says what does not fit.
     fn new(
         args: &HeatmapArgs,
         trace: &Trace,
         view: &View,
-        bands: Vec<BandSpan>,
-        grid: Grid,
-        extras: Extras,
-    ) -> Self {
-        let frame = view.frame(grid.columns, bands, grid.rows);
-        let backend = &trace.info().backend;
+        (most, readable): (usize, usize),
+        grid: impl Fn(&[Range<u64>], Extras) -> Result<Grid, Failure>,
+        terminal: &mut Streams<'_>,
+    ) -> Result<Self, Failure> {
+        let marks = marks(view);
+        let extras = Extras { marks: !marks.is_empty(), marginal: args.marginal };
         // Pictures show no intervals.
         let options = WorkingSetOptions::without_intervals(1);
-        let (mut heatmap, working_set) = view.heat(trace, &frame, options);
+        let wanted = Wanted { unmapped: args.unmapped, most, readable, options };
+        let drawn = view.picture(trace, &wanted, |bands| {
+            let ranges: Vec<_> = bands.iter().map(|b| b.range.clone()).collect();
+            grid(&ranges, extras).map(|grid| (grid.columns, grid.rows))
+        })?;
+        let mut subtitle = subtitle(trace, view);
+        if let Some(what) = missing(&drawn.left_out) {
+            terminal.say(&format!(
+                "note: not shown: {what}; a larger picture, --address or --target shows it"
+            ));
+            if args.output.is_some() {
+                subtitle.push_str("; not shown: ");
+                subtitle.push_str(&what);
+            }
+        }
+        let mut heatmap = drawn.heatmap;
         name_targets(&mut heatmap);
-        let look = look(args, &heatmap);
-        let marginal = if extras.marginal { heatmap.marginal() } else { Vec::new() };
-        Self {
+        Ok(Self {
+            look: look(args, &heatmap),
+            marginal: heatmap.marginal(),
+            show_marginal: extras.marginal,
             heatmap,
-            working_set,
+            working_set: drawn.working_set,
             title: title(view),
-            subtitle: subtitle(trace, view),
-            access: backend.access,
+            subtitle,
+            access: trace.info().backend.access,
             origin_ns: view.origin_ns,
             samples_per_second: samples_per_second(view),
-            marks: marks(view),
-            marginal,
-            look,
-        }
+            marks,
+        })
     }
 
     fn picture(&self) -> Picture<'_> {
@@ -124,6 +125,7 @@ impl Drawing {
             samples_per_second: self.samples_per_second,
             marks: &self.marks,
             marginal: &self.marginal,
+            show_marginal: self.show_marginal,
             look: &self.look,
         }
     }
@@ -203,10 +205,6 @@ fn name_targets(heatmap: &mut Heatmap) {
     }
 }
 
-fn ranges(bands: &[BandSpan]) -> Vec<Range<u64>> {
-    bands.iter().map(|b| b.range.clone()).collect()
-}
-
 fn picture(
     args: &HeatmapArgs,
     trace: &Trace,
@@ -216,14 +214,10 @@ fn picture(
 ) -> Result<(), Failure> {
     let (width, height) = args.size;
     let limits = (max_bands(width, height)?, readable_bands(width, height)?);
-    let Axis { bands, left_out } = fitting(args, trace, view, limits, terminal);
-    let extras = Extras { marks: !marks(view).is_empty(), marginal: args.marginal };
-    let grid = coarser(grid(width, height, &ranges(&bands), extras)?, args.resolution);
-    let mut drawing = Drawing::new(args, trace, view, bands, grid, extras);
-    if let Some(what) = missing(&left_out) {
-        drawing.subtitle.push_str("; not shown: ");
-        drawing.subtitle.push_str(&what);
-    }
+    let cells = |bands: &[Range<u64>], extras| {
+        Ok(coarser(grid(width, height, bands, extras)?, args.resolution))
+    };
+    let drawing = Drawing::new(args, trace, view, limits, cells, terminal)?;
     let picture = drawing.picture();
     match kind {
         Kind::Png => write(path, &heatmap_png(&picture, width, height)?, terminal),
@@ -239,10 +233,10 @@ fn text(
 ) -> Result<(), Failure> {
     let Screen { columns, lines, colours } = Screen::detect(args.columns, args.rows, args.color);
     let most = text::max_bands(lines);
-    let bands = fitting(args, trace, view, (most, most), terminal).bands;
-    let extras = Extras { marks: !marks(view).is_empty(), marginal: false };
-    let grid = text::heatmap_grid(columns, lines, &ranges(&bands), colours, extras);
-    let drawing = Drawing::new(args, trace, view, bands, grid, extras);
+    let cells = |bands: &[Range<u64>], extras| {
+        Ok(text::heatmap_grid(columns, lines, bands, colours, extras))
+    };
+    let drawing = Drawing::new(args, trace, view, (most, most), cells, terminal)?;
     let map = text::heatmap(&drawing.picture(), columns, lines, colours);
     Ok(terminal.out.write_all(map.as_bytes())?)
 }

@@ -155,8 +155,14 @@ fn open_any(
 /// Opens a trace and selects a part that has at least one snapshot.
 fn open(file: &Path, part: &Part, terminal: &mut Streams<'_>) -> Result<(Trace, View), Failure> {
     let (trace, view) = open_any(file, part, terminal)?;
+    has_snapshots(&trace, &view)?;
+    Ok((trace, view))
+}
+
+/// Says why there are none.
+fn has_snapshots(trace: &Trace, view: &View) -> Result<(), Failure> {
     if view.overview.snapshots() > 0 {
-        return Ok((trace, view));
+        return Ok(());
     }
     if !view.is_whole() {
         return Err(Failure::Usage(

@@ -9,6 +9,7 @@ use crate::analysis::heat::{Band, Heatmap};
 use super::colour::{ColourMap, HATCH, Level, PAGE, Rgb};
 use super::layout::Layout;
 use super::num::count;
+use rayon::prelude::*;
 
 /// What a pixel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,31 +28,43 @@ pub(super) fn resample(
     height: usize,
     map: &ColourMap<'_>,
 ) -> Vec<Dot> {
+    let lines = (0..height).into_par_iter();
+    let mut dots = vec![Dot::NotMonitored; width.saturating_mul(height)];
+    let lines = lines.zip(dots.par_chunks_exact_mut(width.max(1)));
+    lines.for_each(|(line, dots)| resample_line(band, columns, (line, height), map, dots));
+    dots
+}
+
+/// One line of dots; they are [`Dot::NotMonitored`] before.
+fn resample_line(
+    band: &Band,
+    columns: usize,
+    (line, height): (usize, usize),
+    map: &ColourMap<'_>,
+    dots: &mut [Dot],
+) {
     // Rows that are promised but hold no cells cost nothing.
     let present = band.cells.len().div_ceil(columns.max(1));
-    let mut dots = Vec::with_capacity(width.saturating_mul(height));
-    for line in 0..height {
-        let rows = covered(height - 1 - line, height, band.rows);
-        let rows = rows.start..rows.end.min(present);
-        if width == columns && rows.len() == 1 {
-            let begin = rows.start.saturating_mul(columns);
-            let cells = band.cells.get(begin..).unwrap_or_default();
-            dots.extend(cells.iter().take(width).map(|cell| dot(map.of(cell))));
-            dots.resize((line + 1).saturating_mul(width), Dot::NotMonitored);
-            continue;
+    let width = dots.len();
+    let rows = covered(height - 1 - line, height, band.rows);
+    let rows = rows.start..rows.end.min(present);
+    if width == columns && rows.len() == 1 {
+        let begin = rows.start.saturating_mul(columns);
+        let cells = band.cells.get(begin..).unwrap_or_default();
+        for (slot, cell) in dots.iter_mut().zip(cells) {
+            *slot = dot(map.of(cell));
         }
-        for x in 0..width {
-            let part = covered(x, width, columns);
-            let under = |row: usize| -> &[Cell] {
-                let begin = row.saturating_mul(columns);
-                let cells = begin.saturating_add(part.start)..begin.saturating_add(part.end);
-                band.cells.get(cells).unwrap_or_default()
-            };
-            let hottest = rows.clone().flat_map(under).filter_map(|cell| map.of(cell)).max();
-            dots.push(dot(hottest));
-        }
+        return;
     }
-    dots
+    for (x, slot) in dots.iter_mut().enumerate() {
+        let part = covered(x, width, columns);
+        let under = |row: usize| -> &[Cell] {
+            let begin = row.saturating_mul(columns);
+            let cells = begin.saturating_add(part.start)..begin.saturating_add(part.end);
+            band.cells.get(cells).unwrap_or_default()
+        };
+        *slot = dot(rows.clone().flat_map(under).filter_map(|cell| map.of(cell)).max());
+    }
 }
 
 fn dot(level: Option<Level>) -> Dot {
@@ -86,16 +99,21 @@ pub(super) fn paint(
     let mut rgb = [r, g, b].repeat(width.saturating_mul(height));
     for (band, area) in heatmap.bands.iter().zip(&layout.bands) {
         let first = count(area.y).saturating_sub(top);
-        let begin = first.saturating_mul(width).saturating_mul(3);
-        let pixels = rgb.get_mut(begin..).unwrap_or_default().chunks_exact_mut(3);
-        let dots = resample(band, heatmap.columns, width, count(area.h), map);
-        for (i, (pixel, dot)) in pixels.zip(dots).enumerate() {
-            let (r, g, b) = match dot {
-                Dot::Heat(level) => map.colour(level),
-                Dot::NotMonitored => hatch(left + i % width, top + first + i / width, hatch_scale),
-            };
-            pixel.copy_from_slice(&[r, g, b]);
-        }
+        let bytes = width.saturating_mul(3);
+        let begin = first.saturating_mul(bytes);
+        let pixels = rgb.get_mut(begin..).unwrap_or_default().par_chunks_exact_mut(bytes.max(1));
+        let lines = pixels.take(count(area.h)).enumerate();
+        lines.for_each(|(line, pixels)| {
+            let mut dots = vec![Dot::NotMonitored; width];
+            resample_line(band, heatmap.columns, (line, count(area.h)), map, &mut dots);
+            for ((x, dot), pixel) in dots.iter().enumerate().zip(pixels.chunks_exact_mut(3)) {
+                let (r, g, b) = match dot {
+                    Dot::Heat(level) => map.colour(*level),
+                    Dot::NotMonitored => hatch(left + x, top + first + line, hatch_scale),
+                };
+                pixel.copy_from_slice(&[r, g, b]);
+            }
+        });
     }
     rgb
 }

@@ -54,8 +54,10 @@ pub struct Picture<'a> {
     pub samples_per_second: Option<f64>,
     /// Moments that the user named, ascending; may be empty.
     pub marks: &'a [Mark],
-    /// The heat of each band's rows over all the time ([`Heatmap::marginal`]); may be empty.
+    /// The heat of each band's rows over all the time ([`Heatmap::marginal`]); ranks names, too.
     pub marginal: &'a [Vec<Cell>],
+    /// Whether it is drawn beside the map, if there is room.
+    pub show_marginal: bool,
     /// How rates become colours.
     pub look: &'a Look,
 }
@@ -74,7 +76,7 @@ impl Picture<'_> {
     }
 
     pub(super) fn extras(&self) -> Extras {
-        Extras { marks: !self.marks.is_empty(), marginal: !self.marginal.is_empty() }
+        Extras { marks: !self.marks.is_empty(), marginal: self.show_marginal }
     }
 
     /// What 100 % means, as short as `characters` demand.
@@ -161,7 +163,7 @@ fn draw<B: DrawingBackend>(
     headings(pen, faces, title, subtitle)?;
     draw_bands(pen, picture, layout, &colours)?;
     address_axis::draw(pen, picture.heatmap, layout)?;
-    names::draw(pen, picture.heatmap, layout, picture.look.palette.is_dark())?;
+    names::draw(pen, picture, layout)?;
     marginal::draw(pen, picture, layout)?;
     let ticks = ticks(picture.span(), picture.origin_ns, layout.map, faces);
     draw_panel(pen, picture, layout, &ticks)?;

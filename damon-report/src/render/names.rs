@@ -3,11 +3,11 @@
 use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
 
-use crate::analysis::heat::{Band, Heatmap, NamedRange};
+use crate::analysis::heat::{Band, Cell, Heatmap, NamedRange};
 
 use super::RenderError;
 use super::colour::{FRAME, INK, PAGE};
-use super::heatmap::{extent, label_text};
+use super::heatmap::{Picture, extent, label_text};
 use super::labels::{Wish, place};
 use super::layout::{Layout, Rect};
 use super::num::float_of;
@@ -34,20 +34,25 @@ const NAMED_HEIGHT: i32 = 4;
 const NAMED_HEAT: f64 = 0.01;
 
 /// All mappings with the places of their names.
-pub(super) fn entries(heatmap: &Heatmap, layout: &Layout) -> Vec<Entry> {
-    let total: f64 = heatmap.bands.iter().flat_map(|b| &b.cells).map(|c| heat(c.heat)).sum();
+pub(super) fn entries(heatmap: &Heatmap, marginal: &[Vec<Cell>], layout: &Layout) -> Vec<Entry> {
+    let total: f64 = marginal.iter().flatten().map(|c| heat(c.heat)).sum();
+    let none = Vec::new();
+    let marginal = marginal.iter().chain(std::iter::repeat(&none));
     let characters = usize::try_from(layout.names.w / layout.faces.advance()).unwrap_or(0);
     let mut wishes = Vec::new();
     let mut named = Vec::new();
     let mut entries = Vec::new();
-    for (band, area) in heatmap.bands.iter().zip(&layout.bands).filter(|(_, a)| a.h > 0) {
+    for ((band, area), rows) in heatmap.bands.iter().zip(&layout.bands).zip(marginal) {
+        if area.h <= 0 {
+            continue;
+        }
         for mapping in &band.mappings {
             let (top, bottom) =
                 extent(*area, &(band.start..band.end), &(mapping.start..mapping.end));
             let top = top.min(area.bottom() - 1);
             let bottom = bottom.max(top + 1);
             let share = f64::from(bottom - top) / f64::from(layout.map.h.max(1));
-            let hot = if total > 0.0 { rows_heat(heatmap, band, mapping) / total } else { 0.0 };
+            let hot = if total > 0.0 { rows_heat(band, rows, mapping) / total } else { 0.0 };
             let alone = band.mappings.len() == 1;
             if alone || bottom - top >= NAMED_HEIGHT || hot >= NAMED_HEAT {
                 wishes.push(Wish { centre: i32::midpoint(top, bottom), weight: share + hot });
@@ -71,23 +76,19 @@ fn heat(value: f64) -> f64 {
 }
 
 /// Heat of the rows a mapping covers, to rank names.
-fn rows_heat(heatmap: &Heatmap, band: &Band, mapping: &NamedRange) -> f64 {
-    let rows = i32::try_from(band.rows).unwrap_or(i32::MAX);
+fn rows_heat(band: &Band, of_rows: &[Cell], mapping: &NamedRange) -> f64 {
+    let rows = i32::try_from(of_rows.len()).unwrap_or(i32::MAX);
     let area = Rect::new(0, 0, 1, rows);
     let (top, bottom) = extent(area, &(band.start..band.end), &(mapping.start..mapping.end));
     let from = usize::try_from(rows - bottom).unwrap_or(0);
     let to = usize::try_from(rows - top).unwrap_or(0);
-    let cells = from.saturating_mul(heatmap.columns)..to.saturating_mul(heatmap.columns);
-    let cells = band.cells.get(cells).unwrap_or_default();
-    let sum: f64 = cells.iter().map(|c| heat(c.heat)).sum();
     if from == to {
         // Smaller than a row: its part of the row it lies in.
-        let row = from.min(band.rows.saturating_sub(1)).saturating_mul(heatmap.columns);
-        let row = band.cells.get(row..row.saturating_add(heatmap.columns));
-        let whole: f64 = row.unwrap_or_default().iter().map(|c| heat(c.heat)).sum();
+        let row = of_rows.get(from.min(of_rows.len().saturating_sub(1)));
+        let whole = row.map_or(0.0, |c| heat(c.heat));
         return whole / float_of(band.mappings.len().max(1));
     }
-    sum
+    of_rows.get(from..to).unwrap_or_default().iter().map(|c| heat(c.heat)).sum()
 }
 
 /// Name and size; a long name loses its end, never the size.
@@ -102,13 +103,13 @@ fn caption(mapping: &NamedRange, characters: usize) -> String {
 
 pub(super) fn draw<B: DrawingBackend>(
     pen: &mut Pen<B>,
-    heatmap: &Heatmap,
+    picture: &Picture<'_>,
     layout: &Layout,
-    on_dark: bool,
 ) -> Result<(), RenderError> {
     let map = layout.map;
+    let on_dark = picture.look.palette.is_dark();
     let (edge_ink, alpha) = if on_dark { (PAGE, 0.35) } else { (INK, 0.22) };
-    let entries = entries(heatmap, layout);
+    let entries = entries(picture.heatmap, picture.marginal, layout);
     for entry in entries.iter().filter(|e| e.bottom - e.top >= 6) {
         let edge = Rect::new(map.x, entry.top, map.w, 1);
         if layout.bands.iter().all(|b| b.y != entry.top) {
@@ -155,7 +156,6 @@ pub(super) fn draw<B: DrawingBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::heat::Cell;
     use crate::render::Extras;
     use damon_format::TargetId;
 
@@ -190,8 +190,10 @@ mod tests {
                 band(2 * size, Vec::new(), vec![alone]),
             ],
         };
-        let named: Vec<bool> =
-            entries(&heatmap, &layout).iter().map(|e| e.name_top.is_some()).collect();
+        let named: Vec<bool> = entries(&heatmap, &heatmap.marginal(), &layout)
+            .iter()
+            .map(|e| e.name_top.is_some())
+            .collect();
         assert_eq!(named, [true, false, true, true]);
     }
 }

@@ -82,6 +82,7 @@ impl Data {
             samples_per_second: Some(200.0),
             marks: &self.marks,
             marginal: &self.marginal,
+            show_marginal: true,
             look: &self.look,
         }
     }

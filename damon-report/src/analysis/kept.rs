@@ -1,0 +1,266 @@
+//! Snapshots of a short recording kept in memory, so that only the first pass over it decodes them.
+//!
+//! Without ages and probes, sizes in pages and counts in 16 bits, a region takes six bytes. What does not fit that is not
+//! kept at all, and whoever asks decodes again: results are the same either way.
+
+use super::fold::Fold;
+use damon_format::{Sampling, SnapshotView, TargetId};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Recordings with more regions are not kept: 24 MiB.
+pub(crate) const MOST_ROWS: u64 = 4 << 20;
+
+/// Regions that are worked on together; parts are the same for any number of threads.
+const PART_ROWS: usize = 1 << 16;
+
+const PAGE: u64 = 4096;
+
+/// In front of the start of a region, in two halves, that does not begin where the one before it ends.
+const JUMP: u32 = u32::MAX;
+
+/// Snapshots of one block, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    heads: Vec<Head>,
+    sizes: Vec<u32>,
+    counts: Vec<u16>,
+    /// Something did not fit.
+    spoilt: bool,
+}
+
+#[derive(Debug)]
+struct Head {
+    target: TargetId,
+    start_ns: u64,
+    end_ns: u64,
+    sampling: Sampling,
+    sizes: Range<usize>,
+    counts: Range<usize>,
+}
+
+/// All snapshots of a recording, in the order of its blocks.
+#[derive(Debug)]
+pub(crate) struct Kept(Vec<Part>);
+
+impl Part {
+    /// Nothing is kept of this one.
+    pub(crate) fn spoilt() -> Self {
+        Self { spoilt: true, ..Self::default() }
+    }
+
+    pub(crate) fn add(&mut self, snapshot: &SnapshotView<'_>) {
+        let room = usize::try_from(MOST_ROWS).is_ok_and(|most| self.counts.len() < most);
+        if !self.spoilt && (!room || self.try_add(snapshot).is_none()) {
+            *self = Self::spoilt();
+        }
+    }
+
+    fn try_add(&mut self, snapshot: &SnapshotView<'_>) -> Option<()> {
+        let (sizes, counts) = (self.sizes.len(), self.counts.len());
+        let mut at = 0;
+        for (&start, &end) in snapshot.starts.iter().zip(snapshot.ends) {
+            let size = end.checked_sub(start)?;
+            if start % PAGE != 0 || size % PAGE != 0 {
+                return None;
+            }
+            if start != at {
+                let low = u32::try_from(start & u64::from(u32::MAX)).ok()?;
+                self.sizes.extend([JUMP, low, u32::try_from(start >> 32).ok()?]);
+            }
+            self.sizes.push(u32::try_from(size / PAGE).ok().filter(|pages| *pages < JUMP)?);
+            at = end;
+        }
+        for &count in snapshot.nr_accesses {
+            self.counts.push(u16::try_from(count).ok()?);
+        }
+        self.heads.push(Head {
+            target: snapshot.target,
+            start_ns: snapshot.start_ns,
+            end_ns: snapshot.end_ns,
+            sampling: snapshot.sampling,
+            sizes: sizes..self.sizes.len(),
+            counts: counts..self.counts.len(),
+        });
+        Some(())
+    }
+
+    /// Runs of snapshots with about [`PART_ROWS`] regions.
+    fn runs(&self) -> impl Iterator<Item = &[Head]> {
+        let mut from = 0;
+        self.heads.chunk_by(move |first, next| {
+            if next.counts.end.saturating_sub(from) > PART_ROWS {
+                from = first.counts.end;
+                return false;
+            }
+            true
+        })
+    }
+}
+
+impl Kept {
+    /// `None` when something was not kept.
+    pub(crate) fn new(parts: Vec<Part>) -> Option<Self> {
+        parts.iter().all(|part| !part.spoilt).then_some(Self(parts))
+    }
+
+    /// As [`Trace::fold`](super::load::Trace::fold), of analyses that look at neither ages, probes nor records.
+    pub(crate) fn fold<F: Fold>(&self, make: impl Fn() -> F + Sync) -> F {
+        let runs = self.0.iter().flat_map(|part| part.runs().map(move |run| (part, run)));
+        let runs: Vec<(&Part, &[Head])> = runs.collect();
+        let folded = runs.par_iter().map(|(part, run)| {
+            let mut fold = make();
+            let mut columns = Columns::default();
+            for head in *run {
+                columns.show(part, head, &mut fold);
+            }
+            fold
+        });
+        let mut sum = make();
+        for part in folded.collect::<Vec<F>>() {
+            sum.merge(part);
+        }
+        sum
+    }
+}
+
+#[derive(Default)]
+struct Columns {
+    starts: Vec<u64>,
+    ends: Vec<u64>,
+    counts: Vec<u32>,
+}
+
+impl Columns {
+    fn show(&mut self, part: &Part, head: &Head, fold: &mut impl Fold) {
+        self.starts.clear();
+        self.ends.clear();
+        self.counts.clear();
+        let mut at = 0_u64;
+        let mut sizes = part.sizes.get(head.sizes.clone()).unwrap_or_default().iter().copied();
+        while let Some(mut size) = sizes.next() {
+            if size == JUMP {
+                let (low, high) = (sizes.next().unwrap_or(0), sizes.next().unwrap_or(0));
+                at = u64::from(high) << 32 | u64::from(low);
+                size = sizes.next().unwrap_or(0);
+            }
+            self.starts.push(at);
+            at = at.saturating_add(u64::from(size) * PAGE);
+            self.ends.push(at);
+        }
+        let counts = part.counts.get(head.counts.clone()).unwrap_or_default();
+        self.counts.extend(counts.iter().map(|count| u32::from(*count)));
+        fold.snapshot(&SnapshotView {
+            target: head.target,
+            start_ns: head.start_ns,
+            end_ns: head.end_ns,
+            sampling: head.sampling,
+            starts: &self.starts,
+            ends: &self.ends,
+            nr_accesses: &self.counts,
+            ages: None,
+            probes: &[],
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use damon_format::{Region, Snapshot};
+    use proptest::prelude::*;
+
+    /// Snapshots as they come.
+    #[derive(Default)]
+    struct Seen(Vec<Snapshot>);
+
+    impl Fold for Seen {
+        fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+            self.0.push(snapshot.to_snapshot());
+        }
+
+        fn merge(&mut self, later: Self) {
+            self.0.extend(later.0);
+        }
+    }
+
+    fn keep(part: &mut Part, snapshot: &Snapshot) {
+        let column = |of: fn(&Region) -> u64| snapshot.regions.iter().map(of).collect::<Vec<_>>();
+        let counts: Vec<u32> = snapshot.regions.iter().map(|r| r.nr_accesses).collect();
+        part.add(&SnapshotView {
+            target: snapshot.target,
+            start_ns: snapshot.start_ns,
+            end_ns: snapshot.end_ns,
+            sampling: snapshot.sampling,
+            starts: &column(|r| r.start),
+            ends: &column(|r| r.end),
+            nr_accesses: &counts,
+            ages: None,
+            probes: &[],
+        });
+    }
+
+    fn snapshot(start_ns: u64, regions: &[(u64, u64, u32)]) -> Snapshot {
+        let mut at = 0;
+        let region = |&(gap, size, nr_accesses): &(u64, u64, u32)| {
+            let start = at + gap;
+            at = start + size;
+            Region { start, end: at, nr_accesses, age: 0 }
+        };
+        let regions = regions.iter().map(region).collect();
+        let sampling = Sampling::from_intervals(5_000, 100_000);
+        Snapshot::new(TargetId(1), start_ns, start_ns + 7, sampling, regions)
+    }
+
+    fn all(parts: Vec<Part>) -> Option<Vec<(u64, Vec<Region>)>> {
+        let seen: Seen = Kept::new(parts)?.fold(Seen::default);
+        Some(seen.0.into_iter().map(|s| (s.start_ns, s.regions)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_comes_back_in_order(
+            lists in prop::collection::vec(
+                prop::collection::vec((0_u64..3, 1_u64..1 << 20, 0_u32..=20), 0..40),
+                0..30,
+            ),
+            cut in 0_usize..30,
+        ) {
+            let snapshots: Vec<Snapshot> = (0..).zip(&lists).map(|(i, list)| {
+                let pages = |&(gap, size, n): &(u64, u64, u32)| (gap << 44, size << 12, n);
+                snapshot(i * 10, &list.iter().map(pages).collect::<Vec<_>>())
+            }).collect();
+            let mut parts = [Part::default(), Part::default()];
+            for (i, snapshot) in snapshots.iter().enumerate() {
+                keep(&mut parts[usize::from(i >= cut)], snapshot);
+            }
+            let expected: Vec<_> =
+                snapshots.into_iter().map(|s| (s.start_ns, s.regions)).collect();
+            prop_assert_eq!(all(parts.into()), Some(expected));
+        }
+    }
+
+    #[test]
+    fn many_regions_are_cut_into_parts() {
+        let regions = vec![(0, PAGE, 3); 1000];
+        let mut part = Part::default();
+        for i in 0..200 {
+            keep(&mut part, &snapshot(i, &regions));
+        }
+        assert_eq!(part.runs().count(), 4);
+        let times: Vec<u64> = all(vec![part]).unwrap().into_iter().map(|(time, _)| time).collect();
+        assert_eq!(times, (0..200).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_kept_at_all() {
+        for odd in [(1, PAGE, 1), (0, 100, 1), (0, PAGE, 70_000), (0, 1 << 45, 1)] {
+            let mut part = Part::default();
+            keep(&mut part, &snapshot(0, &[(PAGE, PAGE, 1)]));
+            keep(&mut part, &snapshot(1, &[odd]));
+            keep(&mut part, &snapshot(2, &[(PAGE, PAGE, 1)]));
+            assert_eq!(all(vec![part]), None, "{odd:?}");
+        }
+        assert_eq!(all(vec![Part::default(), Part::spoilt()]), None);
+    }
+}
