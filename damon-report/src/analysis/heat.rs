@@ -158,14 +158,14 @@ impl<'a> HeatSum<'a> {
                 targets.extend(known.iter().find(|t| t.target == span.target).cloned());
                 names = mappings::names(&overview.records, span.target, &frame.time);
             }
-            let mut cells = vec![Cell::default(); rows.saturating_mul(self.columns.len())];
-            let lines = cells.par_chunks_exact_mut(self.columns.len().max(1)).enumerate();
-            lines.for_each(|(row, line)| {
-                for (cell, column) in line.iter_mut().zip(&self.columns) {
-                    let column = column.as_deref().unwrap_or_default();
-                    *cell = column.get(first + row).copied().unwrap_or_default();
-                }
+            // Written once, and by all threads: the memory is new, and touching it costs more than what is put there.
+            let width = self.columns.len().max(1);
+            let cells = (0..rows.saturating_mul(self.columns.len())).into_par_iter().map(|index| {
+                let column = self.columns.get(index % width).and_then(Option::as_deref);
+                let row = first + index / width;
+                column.and_then(|column| column.get(row)).copied().unwrap_or_default()
             });
+            let cells = cells.with_min_len(width).collect();
             let size = span.range.end - span.range.start;
             let least = size / (2 * rows.max(1) as u64);
             bands.push(Band {
