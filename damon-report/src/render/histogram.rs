@@ -180,7 +180,11 @@ fn draw_bar<B: DrawingBackend>(
         pen.fill(Rect::new(x, y_accessed, w, foot - y_accessed), ACCESSED)?;
     }
     let share = if cumulative { bar.bin.cumulative } else { bar.bin.share };
-    let choices = [short_percent(share * 100.0), format!("{:.0} %", share * 100.0)];
+    let rounded = match share * 100.0 {
+        percent if percent < 0.5 => "<1 %".to_owned(),
+        percent => format!("{percent:.0} %"),
+    };
+    let choices = [short_percent(share * 100.0), rounded];
     let room = bar.area.w - faces.advance() / 2;
     let text = choices.iter().find(|text| faces.plain.width(text) <= room);
     if let Some(text) = text.filter(|_| sum > 0.0) {
