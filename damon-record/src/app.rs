@@ -7,7 +7,7 @@ use crate::plan::Verbosity;
 use crate::replay;
 use crate::session::{Console, dry_run, record};
 use crate::sys::stdout;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write as _};
 
@@ -26,6 +26,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.action {
         Some(Action::Doctor { json }) => run_doctor(json),
+        Some(Action::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "damon-record", &mut text);
+            print(&text)
+        }
+        Some(Action::Man) => {
+            let mut text = Vec::new();
+            match clap_mangen::Man::new(Cli::command()).render(&mut text) {
+                Ok(()) => print(&text),
+                Err(error) => printed(Err(error)),
+            }
+        }
         None => run_record(cli.record, &arguments),
     }
 }
@@ -47,12 +59,16 @@ fn run_doctor(json: bool) -> ExitCode {
 
 fn run_dry(args: RecordArgs, console: &mut Console) -> ExitCode {
     match args.plan().and_then(dry_run) {
-        Ok(text) => printed(stdout::open().and_then(|mut out| out.write_all(text.as_bytes()))),
+        Ok(text) => print(text.as_bytes()),
         Err(failure) => {
             console.error(&failure.to_string());
             (&failure).into()
         }
     }
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    printed(stdout::open().and_then(|mut out| out.write_all(text)))
 }
 
 /// The status after printing to standard output.

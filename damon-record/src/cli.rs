@@ -59,7 +59,7 @@ attach: what a kdamond sees that somebody else runs; nothing of it is changed (r
     version,
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
-    override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record [OPTIONS] --physical | --backend attach\n       damon-record doctor [--json]"
+    override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record [OPTIONS] --physical | --backend attach\n       damon-record doctor [--json]\n       damon-record completions <SHELL> | man"
 )]
 pub struct Cli {
     /// Something else than recording.
@@ -79,6 +79,14 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Print a script that completes this program's command lines in a shell
+    Completions {
+        /// For which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// Arguments of a recording.
@@ -469,6 +477,10 @@ mod tests {
         let doctor = Cli::try_parse_from(["damon-record", "doctor", "--json"]).unwrap();
         assert!(matches!(doctor.action, Some(Action::Doctor { json: true })));
         assert!(Cli::try_parse_from(["damon-record", "-q", "doctor"]).is_err());
+        for generated in [&["completions", "fish"][..], &["man"]] {
+            let line = ["damon-record"].iter().chain(generated);
+            assert!(Cli::try_parse_from(line).unwrap().action.is_some());
+        }
         for pid in ["0", "-1", "abc", "4294967296"] {
             assert!(Cli::try_parse_from(["damon-record", pid]).is_err(), "{pid}");
         }

@@ -304,6 +304,23 @@ fn completions_and_manual_pages_know_all_commands() {
     assert!(bench.text("man").contains("damon\\-report\\-adjust(1)"));
 }
 
+#[test]
+fn damos_file_that_we_import_is_exported_again_as_it_was() {
+    let bench = Bench::new(&two_targets());
+    let text = bench.text("export work.damon --to damo-json -o -");
+    bench.out("export work.damon --to damo -o damon.data");
+    bench.out("import damon.data -o again.damon");
+    let again = bench.text("export again.damon --to damo-json -o -");
+    assert_eq!(of_damo(&again), of_damo(&text));
+    let numbers = |name: &str| bench.text(&format!("export {name} --to csv -o -"));
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(Into::into).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(numbers("again.damon")), sorted(numbers("work.damon")));
+}
+
 /// What an importer tells.
 #[derive(Default)]
 struct Told(Vec<Snapshot>);

@@ -10,9 +10,11 @@
 use std::ops::Range;
 
 use damon_format::{Snapshot, SnapshotView};
+use damon_report::analysis::addresses::Addresses;
 use damon_report::analysis::fold::Fold as _;
 use damon_report::analysis::sampling_error::wilson;
 use damon_report::analysis::select::Selection;
+use damon_report::analysis::spans::SpanSet;
 use damon_report::analysis::wss::{WorkingSetOptions, WorkingSetSum};
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +73,9 @@ pub fn stated(
     previous: Option<&Snapshot>,
     snapshot: &Snapshot,
 ) -> Option<(f64, f64)> {
-    let selection = Selection { address: domain, ..Selection::everything() };
+    let mut addresses = SpanSet::default();
+    addresses.insert(domain);
+    let selection = Selection { address: Addresses::of_all(&addresses), ..Selection::everything() };
     let options = WorkingSetOptions { threshold: 1, exact: false };
     let mut sum = WorkingSetSum::new(&selection, options);
     for snapshot in previous.into_iter().chain([snapshot]) {

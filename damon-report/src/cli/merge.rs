@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The arguments.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  damon-report merge recording.0001.damon recording.0002.damon -o recording.damon
+  damon-report merge recording.*.damon -o whole.damon
   damon-report merge monday.damon tuesday.damon -o - | damon-report wss -")]
 pub struct MergeArgs {
     /// The traces, in any order; - for standard input
