@@ -52,7 +52,9 @@ const COMMANDS: [&[&str]; 3] = [&["mappings"], &["idle"], &["wss", "--windows"]]
 #[test]
 fn texts_are_as_agreed() {
     let (_directory, file) = bench(&common::ten_seconds());
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 12] = [
+        ("footprint.txt", &["footprint"]),
+        ("footprint.csv", &["footprint", "--format", "csv", "--time", "..3s"]),
         ("wss-windows.txt", &["wss", "--windows"]),
         ("wss-windows.csv", &["wss", "--windows", "--format", "csv", "--time", "..1s"]),
         ("wss-targets.txt", &["wss", "--per-target", "--columns", "80"]),

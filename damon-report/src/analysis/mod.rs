@@ -7,6 +7,7 @@ pub mod bins;
 pub mod cells;
 pub mod distribution;
 pub mod fold;
+pub mod footprint;
 pub mod groups;
 pub mod heat;
 pub mod histogram;

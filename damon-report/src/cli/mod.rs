@@ -5,6 +5,7 @@ mod bandwidth;
 #[cfg(test)]
 mod consistency;
 mod export;
+mod footprint;
 mod generated;
 mod heatmap;
 mod histogram;
@@ -27,6 +28,7 @@ mod wss;
 pub use adjust::AdjustArgs;
 pub use bandwidth::BandwidthArgs;
 pub use export::{ExportArgs, ExportForm};
+pub use footprint::FootprintArgs;
 pub use generated::{CompletionsArgs, ManArgs};
 pub use heatmap::{Colors, HeatmapArgs, Pooling, Saturation};
 pub use histogram::{By, HistogramArgs};
@@ -78,6 +80,8 @@ pub enum Command {
     Wss(WssArgs),
     /// Show how each mapping, file or kind of memory was used: heat, working set, idle bytes
     Mappings(MappingsArgs),
+    /// Show memory that is held, resident, swapped, virtual, against memory that is used
+    Footprint(FootprintArgs),
     /// Show for how long memory has not been accessed
     Idle(IdleArgs),
     /// Show the regions of one moment, hot and cold

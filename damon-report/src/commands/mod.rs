@@ -3,6 +3,7 @@
 mod adjust;
 mod bandwidth;
 mod export;
+mod footprint;
 mod generated;
 mod heatmap;
 mod histogram;
@@ -68,6 +69,7 @@ pub fn run(
         Command::Heatmap(args) => heatmap::run(args, &mut terminal),
         Command::Import(args) => import::run(args, &mut terminal),
         Command::Wss(args) => wss::run(args, &mut terminal),
+        Command::Footprint(args) => footprint::run(args, &mut terminal),
         Command::Mappings(args) => mappings::run(args, &mut terminal),
         Command::Idle(args) => idle::run(args, &mut terminal),
         Command::Regions(args) => regions::run(args, &mut terminal),

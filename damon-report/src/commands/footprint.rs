@@ -1,0 +1,142 @@
+//! `footprint`: memory that is held against memory that is used.
+
+use super::output::{Document, Head, json};
+use super::picture::{subtitle, title};
+use super::table::{Align, Table};
+use super::words::{bytes, clean};
+use super::{Streams, open};
+use crate::analysis::footprint::{Footprint, FootprintSample};
+use crate::analysis::load::Trace;
+use crate::analysis::view::View;
+use crate::analysis::wss::{Distribution, WorkingSetOptions};
+use crate::cli::{FootprintArgs, Format};
+use crate::exit::Failure;
+use std::io::{self, Write};
+
+/// Percentiles that the text shows; JSON has all.
+const SHOWN: [usize; 7] = [0, 5, 25, 50, 75, 95, 100];
+
+pub(super) fn run(args: &FootprintArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let (trace, view) = open(&args.file, &args.part, streams)?;
+    let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
+    let found = view.footprint(&trace, options);
+    if found.samples.is_empty() && found.machine.is_empty() {
+        return Err(Failure::Input(format!(
+            "{}: no memory sizes were recorded in the selected part; `damon-report wss` does without",
+            trace.name()
+        )));
+    }
+    match args.format {
+        Format::Text => Ok(text(streams.out, &trace, &view, &found)?),
+        Format::Csv => Ok(csv(streams.out, &found)?),
+        Format::Json => {
+            json(streams, &Document { head: Head::new("footprint", &trace), body: &found })
+        }
+    }
+}
+
+fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> io::Result<()> {
+    writeln!(out, "{}", clean(&title(view)))?;
+    writeln!(out, "{}", subtitle(trace, view))?;
+    writeln!(out, "touched: upper estimate; expected: lower estimate, size x access rate")?;
+    writeln!(out)?;
+    let mut columns: Vec<(&'static str, &Distribution)> = Vec::new();
+    if !found.samples.is_empty() {
+        let sizes = &found.sizes;
+        columns.extend([
+            ("resident", &sizes.rss),
+            ("swapped", &sizes.swap),
+            ("virtual", &sizes.virtual_size),
+        ]);
+    }
+    columns.extend(found.machine_used.as_ref().map(|used| ("system used", used)));
+    columns.extend([("touched", &found.touched), ("expected", &found.expected)]);
+    table(out, &columns)?;
+    writeln!(out)?;
+    let times = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
+    let held = if found.samples.is_empty() { "system used" } else { "resident" };
+    writeln!(
+        out,
+        "{held} is {} x touched and {} x expected (means)",
+        times(found.resident_per_touched),
+        times(found.resident_per_expected)
+    )?;
+    if found.targets.len() > 1 {
+        writeln!(out)?;
+        let right = |title| (title, Align::Right);
+        let mut table = Table::new(&[
+            right("target"),
+            right("resident"),
+            right("max"),
+            right("swapped"),
+            right("virtual"),
+            ("", Align::Left),
+        ]);
+        let names = view.overview.target_names();
+        for one in &found.targets {
+            let name = names.iter().find(|name| name.target == one.target);
+            table.row(vec![
+                one.target.to_string(),
+                bytes(one.sizes.rss.mean),
+                bytes(one.sizes.rss.at(100).unwrap_or(0.0)),
+                bytes(one.sizes.swap.mean),
+                bytes(one.sizes.virtual_size.mean),
+                name.map_or_else(String::new, |n| format!("{} (pid {})", clean(&n.comm), n.pid)),
+            ]);
+        }
+        table.write(out)?;
+    }
+    let most = |value: fn(&FootprintSample) -> Option<f64>| {
+        found.samples.iter().filter_map(value).fold(0.0, f64::max)
+    };
+    if !found.samples.is_empty() {
+        let (minor, major) = (most(|s| s.minor_faults), most(|s| s.major_faults));
+        writeln!(out, "faults a second, at most: {minor:.1} minor, {major:.1} major")?;
+    }
+    Ok(())
+}
+
+fn table(out: &mut dyn Write, columns: &[(&'static str, &Distribution)]) -> io::Result<()> {
+    let mut titles = vec![("of time", Align::Right)];
+    titles.extend(columns.iter().map(|(title, _)| (*title, Align::Right)));
+    let mut table = Table::new(&titles);
+    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), bytes);
+    for percent in SHOWN {
+        let mut row = vec![format!("{percent} %")];
+        row.extend(columns.iter().map(|(_, of)| cell(of.at(percent))));
+        table.row(row);
+    }
+    let mut row = vec!["mean".to_owned()];
+    row.extend(columns.iter().map(|(_, of)| bytes(of.mean)));
+    table.row(row);
+    table.write(out)
+}
+
+fn csv(out: &mut dyn Write, found: &Footprint) -> io::Result<()> {
+    writeln!(out, "time_ns,target,rss,swap,virtual_size,minor_faults,major_faults,system_used")?;
+    let optional = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
+    let line = |out: &mut dyn Write, target: &str, s: &FootprintSample| {
+        writeln!(
+            out,
+            "{},{target},{},{},{},{},{},",
+            s.time_ns,
+            s.rss,
+            s.swap,
+            s.virtual_size,
+            optional(s.minor_faults),
+            optional(s.major_faults)
+        )
+    };
+    for one in &found.targets {
+        for sample in &one.samples {
+            line(out, &one.target.to_string(), sample)?;
+        }
+    }
+    for sample in found.samples.iter().filter(|_| found.targets.len() != 1) {
+        line(out, "all", sample)?;
+    }
+    for sample in &found.machine {
+        writeln!(out, "{},system,,,,,,{}", sample.time_ns, sample.used)?;
+    }
+    Ok(())
+}
