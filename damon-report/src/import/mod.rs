@@ -49,10 +49,10 @@ pub fn read(
             Input::File(file) => perf_data::read(&file, options, sink),
             Input::Stream(stream) => perf_data::read_stream(stream, options, sink),
         },
-        Kind::TraceCmdData => Err(ImportError::Useless(format!(
-            "this is {}, which this version cannot read",
-            kind.name()
-        ))),
+        Kind::TraceCmdData => Err(ImportError::Useless(
+            "this is trace-cmd's trace.dat: have `trace-cmd report -i FILE` make text of it, and give that"
+                .to_owned(),
+        )),
         Kind::Trace => Err(ImportError::Useless("this is a trace already".to_owned())),
         Kind::Unknown => Err(ImportError::Useless(
             "this is neither a trace nor a recording of a known tool".to_owned(),

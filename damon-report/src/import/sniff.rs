@@ -81,9 +81,12 @@ pub fn sniff(begin: &[u8]) -> Kind {
 }
 
 fn has_events(begin: &[u8]) -> bool {
-    [b"damon_aggregated:".as_slice(), b"damos_before_apply:"]
-        .iter()
-        .any(|event| memchr::memmem::find(begin, event).is_some())
+    // The heads of ftrace's and trace-cmd's text, behind which DAMON's first event may be far away.
+    let heads = [b"# tracer:".as_slice(), b"cpus=", b"damo_report_trace_output_format_version"];
+    let events =
+        [b"damon_aggregated:".as_slice(), b"damos_before_apply:", b"damon:damon", b"damon:damos"];
+    heads.iter().any(|head| begin.starts_with(head))
+        || events.iter().any(|event| memchr::memmem::find(begin, event).is_some())
 }
 
 #[cfg(test)]

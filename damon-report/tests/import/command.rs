@@ -158,3 +158,22 @@ fn bad_input_is_named_with_its_place_and_leaves_nothing() {
     assert_eq!(status, 4);
     assert!(err.contains("standard input: byte 8: expected"), "{err}");
 }
+
+#[test]
+fn what_perf_has_recorded_is_read_directly_too() {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/import/perf");
+    let rows = |name: &str| {
+        let path = beside.join(name);
+        let ran = run(&["raw", "--format", "csv", path.to_str().unwrap()], b"");
+        let (status, out, err) = said(&ran);
+        assert_eq!((status, err.as_str()), (0, ""), "{name}");
+        out.lines()
+            .map(|line| line.split(',').skip(6).collect::<Vec<_>>().join(","))
+            .collect::<Vec<_>>()
+    };
+    let text = rows("plain.txt");
+    assert!(text.len() > 100);
+    assert_eq!(text, rows("plain.data"), "perf script shows what perf record has stored");
+    let through_pipe = run(&["wss", "-"], &fs::read(beside.join("pipe.data")).unwrap());
+    assert_eq!(through_pipe.status.code(), Some(0));
+}

@@ -1,7 +1,7 @@
 //! What damo writes beside a recording: parameters, memory, mappings, statistics of processes.
 //!
-//! Their times are those of the wall clock. A recording made by snapshots has the same; one made by tracing has a
-//! clock that nothing relates to it, and then both are taken to end together. That is said in a note.
+//! Their times are those of the wall clock. Where nothing relates the recording's clock to it, which is so for what damo
+//! makes of traces, both are taken to end together. That is said in a note.
 
 mod files;
 
@@ -9,7 +9,7 @@ pub use files::{SUFFIXES, SideFiles};
 
 use super::{ImportError, Sink, SourceTarget};
 use damon_format::{
-    KdamondCpu, Mapping, MappingsChanged, MemorySample, Note, Record, RecordingInfo,
+    ClockAnchor, KdamondCpu, Mapping, MappingsChanged, MemorySample, Note, Record, RecordingInfo,
     SchemeInstalled, Snapshot, SystemMemory, TargetId, TargetKind, TargetStarted,
 };
 use files::{ProcessStat, Sample};
@@ -21,7 +21,7 @@ pub struct Beside<'a> {
     files: SideFiles,
     /// Which targets are which process.
     targets: BTreeMap<u64, TargetId>,
-    realtime: bool,
+    clock: Option<ClockAnchor>,
     end_ns: u64,
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Beside<'_> {
 impl Sink for Beside<'_> {
     fn begin(&mut self, mut info: RecordingInfo) -> Result<(), ImportError> {
         let time_ns = info.clock.monotonic_ns;
-        self.realtime = info.clock.realtime_ns != 0;
+        self.clock = Some(info.clock).filter(|clock| clock.realtime_ns != 0);
         self.end_ns = time_ns;
         if let Some(attrs) = self.files.attrs {
             info.attrs.update_us = attrs.update_us;
@@ -59,7 +59,11 @@ impl Sink for Beside<'_> {
     }
 
     fn record(&mut self, record: Record) -> Result<(), ImportError> {
-        self.to.record(record)
+        match record {
+            // Of a source that does not number its targets.
+            Record::TargetStarted(started) => self.target(&SourceTarget::default(), started),
+            record => self.to.record(record),
+        }
     }
 
     fn target(
@@ -81,7 +85,7 @@ impl Sink for Beside<'_> {
 impl<'a> Beside<'a> {
     /// A sink that passes on to another.
     pub fn new(files: SideFiles, to: &'a mut dyn Sink) -> Self {
-        Self { to, files, targets: BTreeMap::new(), realtime: false, end_ns: 0 }
+        Self { to, files, targets: BTreeMap::new(), clock: None, end_ns: 0 }
     }
 
     /// Hands over what was sampled beside the recording; nothing may follow.
@@ -89,8 +93,9 @@ impl<'a> Beside<'a> {
         let Some(last_ns) = self.files.last_ns() else {
             return Ok(());
         };
-        let clock = Clock { last_ns, end_ns: self.end_ns, realtime: self.realtime };
-        if !self.realtime {
+        let together = ClockAnchor { monotonic_ns: self.end_ns, realtime_ns: last_ns };
+        let clock = Clock(self.clock.unwrap_or(together));
+        if self.clock.is_none() {
             let text = "memory, mappings and statistics of processes were sampled by another clock than the \
                         accesses: both are taken to end at the same moment";
             let note = Note { time_ns: self.end_ns, text: text.to_owned() };
@@ -167,18 +172,13 @@ impl<'a> Beside<'a> {
 
 /// From the wall clock to that of the recording.
 #[derive(Clone, Copy)]
-struct Clock {
-    last_ns: u64,
-    end_ns: u64,
-    realtime: bool,
-}
+struct Clock(ClockAnchor);
 
 impl Clock {
     fn of(self, time_ns: u64) -> u64 {
-        if self.realtime {
-            return time_ns;
-        }
-        self.end_ns.saturating_sub(self.last_ns.saturating_sub(time_ns))
+        let ClockAnchor { monotonic_ns, realtime_ns } = self.0;
+        let time = i128::from(time_ns) - i128::from(realtime_ns) + i128::from(monotonic_ns);
+        u64::try_from(time.max(0)).unwrap_or(u64::MAX)
     }
 }
 

@@ -13,20 +13,20 @@ const LONGEST_ROW: usize = 1024;
 /// Digits that fit into 64 bits, whatever they are.
 const MOST_DIGITS: usize = 19;
 
-const FIRST: &[u8] = b"\n                    {\n                        \"";
-const NEXT: &[u8] = b",\n                    {\n                        \"";
-const START: &[u8] = b"start\": \"";
-const END: &[u8] = b"\",\n                        \"end\": \"";
-const SAMPLES: &[u8] =
+const FIRST: &[u8; 48] = b"\n                    {\n                        \"";
+const NEXT: &[u8; 49] = b",\n                    {\n                        \"";
+const START: &[u8; 9] = b"start\": \"";
+const END: &[u8; 35] = b"\",\n                        \"end\": \"";
+const SAMPLES: &[u8; 83] =
     b"\",\n                        \"nr_accesses\": {\n                            \"samples\": ";
-const PERCENT: &[u8] = b",\n                            \"percent\": ";
-const AGE: &[u8] = b"\n                        },\n                        \"age\": {\n                            \"usec\": ";
-const AGGREGATIONS: &[u8] = b",\n                            \"aggr_intervals\": \"";
-const AGE_ENDS: &[u8] = b"\"\n                        }";
-const PROBES: &[u8] = b",\n                        \"probe_hits\": []";
-const PASSED: &[u8] = b",\n                        \"sz_filter_passed\": \"";
-const ROW_ENDS: &[u8] = b"\n                    }";
-const LIST_ENDS: &[u8] = b"\n                ]";
+const PERCENT: &[u8; 41] = b",\n                            \"percent\": ";
+const AGE: &[u8; 97] = b"\n                        },\n                        \"age\": {\n                            \"usec\": ";
+const AGGREGATIONS: &[u8; 49] = b",\n                            \"aggr_intervals\": \"";
+const AGE_ENDS: &[u8; 27] = b"\"\n                        }";
+const PROBES: &[u8; 42] = b",\n                        \"probe_hits\": []";
+const PASSED: &[u8; 47] = b",\n                        \"sz_filter_passed\": \"";
+const ROW_ENDS: &[u8; 22] = b"\n                    }";
+const LIST_ENDS: &[u8; 18] = b"\n                ]";
 
 /// Reads rows as long as they are as expected; true when the list has ended, false in front of something else.
 /// `first` is true in front of the first row, as in [`Lexer::element`](super::lexer::Lexer::element).
@@ -41,7 +41,7 @@ pub(super) fn rows(
         let mut rest = all;
         // As many as there are without looking for more text.
         let ended = loop {
-            if let Some(behind) = rest.strip_prefix(LIST_ENDS) {
+            if let Some(behind) = take(rest, LIST_ENDS) {
                 rest = behind;
                 break Some(true);
             }
@@ -59,27 +59,34 @@ pub(super) fn rows(
     }
 }
 
+/// Takes what has to be next. Arrays of a known length are compared without a call.
+#[inline]
+fn take<'a, const N: usize>(text: &'a [u8], expected: &[u8; N]) -> Option<&'a [u8]> {
+    let (found, rest) = text.split_first_chunk()?;
+    (found == expected).then_some(rest)
+}
+
 /// One row; gives back what follows it.
 #[inline]
 fn row<'a>(text: &'a [u8], first: bool, draft: &mut Draft) -> Option<&'a [u8]> {
-    let rest = if first { text.strip_prefix(FIRST)? } else { text.strip_prefix(NEXT)? };
-    let (start, rest) = number(rest.strip_prefix(START)?)?;
-    let (end, rest) = number(rest.strip_prefix(END)?)?;
-    let (nr_accesses, rest) = digits(rest.strip_prefix(SAMPLES)?)?;
-    let rest = rest.strip_prefix(PERCENT)?;
-    let rest = match rest.strip_prefix(b"null") {
+    let rest = if first { take(text, FIRST)? } else { take(text, NEXT)? };
+    let (start, rest) = number(take(rest, START)?)?;
+    let (end, rest) = number(take(rest, END)?)?;
+    let (nr_accesses, rest) = digits(take(rest, SAMPLES)?)?;
+    let rest = take(rest, PERCENT)?;
+    let rest = match take(rest, b"null") {
         Some(rest) => rest,
         None => digits(rest)?.1,
     };
-    let rest = rest.strip_prefix(AGE)?;
-    let rest = match rest.strip_prefix(b"\"") {
-        Some(time) => time.get(plain_text(time)?.checked_add(1)?..)?,
-        None => rest.strip_prefix(b"null")?,
+    let rest = take(rest, AGE)?;
+    let rest = match rest {
+        [b'"', time @ ..] => time.get(plain_text(time)?.checked_add(1)?..)?,
+        _ => take(rest, b"null")?,
     };
-    let (age, rest) = number(rest.strip_prefix(AGGREGATIONS)?)?;
-    let rest = rest.strip_prefix(AGE_ENDS)?;
-    let (passed, rest) = match rest.strip_prefix(PROBES) {
-        Some(rest) => match rest.strip_prefix(PASSED)? {
+    let (age, rest) = number(take(rest, AGGREGATIONS)?)?;
+    let rest = take(rest, AGE_ENDS)?;
+    let (passed, rest) = match take(rest, PROBES) {
+        Some(rest) => match take(rest, PASSED)? {
             [b'0', b' ', b'B', b'"', rest @ ..] => (0, rest),
             rest => {
                 let length = plain_text(rest)?;
@@ -89,7 +96,7 @@ fn row<'a>(text: &'a [u8], first: bool, draft: &mut Draft) -> Option<&'a [u8]> {
         },
         None => (0, rest),
     };
-    let rest = rest.strip_prefix(ROW_ENDS)?;
+    let rest = take(rest, ROW_ENDS)?;
     if draft.region(start, end, nr_accesses, age) {
         draft.passed(passed);
     }
