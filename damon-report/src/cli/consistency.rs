@@ -16,6 +16,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("regions", "sort", "regions are in the order of their addresses unless asked"),
     ("regions", "top", "nothing is summed up in a line of its own"),
     ("nr-regions", "compat", "about percentiles over time, not of one snapshot"),
+    ("wss", "skip", "only as damo computes, with damo's default"),
+    ("wss", "sort", "what damo's percentiles are of"),
     ("repair", "file", "the only command that wants a damaged trace"),
     ("merge", "files", "takes several"),
     ("completions", "shell", "takes no trace"),

@@ -26,7 +26,7 @@ pub struct IdleArgs {
     /// At one moment instead of over the selected time: 7s, 50%
     #[arg(long, value_name = "TIME", conflicts_with = "time")]
     pub at: Option<Moment>,
-    /// Compute as another tool does: percentiles of one snapshot, the last unless --at names one
+    /// Compute as another tool does; percentiles of one snapshot, the last unless --at names one
     #[arg(long, value_enum, value_name = "TOOL", conflicts_with = "output")]
     pub compat: Option<Compat>,
     /// Which part.

@@ -17,7 +17,7 @@ pub struct NrRegionsArgs {
     /// Percentiles by somebody else's rules [default: values weigh as long as they lasted]
     #[arg(long, value_enum, value_name = "TOOL")]
     pub compat: Option<Compat>,
-    /// Leave out the first snapshots of each target (damo always leaves out 20)
+    /// Leave out the first snapshots of each target; damo always leaves out 20
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip: usize,
     /// How to write it; csv is the time line

@@ -35,7 +35,7 @@ pub struct WssArgs {
     /// Compute as another tool does; sums of several targets are then biased (text has its form)
     #[arg(long, value_enum, value_name = "TOOL", conflicts_with_all = ["output", "windows"])]
     pub compat: Option<Compat>,
-    /// With --compat: leave out so many snapshots of each target
+    /// Leave out the first snapshots of each target; needs --compat
     #[arg(long, value_name = "N", default_value_t = 20, requires = "compat")]
     pub skip: u64,
     /// With --compat: put snapshots together until they span this time
