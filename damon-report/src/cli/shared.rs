@@ -13,7 +13,7 @@ pub struct Part {
     /// Only these addresses, hexadecimal: 0x5500..0x7700; may be given several times
     #[arg(long, value_name = "A..B")]
     pub address: Vec<AddressSpec>,
-    /// Only addresses that had this name at some selected time: [heap], [stack], libc.so.6, or a part of a file's path;
+    /// Only addresses that had this name at some selected time: heap, stack, libc.so.6, or a part of a file's path;
     /// may be given several times
     #[arg(long, value_name = "NAME")]
     pub mapping: Vec<String>,
