@@ -91,6 +91,7 @@ fn frequency(bounds: &Bounds<Frequency>) -> Option<String> {
         Frequency::Samples(samples) => samples.to_string(),
         Frequency::Max => "all".to_owned(),
     })
+    .map(|text| text.replace(" 1 samples", " 1 sample"))
 }
 
 fn age(bounds: &Bounds<Age>) -> Option<String> {
@@ -203,6 +204,12 @@ mod tests {
     #[test]
     fn schemes_in_words() {
         assert_eq!(described("{}"), "scheme 0: stat all memory; at each aggregation");
+        for (least, words) in [(1, "in 1 sample and more"), (21, "in 21 samples and more")] {
+            let text = described(&format!(
+                r#"{{"access_pattern": {{"nr_accesses": {{"min": "{least} samples"}}}}}}"#
+            ));
+            assert!(text.contains(words), "{text}");
+        }
         assert_eq!(
             described(
                 r#"{"action": "pageout", "access_pattern": {"age": {"min": "2 m"},

@@ -101,18 +101,26 @@ pub fn explain(
                 "this backend sees writes only: what is read all the time counts as never accessed",
             );
         }
-        if human.action == Action::Pageout && now.swap == Some(0) {
-            warn(
-                "this machine has no swap: only pages of files leave, and the kernel counts the others as \
-                 applied all the same",
-            );
-        }
         if (1..attrs.aggr_us).contains(&human.apply_interval_us) {
             warn("user space applies schemes at aggregations, not more often");
         }
     }
+    lines.extend(in_vain(schemes, now.swap));
     lines.extend(vanished_bounds(schemes, attrs)?);
     Ok(lines)
+}
+
+/// One line for each scheme that can do little on a machine with so many bytes of swap, whoever applies it.
+pub fn in_vain(schemes: &Schemes, swap: Option<u64>) -> Vec<String> {
+    let all = schemes.as_slice().iter().enumerate();
+    let vain = all.filter(|(_, scheme)| scheme.action == Action::Pageout && swap == Some(0));
+    vain.map(|(index, _)| {
+        format!(
+            "scheme {index}: this machine has no swap: only pages of files leave, and the kernel counts the \
+             others as applied all the same"
+        )
+    })
+    .collect()
 }
 
 /// One line for each bound of which these intervals leave nothing, whoever applies the schemes.
@@ -238,6 +246,8 @@ mod tests {
         let lines = explain(&one, &ATTRS, poor).unwrap();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[1].contains("writes only") && lines[2].contains("no swap"), "{lines:?}");
+        assert_eq!((in_vain(&one, Some(0)).len(), in_vain(&one, Some(1)).len()), (1, 0));
+        assert!(in_vain(&schemes(r#"[{"action": "cold"}]"#), Some(0)).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! what they want is done with `process_madvise(2)`.
 //!
 //! * [`check()`] says which schemes that is possible for, [`explain`] what they will do, and
-//!   [`vanished_bounds`] what of them comes to nothing, with the kernel's DAMON as well.
+//!   [`vanished_bounds`] and [`in_vain`] what of them comes to nothing, with the kernel's DAMON as well.
 //! * [`Actuator`] decides; [`Advise`] acts on one process; [`System`] knows the machine.
 //!
 //! What is different from the kernel: schemes are applied at aggregations only; memory is advised
@@ -19,7 +19,7 @@ mod machine;
 
 pub use actuator::{Actuator, Applied, Target};
 pub use advise::{Advise, ByPidfd, permitted};
-pub use check::{Circumstances, check, explain, vanished_bounds};
+pub use check::{Circumstances, check, explain, in_vain, vanished_bounds};
 pub use machine::{Machine, System};
 
 #[cfg(test)]

@@ -24,6 +24,10 @@ pub(super) struct Acting {
     /// Targets that could not be acted on; said once.
     failed: BTreeSet<TargetId>,
     refused: Option<String>,
+    /// Nothing is applied any more; the accounts are still asked for.
+    retired: bool,
+    /// What people have not been told yet.
+    unsaid: Vec<String>,
 }
 
 impl Acting {
@@ -41,6 +45,8 @@ impl Acting {
             snapshots: Vec::new(),
             failed: BTreeSet::new(),
             refused: None,
+            retired: false,
+            unsaid: Vec::new(),
         })
     }
 
@@ -52,6 +58,11 @@ impl Acting {
     /// A snapshot has been stored that the schemes are to see.
     pub(super) fn see(&mut self, snapshot: &Snapshot) {
         self.snapshots.push(snapshot.clone());
+    }
+
+    /// From now on nothing is applied.
+    pub(super) fn retired(self) -> Self {
+        Self { retired: true, ..self }
     }
 
     /// A target is gone.
@@ -86,6 +97,9 @@ impl Session<'_> {
             return Ok(());
         };
         let snapshots = std::mem::take(&mut acting.snapshots);
+        if acting.retired {
+            return Ok(());
+        }
         let mut hands: Vec<ByPidfd<'_>> = Vec::with_capacity(snapshots.len());
         let mut seen = Vec::with_capacity(snapshots.len());
         for snapshot in &snapshots {
@@ -109,22 +123,31 @@ impl Session<'_> {
         let time_ns = monotonic_ns();
         for (id, errno) in applied.failures {
             if acting.failed.insert(id) {
+                let pid = self.targets.iter().find(|t| t.id == id).map_or(0, |t| t.identity.pid);
+                acting
+                    .unsaid
+                    .push(format!("schemes could not be applied to process {pid}: {errno}"));
                 let what = format!("schemes could not be applied to this target: {errno}");
                 records.push(Record::Lost(Lost { target: Some(id), time_ns, count: 1, what }));
             }
         }
         if applied.refused.is_some() && applied.refused != acting.refused {
-            let text = applied.refused.clone().unwrap_or_default();
-            records.push(Record::Note(Note {
-                time_ns,
-                text: format!("schemes are not applied: {text}"),
-            }));
+            let text =
+                format!("schemes are not applied: {}", applied.refused.as_deref().unwrap_or(""));
+            acting.unsaid.push(text.clone());
+            records.push(Record::Note(Note { time_ns, text }));
         }
         acting.refused = applied.refused;
         for (id, range) in applied.resets {
             self.mode.reset_age(id, range);
         }
         records.iter().try_for_each(|record| self.trace.record(record))
+    }
+
+    /// Says what went wrong with applying the schemes.
+    pub(super) fn tell_acting_news(&mut self, console: &mut Console) {
+        let unsaid = self.acting.as_mut().map(|acting| std::mem::take(&mut acting.unsaid));
+        unsaid.iter().flatten().for_each(|text| console.error(text));
     }
 
     /// Says what applying the schemes means here.

@@ -134,6 +134,7 @@ impl Session<'_> {
             let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
             self.due.memory = now.saturating_add(pause.max(series::PERIOD_NS));
             self.tell_kernel_news(console)?;
+            self.tell_acting_news(console);
         }
         if between {
             self.settle_troubles(events, command.as_deref_mut(), console)?;

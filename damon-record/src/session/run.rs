@@ -167,7 +167,10 @@ impl<'a> Session<'a> {
         {
             self.check(console)?;
         }
+        // Whoever ends a recording wants nothing more to be done to the target.
+        self.acting = self.acting.take().map(Acting::retired);
         self.aggregate()?;
+        self.tell_acting_news(console);
         self.finish(end, console)
     }
 

@@ -5,6 +5,7 @@ use super::run::Session;
 use crate::actuate;
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
+use crate::proc::read_meminfo;
 use damon_format::damos::Schemes;
 use damon_format::{Attrs, Note, Record, SchemeInstalled};
 use std::path::Path;
@@ -41,7 +42,9 @@ impl Session<'_> {
         } else {
             let applied =
                 schemes.describe().into_iter().map(|text| format!("the kernel applies {text}"));
-            for text in applied.chain(vanished_bounds(schemes, &self.attrs)?) {
+            let swap = read_meminfo(self.proc).map(|memory| memory.swap_total);
+            let in_vain = actuate::in_vain(schemes, swap);
+            for text in applied.chain(vanished_bounds(schemes, &self.attrs)?).chain(in_vain) {
                 console.say(&text);
                 self.trace.record(&Record::Note(Note { time_ns, text }))?;
             }

@@ -79,7 +79,7 @@ impl Summary {
             if self.is_physical {
                 "physical memory".to_owned()
             } else {
-                plural(self.targets.into(), "process").replace("processs", "processes")
+                format!("{} process{}", self.targets, if self.targets == 1 { "" } else { "es" })
             },
             outcome.name,
             self.backend,
