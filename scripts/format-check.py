@@ -125,6 +125,8 @@ RECORDS = {
     16: ("scheme-applied", {"time_ns": n, "scheme": n, "target": n, "regions": lambda b: b.list(REGION)}),
     17: ("part", {"time_ns": n, "recording": n, "number": n, "first_snapshot": n, "repeated": n}),
     18: ("effective-quota", {"time_ns": n, "scheme": n, "bytes": n}),
+    19: ("probe-columns", {"time_ns": n, "target": n,
+                           "columns": lambda b: b.list(struct_of({"name": t, "unit": n}))}),
 }
 
 

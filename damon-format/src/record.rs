@@ -361,6 +361,8 @@ pub enum Record {
     Part(Part),
     /// See [`EffectiveQuota`].
     EffectiveQuota(EffectiveQuota),
+    /// See [`ProbeColumns`].
+    ProbeColumns(ProbeColumns),
 }
 
 impl Record {
@@ -385,6 +387,7 @@ impl Record {
             Self::SchemeApplied(body) => body.time_ns,
             Self::Part(body) => body.time_ns,
             Self::EffectiveQuota(body) => body.time_ns,
+            Self::ProbeColumns(body) => body.time_ns,
         }
     }
 
@@ -398,6 +401,7 @@ impl Record {
             Self::Memory(body) => Some(body.target),
             Self::Lost(body) => body.target,
             Self::SchemeApplied(body) => Some(body.target),
+            Self::ProbeColumns(body) => Some(body.target),
             Self::IntervalsChanged(_)
             | Self::Pressure(_)
             | Self::SchemeStats(_)

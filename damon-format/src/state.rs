@@ -2,7 +2,7 @@
 //! alone.
 
 use crate::{
-    Attrs, EffectiveQuota, IntervalsChanged, Mapping, MappingsChanged, Note, Record,
+    Attrs, EffectiveQuota, IntervalsChanged, Mapping, MappingsChanged, Note, ProbeColumns, Record,
     SchemeInstalled, TargetExecuted, TargetId, TargetStarted,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -36,6 +36,7 @@ struct Target {
     mapped_ns: Option<u64>,
     /// By first byte.
     mappings: BTreeMap<u64, Mapping>,
+    probes: Option<ProbeColumns>,
 }
 
 impl State {
@@ -48,6 +49,7 @@ impl State {
                     executed: None,
                     mapped_ns: None,
                     mappings: BTreeMap::new(),
+                    probes: None,
                 };
                 self.targets.insert(started.target, target);
             }
@@ -67,6 +69,11 @@ impl State {
                     }
                     let added = changed.added.iter().map(|m| (m.start, m.clone()));
                     target.mappings.extend(added);
+                }
+            }
+            Record::ProbeColumns(columns) => {
+                if let Some(target) = self.targets.get_mut(&columns.target) {
+                    target.probes = Some(columns.clone());
                 }
             }
             Record::SchemeInstalled(installed) => {
@@ -140,6 +147,7 @@ impl Target {
         std::iter::once(Record::TargetStarted(self.started.clone()))
             .chain(self.executed.iter().cloned().map(Record::TargetExecuted))
             .chain(mappings.into_iter().flatten())
+            .chain(self.probes.iter().cloned().map(Record::ProbeColumns))
     }
 }
 

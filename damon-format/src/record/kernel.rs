@@ -84,6 +84,33 @@ pub struct SchemeApplied {
     pub regions: Vec<Region>,
 }
 
+/// What the probe columns of a target's snapshots hold from here on, in the columns' order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbeColumns {
+    /// From when on.
+    pub time_ns: u64,
+    /// Whose snapshots.
+    pub target: TargetId,
+    /// One for each column.
+    pub columns: Vec<ProbeColumn>,
+}
+
+/// What one probe column holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbeColumn {
+    /// By the kernel's or the tool's name, such as `probe_hits` or `sz_filter_passed`.
+    pub name: String,
+    /// What a counter of 1 stands for: bytes of sizes, 1 of numbers.
+    pub unit: u64,
+}
+
+impl ProbeColumn {
+    /// Bytes of a region that passed the filters of a scheme, as DAMON and damo call them.
+    pub const PASSED: &str = "sz_filter_passed";
+    /// Samples that a data attribute probe was hit in.
+    pub const HITS: &str = "probe_hits";
+}
+
 /// How many bytes a scheme may be applied to in each window of its quota, from here on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct EffectiveQuota {

@@ -7,9 +7,10 @@ use crate::common::{Content, info, read_indexed, read_stream};
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Completeness, EffectiveQuota, Finished, Granularity,
     IndexedReader, IntervalsChanged, KdamondCpu, Lost, Mapping, MappingsChanged, Mark,
-    MemorySample, Note, Part, Permissions, PressureSample, Record, RecordingInfo, Region, Sampling,
-    SchemeApplied, SchemeInstalled, SchemeStats, Snapshot, SystemMemory, TargetExecuted,
-    TargetExited, TargetId, TargetKind, TargetStarted, TraceWriter, WriterOptions, recover, verify,
+    MemorySample, Note, Part, Permissions, PressureSample, ProbeColumn, ProbeColumns, Record,
+    RecordingInfo, Region, Sampling, SchemeApplied, SchemeInstalled, SchemeStats, Snapshot,
+    SystemMemory, TargetExecuted, TargetExited, TargetId, TargetKind, TargetStarted, TraceWriter,
+    WriterOptions, recover, verify,
 };
 use std::path::{Path, PathBuf};
 
@@ -346,6 +347,14 @@ fn records_of_1_1() -> Vec<Record> {
             repeated: 4,
         }),
         Record::EffectiveQuota(EffectiveQuota { time_ns, scheme: 2, bytes: 128 << 20 }),
+        Record::ProbeColumns(ProbeColumns {
+            time_ns,
+            target: TargetId(300),
+            columns: vec![
+                ProbeColumn { name: ProbeColumn::HITS.into(), unit: 1 },
+                ProbeColumn { name: ProbeColumn::PASSED.into(), unit: 4096 },
+            ],
+        }),
     ]
 }
 

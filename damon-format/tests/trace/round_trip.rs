@@ -3,8 +3,9 @@
 use crate::common::{Content, Item, content_of, read_indexed, read_stream, regions, small, write};
 use damon_format::{
     Completeness, EffectiveQuota, IndexedReader, KdamondCpu, Mapping, MappingsChanged, Note, Part,
-    Permissions, Record, Region, Sampling, SchemeApplied, SchemeInstalled, SchemeStats, Snapshot,
-    SystemMemory, TargetId, TraceWriter, WriterOptions, verify,
+    Permissions, ProbeColumn, ProbeColumns, Record, Region, Sampling, SchemeApplied,
+    SchemeInstalled, SchemeStats, Snapshot, SystemMemory, TargetId, TraceWriter, WriterOptions,
+    verify,
 };
 use proptest::prelude::*;
 
@@ -299,6 +300,14 @@ fn records_of_version_1_1_survive() {
             repeated: 251,
         }),
         Record::EffectiveQuota(EffectiveQuota { time_ns, scheme: 1, bytes: 1 << 27 }),
+        Record::ProbeColumns(ProbeColumns {
+            time_ns,
+            target: TargetId(300),
+            columns: vec![
+                ProbeColumn { name: ProbeColumn::HITS.into(), unit: 1 },
+                ProbeColumn { name: ProbeColumn::PASSED.into(), unit: 4096 },
+            ],
+        }),
     ];
     let items: Vec<Item> = records.iter().cloned().map(Item::Record).collect();
     let (read, damage, finished) = read_stream(&write(&items, WriterOptions::default()));

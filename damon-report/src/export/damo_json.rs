@@ -2,14 +2,15 @@
 
 use super::number::{commas, exact_time};
 use super::{ExportError, Part, TargetSurvey};
-use damon_format::SnapshotView;
+use damon_format::{ProbeColumn, SnapshotView};
 use std::io::Write;
 
 /// Writes what is selected as damo writes its `json`: the same keys in the same order, four spaces for each level, numbers as
 /// texts. Compressed with zlib it is damo's `json_compressed`.
 ///
 /// Intervals are those of a target's first snapshot; the form has one pair for all, and none where ages are missing. Its `sample_interval_us` of single
-/// snapshots stays empty, since damo reads it a thousand times too large. Probe columns are `probe_hits`.
+/// snapshots stays empty, since damo reads it a thousand times too large. Probe columns are `probe_hits`, but for one that is called
+/// `sz_filter_passed`.
 ///
 /// # Errors
 /// When the output fails.
@@ -29,7 +30,8 @@ pub fn damo_json(part: &Part<'_>, out: &mut dyn Write) -> Result<(), ExportError
             text.clear();
             text.extend_from_slice(if first { b"\n" } else { b",\n" });
             first = false;
-            snapshot(one, scale, &mut text)?;
+            let columns = part.survey.columns(target.target, one.start_ns);
+            snapshot(one, scale, columns, &mut text)?;
             out.write_all(&text)
         })?;
         out.write_all(b"\n        ],\n        \"data_source\": \"unknown\"\n    }")?;
@@ -87,7 +89,22 @@ fn begin_record(
     )
 }
 
-fn snapshot(one: &SnapshotView<'_>, scale: Scale, text: &mut Vec<u8>) -> std::io::Result<()> {
+/// The bytes of a region that passed a scheme's filters, as exact as they are here.
+fn passed(one: &SnapshotView<'_>, columns: &[ProbeColumn], index: usize) -> Option<u64> {
+    let column = columns.iter().position(|column| column.name == ProbeColumn::PASSED)?;
+    let count = one.probes.get(column)?.get(index)?;
+    columns.get(column).map(|column| column.unit.saturating_mul(u64::from(*count)))
+}
+
+fn snapshot(
+    one: &SnapshotView<'_>,
+    scale: Scale,
+    columns: &[ProbeColumn],
+    text: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    let is_hits = |place: usize| columns.get(place).is_none_or(|c| c.name != ProbeColumn::PASSED);
+    let hits: Vec<&Vec<u32>> =
+        one.probes.iter().enumerate().filter(|(i, _)| is_hits(*i)).map(|(_, p)| p).collect();
     write!(
         text,
         "            {{\n                \"start_time\": \"{}\",\n                \"end_time\": \"{}\",\n                \
@@ -119,17 +136,21 @@ fn snapshot(one: &SnapshotView<'_>, scale: Scale, text: &mut Vec<u8>) -> std::io
         text.extend_from_slice(
             b"\n                        },\n                        \"probe_hits\": [",
         );
-        for (place, probe) in one.probes.iter().enumerate() {
+        for (place, probe) in hits.iter().enumerate() {
             let hits = probe.get(index).copied().unwrap_or(0);
             let before = if place == 0 { "" } else { "," };
             write!(text, "{before}\n                            {hits}")?;
         }
-        if !one.probes.is_empty() {
+        if !hits.is_empty() {
             text.extend_from_slice(b"\n                        ");
         }
-        text.extend_from_slice(
-            b"],\n                        \"sz_filter_passed\": \"0 B\"\n                    }",
-        );
+        text.extend_from_slice(b"],\n                        \"sz_filter_passed\": \"");
+        match passed(one, columns, index).unwrap_or(0) {
+            0 => text.extend_from_slice(b"0 B"),
+            // Bytes without a unit are exact; damo's own form is rounded.
+            bytes => write!(text, "{bytes}")?,
+        }
+        text.extend_from_slice(b"\"\n                    }");
     }
     if !one.is_empty() {
         text.extend_from_slice(b"\n                ");

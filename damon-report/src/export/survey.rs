@@ -3,7 +3,7 @@
 use crate::analysis::fold::Fold;
 use crate::analysis::load::Trace;
 use crate::analysis::select::Selection;
-use damon_format::{Sampling, SnapshotView, TargetId};
+use damon_format::{ProbeColumn, ProbeColumns, Record, Sampling, SnapshotView, TargetId};
 use std::collections::BTreeMap;
 
 /// What there is of one target.
@@ -39,12 +39,20 @@ pub struct Survey<'a> {
     pub probes: usize,
     /// Number of region rows.
     pub rows: u64,
+    /// What probe columns are, from when on, in the order of the file.
+    columns: Vec<ProbeColumns>,
 }
 
 impl<'a> Survey<'a> {
     /// Looks at a part of a trace once.
     pub fn read(trace: &Trace, selection: &'a Selection) -> Self {
-        trace.fold(selection, || Self { selection, targets: BTreeMap::new(), probes: 0, rows: 0 })
+        trace.fold(selection, || Self {
+            selection,
+            targets: BTreeMap::new(),
+            probes: 0,
+            rows: 0,
+            columns: Vec::new(),
+        })
     }
 
     /// The targets that have snapshots, by number.
@@ -55,6 +63,13 @@ impl<'a> Survey<'a> {
     /// One of them.
     pub fn target(&self, target: TargetId) -> Option<&TargetSurvey> {
         self.targets.get(&target)
+    }
+
+    /// What the probe columns of a target's snapshot are that begins then; fewer than there are where nothing says so.
+    pub fn columns(&self, target: TargetId, start_ns: u64) -> &[ProbeColumn] {
+        let mut of_target = self.columns.iter().filter(|columns| columns.target == target);
+        let latest = of_target.rfind(|columns| columns.time_ns <= start_ns);
+        latest.map(|latest| latest.columns.as_slice()).unwrap_or_default()
     }
 
     /// Number of snapshots without ages.
@@ -105,8 +120,15 @@ impl Fold for Survey<'_> {
         target.end_ns = target.end_ns.max(snapshot.end_ns);
     }
 
+    fn record(&mut self, record: &Record) {
+        if let Record::ProbeColumns(columns) = record {
+            self.columns.push(columns.clone());
+        }
+    }
+
     fn merge(&mut self, later: Self) {
         self.rows += later.rows;
+        self.columns.extend(later.columns);
         self.probes = self.probes.max(later.probes);
         for (id, target) in later.targets {
             let Some(sum) = self.targets.get_mut(&id) else {

@@ -4,8 +4,8 @@ use super::draft::{Draft, PASSED_UNIT, Refused};
 use super::guess;
 use super::{ImportError, ImportOptions, Sink, SourceTarget};
 use damon_format::{
-    AccessKind, Attrs, Backend, ClockAnchor, Granularity, Lost, Note, Record, RecordingInfo,
-    Sampling, SchemeStats, Snapshot, TargetId, TargetKind, TargetStarted,
+    AccessKind, Attrs, Backend, ClockAnchor, Granularity, Lost, Note, ProbeColumn, ProbeColumns,
+    Record, RecordingInfo, Sampling, SchemeStats, Snapshot, TargetId, TargetKind, TargetStarted,
 };
 use std::collections::BTreeMap;
 
@@ -62,6 +62,8 @@ struct Stream {
     tuned_said: bool,
     held: Vec<Draft>,
     columns: (bool, usize),
+    /// Whether the recording says so already.
+    columns_told: bool,
     stats: Option<SchemeStats>,
     last_end: Option<u64>,
     refused: Refused,
@@ -253,8 +255,15 @@ impl<'a> Assembler<'a> {
         let (passed, probes) = draft.columns();
         let columns = (passed | stream.columns.0, probes.max(stream.columns.1));
         if columns != stream.columns {
+            if passed && !stream.columns.0 {
+                stream.notes.push(format!(
+                    "the bytes of {} that passed its scheme's filters (sz_filter_passed) are rounded: damo writes \
+                     three decimals, and they are kept in units of {PASSED_UNIT}",
+                    of.name()
+                ));
+            }
             stream.columns = columns;
-            stream.notes.push(columns_note(of, columns));
+            stream.columns_told = false;
         }
         let tuned = stream.intervals.is_some_and(|intervals| intervals.tuned);
         let sampling = match draft.sample_us.filter(|us| *us > 0) {
@@ -299,6 +308,14 @@ impl<'a> Assembler<'a> {
         for text in stream.notes.drain(..) {
             self.sink.record(Record::Note(Note { time_ns: start_ns, text }))?;
         }
+        if !std::mem::replace(&mut stream.columns_told, true) && columns != (false, 0) {
+            let columns = named(columns);
+            self.sink.record(Record::ProbeColumns(ProbeColumns {
+                time_ns: start_ns,
+                target,
+                columns,
+            }))?;
+        }
         let mut snapshot = Snapshot {
             target,
             start_ns,
@@ -334,18 +351,10 @@ fn of_duration(nominal: Sampling, duration_ns: u64) -> Sampling {
     if us == 0 || guess::near(us, nominal.aggr_us) { nominal } else { scaled(nominal, us) }
 }
 
-fn columns_note(of: SourceTarget, (passed, probes): (bool, usize)) -> String {
-    let mut said = Vec::new();
-    if probes > 0 {
-        said.push(format!("columns 0..{probes} are its probes' hits"));
-    }
-    if passed {
-        said.push(format!(
-            "column {probes} is the bytes that passed its scheme's filters, in units of {PASSED_UNIT} \
-             (sz_filter_passed; damo rounds what it writes)"
-        ));
-    }
-    format!("probe columns of {} from here on: {}", of.name(), said.join("; "))
+fn named((passed, probes): (bool, usize)) -> Vec<ProbeColumn> {
+    let hits = std::iter::repeat_n((ProbeColumn::HITS, 1), probes);
+    let passed = passed.then_some((ProbeColumn::PASSED, PASSED_UNIT));
+    hits.chain(passed).map(|(name, unit)| ProbeColumn { name: name.to_owned(), unit }).collect()
 }
 
 fn clock_note(first_ns: u64) -> &'static str {

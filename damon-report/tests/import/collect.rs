@@ -44,6 +44,15 @@ impl Collected {
         notes.collect()
     }
 
+    /// What probe columns are, each time it is said.
+    pub fn columns(&self) -> Vec<Vec<(&str, u64)>> {
+        let said = self.records.iter().filter_map(|record| match record {
+            Record::ProbeColumns(said) => Some(said.columns.iter()),
+            _ => None,
+        });
+        said.map(|columns| columns.map(|c| (c.name.as_str(), c.unit)).collect()).collect()
+    }
+
     pub fn lost(&self) -> Vec<(u64, &str)> {
         let lost = self.records.iter().filter_map(|record| match record {
             Record::Lost(lost) => Some((lost.count, lost.what.as_str())),

@@ -177,3 +177,31 @@ fn what_perf_has_recorded_is_read_directly_too() {
     let through_pipe = run(&["wss", "-"], &fs::read(beside.join("pipe.data")).unwrap());
     assert_eq!(through_pipe.status.code(), Some(0));
 }
+
+#[test]
+fn bytes_that_passed_filters_go_back_to_damo_as_they_came() {
+    let place = Place::new();
+    let region = |start: u32, hits: &str, passed: &str| {
+        format!(
+            r#"{{"start": {start}, "end": {}, "nr_accesses": {{"samples": 1}}, "age": {{"aggr_intervals": 1}},
+            "probe_hits": {hits}, "sz_filter_passed": "{passed}"}}"#,
+            start + 8_388_608
+        )
+    };
+    let text = format!(
+        r#"[{{"intervals": {{"sample_us": 1, "aggr_us": 2}}, "target_id": 0, "snapshots": [
+        {{"start_time": 0, "end_time": 9, "regions": [{}, {}]}}]}}]"#,
+        region(0, "[4, 5]", "1 MiB"),
+        region(8_388_608, "[0, 7]", "0 B")
+    );
+    let (from, to) = (place.name("x.json"), place.name("x.damon"));
+    fs::write(&from, text).unwrap();
+    assert_eq!(said(&run(&["import", &from, "-o", &to], b"")).0, 0);
+    let back = run(&["export", &to, "--to", "damo-json", "-o", "-"], b"");
+    let back: serde_json::Value = serde_json::from_slice(&back.stdout).unwrap();
+    let regions = &back[0]["snapshots"][0]["regions"];
+    for (index, (hits, passed)) in [([4, 5], "1048576"), ([0, 7], "0 B")].iter().enumerate() {
+        assert_eq!(regions[index]["probe_hits"], serde_json::json!(hits));
+        assert_eq!(regions[index]["sz_filter_passed"], *passed);
+    }
+}

@@ -48,7 +48,8 @@ fn a_file_of_damo_3_4_3_is_read() {
     );
     // 1,234,567 and 2,469,134 bytes passed filters.
     assert_eq!(found.snapshots[0].probes, [[0, 301, 603]]);
-    assert!(found.notes().iter().any(|note| note.contains("column 0 is the bytes that passed")));
+    assert_eq!(found.columns(), [[("sz_filter_passed", 4096)]; 2], "of either target");
+    assert!(found.notes().iter().any(|note| note.contains("(sz_filter_passed) are rounded")));
     let stats = found.records.iter().filter(|r| matches!(r, Record::SchemeStats(_))).count();
     assert_eq!(stats, 1);
 }
@@ -197,8 +198,8 @@ fn probe_hits_become_columns_that_stay() {
     let found = json(&text);
     let probes: Vec<_> = found.snapshots.iter().map(|s| s.probes.clone()).collect();
     assert_eq!(probes, [vec![], vec![vec![4], vec![5]], vec![vec![0], vec![0], vec![256]]]);
-    let notes = found.notes();
-    assert!(notes.iter().any(|n| n.contains("columns 0..2 are its probes' hits; column 2 is")));
+    let (hits, passed) = (("probe_hits", 1), ("sz_filter_passed", 4096));
+    assert_eq!(found.columns(), [vec![hits, hits], vec![hits, hits, passed]]);
 }
 
 /// A text and how it may be changed without a change of meaning, or with one.

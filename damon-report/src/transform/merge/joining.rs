@@ -191,6 +191,7 @@ impl Joining {
             }
             Record::Memory(body) => body.target = self.name(body.target),
             Record::SchemeApplied(body) => body.target = self.name(body.target),
+            Record::ProbeColumns(body) => body.target = self.name(body.target),
             Record::Lost(body) => {
                 body.target = body.target.map(|target| self.name(target));
             }
