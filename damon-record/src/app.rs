@@ -31,15 +31,32 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "damon-record", &mut text);
             print(&text)
         }
-        Some(Action::Man) => {
-            let mut text = Vec::new();
-            match clap_mangen::Man::new(Cli::command()).render(&mut text) {
-                Ok(()) => print(&text),
-                Err(error) => printed(Err(error)),
-            }
-        }
+        Some(Action::Man) => match manual_page() {
+            Ok(text) => print(&text),
+            Err(error) => printed(Err(error)),
+        },
         None => run_record(cli.record, &arguments),
     }
+}
+
+/// The manual page, in which examples keep their lines.
+fn manual_page() -> io::Result<Vec<u8>> {
+    // What subcommands do is told here; they have no pages of their own.
+    let page = clap_mangen::Man::new(Cli::command().disable_help_subcommand(true));
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    Ok(unfilled(&text))
+}
+
+/// Examples are no prose to be filled.
+fn unfilled(page: &[u8]) -> Vec<u8> {
+    let page = String::from_utf8_lossy(page);
+    let Some((before, extra)) = page.split_once(".SH EXTRA\n") else {
+        return page.into_owned().into_bytes();
+    };
+    let end = extra.find(".SH ").unwrap_or(extra.len());
+    let (extra, behind) = extra.split_at(end);
+    format!("{before}.SH EXTRA\n.nf\n{extra}.fi\n{behind}").into_bytes()
 }
 
 fn run_doctor(json: bool) -> ExitCode {

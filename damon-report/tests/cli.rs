@@ -374,7 +374,10 @@ fn input_of_no_use_gets_one_sentence_and_status_4() {
     let no_snapshots = one.finish().unwrap();
     let cases = [
         (bench.put("empty", b""), "the file is empty"),
-        (bench.put("text", b"hello, this is no trace at all\n"), "not a DAMON trace"),
+        (
+            bench.put("text", b"hello, this is no trace at all\n"),
+            "neither a trace nor a recording of another tool",
+        ),
         (bench.put("short", &whole[..20]), "the trace ends at byte 20, inside its head"),
         (bench.put("newer", &newer), "format version 99.1"),
         (bench.put("nothing", &nothing), "the trace holds no snapshots"),

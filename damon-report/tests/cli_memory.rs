@@ -76,7 +76,7 @@ fn texts_are_as_agreed() {
 #[test]
 fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
     let (directory, file) = bench(&common::ten_seconds());
-    for command in COMMANDS {
+    for command in COMMANDS.into_iter().chain([&["footprint"][..]]) {
         for format in ["text", "json", "csv"] {
             let args = [command, &[&file, "--format", format]].concat();
             let (one, many) = (run(&args, "1"), run(&args, "5"));
@@ -105,6 +105,15 @@ fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
             assert!(drawn[0].starts_with(magic) && drawn[0] == drawn[1], "{command:?}");
         }
     }
+}
+
+#[test]
+fn the_picture_of_a_footprint_is_as_agreed() {
+    let (directory, file) = bench(&common::ten_seconds());
+    let path = directory.path().join("x.svg");
+    let drawn = run(&["footprint", &file, "-o", path.to_str().unwrap(), "--size", "700x300"], "2");
+    assert_eq!((drawn.status, drawn.err.as_str()), (0, ""));
+    golden("pictures/footprint.svg", &fs::read_to_string(path).unwrap());
 }
 
 #[test]

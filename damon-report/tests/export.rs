@@ -302,6 +302,9 @@ fn completions_and_manual_pages_know_all_commands() {
     let page = fs::read_to_string(bench.path("damon-report-merge.1")).unwrap();
     assert!(page.contains(".TH damon-report-merge 1") && page.contains("same\\-clock"), "{page}");
     assert!(bench.text("man").contains("damon\\-report\\-adjust(1)"));
+    let examples =
+        page.split_once(".SH EXTRA\n.nf\n").and_then(|(_, behind)| behind.split_once(".fi"));
+    assert!(examples.is_some_and(|(lines, _)| lines.contains("damon\\-report merge")), "{page}");
 }
 
 #[test]

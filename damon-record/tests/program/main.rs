@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod common;
+mod generated;
 mod killed;
 mod parts;
 mod parts_killed;

@@ -3,6 +3,7 @@
 use super::distribution::Distribution;
 use super::load::Trace;
 use super::num::float;
+use super::samples::Samples;
 use super::select::Selection;
 use super::view::View;
 use super::wss::WorkingSetOptions;
@@ -87,8 +88,8 @@ pub struct Footprint {
 }
 
 impl View {
-    /// Footprint and working set.
-    pub fn footprint(&self, trace: &Trace, options: WorkingSetOptions) -> Footprint {
+    /// Footprint, and the working set over the same time.
+    pub fn footprint(&self, trace: &Trace, options: WorkingSetOptions) -> (Footprint, Samples) {
         let set = self.working_set(trace, options);
         let mut found = Footprint::new(&self.overview.records, &self.selection, self.time().end);
         let rss = &found.sizes.rss;
@@ -102,7 +103,7 @@ impl View {
         found.resident_per_expected = over(set.expected.mean);
         found.touched = set.touched;
         found.expected = set.expected;
-        found
+        (found, set.samples)
     }
 }
 

@@ -30,6 +30,15 @@ pub enum LoadError {
         /// What is wrong.
         source: OpenError,
     },
+    /// The bytes are nothing that can be read.
+    #[error(
+        "{name}: neither a trace nor a recording of another tool that can be read (of damo or perf, or the text of \
+         perf script, trace-cmd report or ftrace)"
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
     /// The recording of another tool cannot be read.
     #[error("{name}: {source}")]
     Import {
@@ -92,6 +101,7 @@ impl Trace {
         };
         match IndexedReader::open(source.clone()) {
             Ok(reader) => Ok(Self { name, bytes, source, reader, imported_from: None }),
+            Err(OpenError::NotATrace) => Err(LoadError::Unknown { name }),
             Err(OpenError::Io(source)) => Err(LoadError::Io { name, source }),
             Err(source) => Err(LoadError::Open { name, source }),
         }

@@ -87,7 +87,7 @@ impl View {
     pub fn mapping_use(&self, trace: &Trace, options: UseOptions) -> MappingUse {
         let layouts = Layouts::new(&self.overview.records, options.group_by);
         let sum = trace.fold(&self.selection, || UseSum::new(&self.selection, &layouts, options));
-        let resident = super::wss::resident(&self.overview.records, &self.selection);
+        let resident = self.resident();
         sum.finish(resident)
     }
 }

@@ -3,15 +3,14 @@
 use super::num::float;
 use super::samples::{Iter, Samples};
 use super::sampling_error::{Interval, add_up};
+use super::together::are_together;
 use super::wss::WorkingSetSample;
 use damon_format::TargetId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// Sums the targets of each moment. The aggregations of several targets end at slightly different times; a
-/// snapshot belongs to the moment that the earliest snapshot opened if at least half of one of
-/// them lies inside the other and its target is not part of the moment yet. The moment lasts as long as the
-/// snapshot that opened it, the longest of those that begin together: the last snapshot of a process that
+/// Sums the targets of each moment; what belongs to one is told by the rule of [`together`](super::together), here without a list of
+/// all snapshots. The moment lasts as long as the snapshot that opened it, the longest of those that begin together: the last snapshot of a process that
 /// has exited cuts nobody else's time. The estimates of different targets are independent.
 pub(super) fn sum_targets(mut targets: BTreeMap<TargetId, Samples>) -> Samples {
     for samples in targets.values_mut() {
@@ -103,14 +102,8 @@ impl Moment {
     }
 
     fn accepts(&self, target: TargetId, sample: &WorkingSetSample) -> bool {
-        let overlap = self
-            .sum
-            .end_ns
-            .min(sample.end_ns)
-            .saturating_sub(self.sum.start_ns.max(sample.start_ns));
-        let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
-        let shorter = length(&self.sum).min(length(sample));
-        let together = overlap >= shorter.div_ceil(2) && sample.start_ns <= self.sum.end_ns;
+        let time = |s: &WorkingSetSample| s.start_ns..s.end_ns;
+        let together = are_together(&time(&self.sum), &time(sample));
         together && target != self.first && !self.others.contains(&target)
     }
 

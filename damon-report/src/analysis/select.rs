@@ -35,7 +35,7 @@ pub enum SelectError {
         nearest: String,
     },
     /// Nothing was recorded then.
-    #[error("the time range {asked} is outside the recording, which lasts {lasts}")]
+    #[error("{asked} is outside the recording, which lasts {lasts}")]
     OutsideTime {
         /// What was asked for.
         asked: String,

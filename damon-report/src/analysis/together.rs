@@ -30,7 +30,8 @@ pub(crate) fn together(samples: &[(TargetId, Range<u64>)]) -> Vec<Vec<usize>> {
     moments
 }
 
-fn are_together(first: &Range<u64>, other: &Range<u64>) -> bool {
+/// Whether a snapshot belongs to the moment that `first` opened, with no regard to targets.
+pub(super) fn are_together(first: &Range<u64>, other: &Range<u64>) -> bool {
     let overlap = first.end.min(other.end).saturating_sub(first.start.max(other.start));
     let length = |time: &Range<u64>| time.end.saturating_sub(time.start);
     overlap >= length(first).min(length(other)).div_ceil(2) && other.start <= first.end

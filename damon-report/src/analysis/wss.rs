@@ -8,6 +8,7 @@ use super::num::float;
 use super::samples::Samples;
 use super::sampling_error::{Interval, RateSum};
 use super::select::Selection;
+use super::view::View;
 use damon_format::{Backend, Granularity, Record, SnapshotView, TargetId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -222,8 +223,15 @@ impl Fold for WorkingSetSum<'_> {
     }
 }
 
+impl View {
+    /// Resident memory over time, of the selected targets as a whole; empty where it was not recorded.
+    pub fn resident(&self) -> Vec<ResidentSample> {
+        resident(&self.overview.records, &self.selection)
+    }
+}
+
 /// Resident size over time, summed over the selected targets; one that exited counts no more.
-pub(super) fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
+fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
     let mut current: BTreeMap<TargetId, u64> = BTreeMap::new();
     let mut series: Vec<ResidentSample> = Vec::new();
     for record in records {

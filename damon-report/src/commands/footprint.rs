@@ -1,7 +1,7 @@
 //! `footprint`: memory that is held against memory that is used.
 
 use super::output::{Document, Head, json};
-use super::picture::{subtitle, title};
+use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean};
 use super::{Streams, open};
@@ -11,28 +11,56 @@ use crate::analysis::view::View;
 use crate::analysis::wss::{Distribution, WorkingSetOptions};
 use crate::cli::{FootprintArgs, Format};
 use crate::exit::Failure;
+use crate::render::footprint::{Picture, footprint_png, footprint_svg};
+use serde::Serialize;
 use std::io::{self, Write};
 
 /// Percentiles that the text shows; JSON has all.
 const SHOWN: [usize; 7] = [0, 5, 25, 50, 75, 95, 100];
 
 pub(super) fn run(args: &FootprintArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let (trace, view) = open(&args.file, &args.part, streams)?;
     let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
-    let found = view.footprint(&trace, options);
+    let (found, working_set) = view.footprint(&trace, options);
     if found.samples.is_empty() && found.machine.is_empty() {
         return Err(Failure::Input(format!(
             "{}: no memory sizes were recorded in the selected part; `damon-report wss` does without",
             trace.name()
         )));
     }
+    if let (Some(path), Some(kind)) = (&args.output, kind) {
+        let (width, height) = args.size;
+        let time = view.time();
+        let picture = Picture {
+            footprint: &found,
+            working_set: &working_set,
+            title: &title(&view),
+            subtitle: &subtitle(&trace, &view),
+            start_ns: time.start,
+            end_ns: time.end,
+            origin_ns: view.origin_ns,
+        };
+        return match kind {
+            Kind::Png => write(path, &footprint_png(&picture, width, height)?, streams),
+            Kind::Svg => write(path, footprint_svg(&picture, width, height)?.as_bytes(), streams),
+        };
+    }
     match args.format {
         Format::Text => Ok(text(streams.out, &trace, &view, &found)?),
         Format::Csv => Ok(csv(streams.out, &found)?),
         Format::Json => {
-            json(streams, &Document { head: Head::new("footprint", &trace), body: &found })
+            let body = Body { origin_ns: view.origin_ns, footprint: &found };
+            json(streams, &Document { head: Head::new("footprint", &trace), body })
         }
     }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    origin_ns: u64,
+    #[serde(flatten)]
+    footprint: &'a Footprint,
 }
 
 fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> io::Result<()> {

@@ -21,7 +21,7 @@ pub(super) fn man(args: &ManArgs, terminal: &mut Streams<'_>) -> Result<(), Fail
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let Some(directory) = &args.dir else {
-        return Ok(clap_mangen::Man::new(command).render(&mut *terminal.out)?);
+        return Ok(terminal.out.write_all(&page_of(command)?)?);
     };
     let subs = command.get_subcommands().filter(|sub| !sub.is_hide_set());
     for one in std::iter::once(&command).chain(subs) {
@@ -36,9 +36,27 @@ pub(super) fn man(args: &ManArgs, terminal: &mut Streams<'_>) -> Result<(), Fail
 }
 
 fn page(place: &Path, command: clap::Command) -> io::Result<()> {
+    let text = page_of(command)?;
     let (mut file, partial) = Partial::create(place, 0o666)?;
-    let mut text = Vec::new();
-    clap_mangen::Man::new(command).render(&mut text)?;
     file.write_all(&text)?;
     partial.keep()
+}
+
+/// A page whose examples keep their lines.
+fn page_of(command: clap::Command) -> io::Result<Vec<u8>> {
+    let page = clap_mangen::Man::new(command);
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    Ok(unfilled(&text))
+}
+
+/// Examples are no prose to be filled.
+fn unfilled(page: &[u8]) -> Vec<u8> {
+    let page = String::from_utf8_lossy(page);
+    let Some((before, extra)) = page.split_once(".SH EXTRA\n") else {
+        return page.into_owned().into_bytes();
+    };
+    let end = extra.find(".SH ").unwrap_or(extra.len());
+    let (extra, behind) = extra.split_at(end);
+    format!("{before}.SH EXTRA\n.nf\n{extra}.fi\n{behind}").into_bytes()
 }

@@ -5,6 +5,7 @@ use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
+use super::wss::{NOT_RESIDENT, resident};
 use super::{Streams, open};
 use crate::analysis::bins::Unit;
 use crate::analysis::histogram::{Bin, Histogram, Metric, histogram};
@@ -12,6 +13,7 @@ use crate::analysis::moment::CoveredMoment;
 use crate::analysis::num::float;
 use crate::analysis::temperature::Temperature;
 use crate::analysis::view::View;
+use crate::analysis::wss::ResidentSample;
 use crate::cli::{Colour, Format, HistogramArgs};
 use crate::exit::Failure;
 use crate::render::amount;
@@ -58,12 +60,15 @@ pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(),
                 Some(at) => format!("at {}", moment(at, view.origin_ns)),
                 None => mean_over(&histogram),
             };
-            Ok(text(streams.out, &histogram, &over, args.cumulative, columns)?)
+            text(streams.out, &histogram, &over, args.cumulative, columns)?;
+            Ok(resident(streams.out, &view.resident(), NOT_RESIDENT)?)
         }
         Format::Csv => Ok(csv(streams.out, &histogram)?),
         Format::Json => {
             let (origin_ns, time) = (view.origin_ns, selection_time(&view));
-            let body = Body { origin_ns, start_ns: time.0, end_ns: time.1, at_ns, histogram };
+            let resident = view.resident();
+            let body =
+                Body { origin_ns, start_ns: time.0, end_ns: time.1, at_ns, resident, histogram };
             json(streams, &Document { head: Head::new("histogram", &trace), body })
         }
     }
@@ -81,6 +86,8 @@ struct Body {
     end_ns: u64,
     /// The one moment that was asked for.
     at_ns: Option<u64>,
+    /// Of all that was monitored, what may have been in memory.
+    resident: Vec<ResidentSample>,
     #[serde(flatten)]
     histogram: Histogram,
 }

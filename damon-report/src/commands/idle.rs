@@ -4,12 +4,14 @@ use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment};
+use super::wss::{NOT_RESIDENT, resident};
 use super::{Streams, open};
 use crate::analysis::idle::IdleTimes;
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::recency::Recency;
 use crate::analysis::view::View;
+use crate::analysis::wss::ResidentSample;
 use crate::cli::{Compat, Format, IdleArgs};
 use crate::exit::Failure;
 use crate::render::curve::{Curve, Picture, curve_png, curve_svg};
@@ -62,7 +64,10 @@ pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Fail
     match args.format {
         Format::Text => Ok(text(streams.out, args, &trace, &view, &idle)?),
         Format::Csv => Ok(csv(streams.out, &idle)?),
-        Format::Json => json(streams, &Document { head: Head::new("idle", &trace), body: &idle }),
+        Format::Json => {
+            let body = Body { origin_ns: view.origin_ns, resident: view.resident(), idle: &idle };
+            json(streams, &Document { head: Head::new("idle", &trace), body })
+        }
     }
 }
 
@@ -74,6 +79,15 @@ fn heading(args: &IdleArgs, view: &View) -> String {
     }
     let what = title.rsplit_once(", ").map_or(title.as_str(), |(what, _)| what);
     format!("{what}, at {}", moment(view.selection.time.start, view.origin_ns))
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    origin_ns: u64,
+    /// Of all that was monitored, what may have been in memory.
+    resident: Vec<ResidentSample>,
+    #[serde(flatten)]
+    idle: &'a IdleTimes,
 }
 
 fn text(
@@ -123,6 +137,7 @@ fn text(
     if idle.unknown > 0.0 {
         writeln!(out, "left out, since no age was recorded: {}", bytes(idle.unknown))?;
     }
+    resident(out, &view.resident(), NOT_RESIDENT)?;
     writeln!(out, "resolution: {:.1} %", idle.resolution * 100.0)
 }
 

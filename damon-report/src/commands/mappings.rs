@@ -4,6 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration};
+use super::wss::resident;
 use super::{Streams, open};
 use crate::analysis::groups::GroupBy;
 use crate::analysis::load::Trace;
@@ -154,16 +155,7 @@ fn text(
     if !all.has_mappings {
         writeln!(out, "mappings: none were recorded")?;
     }
-    let resident = all.resident.iter().map(|r| r.rss);
-    if let (Some(least), Some(most)) = (resident.clone().min(), resident.max()) {
-        let range = if least == most {
-            bytes(float(least))
-        } else {
-            format!("{} .. {}", bytes(float(least)), bytes(float(most)))
-        };
-        writeln!(out, "resident: {range} in all; how much of each mapping was not recorded")?;
-    }
-    Ok(())
+    resident(out, &all.resident, " in all; how much of each mapping was not recorded")
 }
 
 fn together(groups: &[GroupUse]) -> MemoryUse {

@@ -50,7 +50,10 @@ pub(super) fn percent(share: f64) -> String {
         _ => 2,
     };
     let text = format!("{percent:.digits$}");
-    if text.contains('.') {
+    if share > 0.0 && text == "0.00" {
+        // Something is not nothing.
+        "<0.01".to_owned()
+    } else if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         text
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn shares_have_three_digits() {
-        let cases = [(0.0, "0"), (0.05, "5"), (0.125, "12.5"), (1.0, "100"), (0.000_04, "0")];
+        let cases = [(0.0, "0"), (0.05, "5"), (0.125, "12.5"), (1.0, "100"), (0.000_04, "<0.01")];
         for (share, text) in cases {
             assert_eq!(percent(share), text);
         }

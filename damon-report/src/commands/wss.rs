@@ -8,7 +8,7 @@ use super::{Streams, open, wss_more};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::view::View;
-use crate::analysis::wss::{WorkingSet, WorkingSetOptions};
+use crate::analysis::wss::{ResidentSample, WorkingSet, WorkingSetOptions};
 use crate::cli::{Format, WssArgs};
 use crate::exit::Failure;
 use crate::render::terminal;
@@ -103,12 +103,7 @@ fn text(
     let (title, subtitle) = (title(view), subtitle(trace, view));
     writeln!(out, "{}", clean(&title))?;
     writeln!(out, "{subtitle}")?;
-    writeln!(
-        out,
-        "touched: upper estimate, all of a region seen accessed {}",
-        times(set.threshold)
-    )?;
-    writeln!(out, "expected: lower estimate, size x access rate")?;
+    legend(out, set.threshold)?;
     writeln!(out)?;
     table(out, set, screen.columns)?;
     writeln!(out)?;
@@ -118,26 +113,53 @@ fn text(
         terminal::wss(&picture_of(view, set, &title, &subtitle), screen.columns, screen.colours)
     )?;
     writeln!(out)?;
-    if options.exact {
-        writeln!(out, "sampling error: none, every page was looked at")?;
-    } else {
-        let (low, high) = set.expected_interval;
-        writeln!(
-            out,
-            "sampling error: expected of one moment lies in {} .. {} (95 %, mean over the moments)",
-            bytes(low),
-            bytes(high)
-        )?;
-    }
+    sampling_error(out, set, options)?;
     let monitored = set.samples.iter().map(|s| s.monitored);
     if let (Some(least), Some(most)) = (monitored.clone().min(), monitored.max()) {
         writeln!(out, "monitored: {}", span(least, most))?;
     }
-    let resident = set.resident.iter().map(|s| s.rss);
-    if let (Some(least), Some(most)) = (resident.clone().min(), resident.max()) {
-        writeln!(out, "resident: {}", span(least, most))?;
+    resident(out, &set.resident, "")
+}
+
+/// What monitored addresses say of memory, for whoever shows bytes that were not accessed.
+pub(super) const NOT_RESIDENT: &str = " in all; what is monitored beyond that was not in memory";
+
+/// How much was resident, where that was recorded, and something behind it.
+pub(super) fn resident(
+    out: &mut dyn Write,
+    samples: &[ResidentSample],
+    rest: &str,
+) -> io::Result<()> {
+    let sizes = samples.iter().map(|s| s.rss);
+    match (sizes.clone().min(), sizes.max()) {
+        (Some(least), Some(most)) => writeln!(out, "resident: {}{rest}", span(least, most)),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// What the two estimates are.
+pub(super) fn legend(out: &mut dyn Write, threshold: u32) -> io::Result<()> {
+    let times = times(threshold);
+    writeln!(out, "touched: upper estimate, all of a region seen accessed {times}")?;
+    writeln!(out, "expected: lower estimate, size x access rate")
+}
+
+/// How far the expected working set can be from the truth.
+pub(super) fn sampling_error(
+    out: &mut dyn Write,
+    set: &WorkingSet,
+    options: WorkingSetOptions,
+) -> io::Result<()> {
+    if options.exact {
+        return writeln!(out, "sampling error: none, every page was looked at");
+    }
+    let (low, high) = set.expected_interval;
+    writeln!(
+        out,
+        "sampling error: expected of one moment lies in {} .. {} (95 %, mean over the moments)",
+        bytes(low),
+        bytes(high)
+    )
 }
 
 pub(super) fn table(out: &mut dyn Write, set: &WorkingSet, columns: usize) -> io::Result<()> {

@@ -6,7 +6,7 @@ use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration};
-use super::wss::table;
+use super::wss::{legend, sampling_error, table};
 use crate::analysis::heat::TargetName;
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
@@ -78,10 +78,12 @@ pub(super) fn per_target(
             let screen = Screen::detect(args.columns, None, args.color);
             writeln!(streams.out, "{}", clean(&title(view)))?;
             writeln!(streams.out, "{}", subtitle(trace, view))?;
+            legend(streams.out, options.threshold)?;
             for (name, set) in named {
                 let comm = clean(&name.comm);
                 writeln!(streams.out, "\ntarget {} (pid {}, {comm})", name.target, name.pid)?;
                 table(streams.out, set, screen.columns)?;
+                sampling_error(streams.out, set, options)?;
             }
             Ok(())
         }

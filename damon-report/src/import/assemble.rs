@@ -1,11 +1,11 @@
 //! From drafts to a recording: what is missing is guessed, what cannot be kept is counted, and both are said.
 
 use super::draft::{Draft, PASSED_UNIT, Refused};
-use super::guess;
+use super::guess::{self, Shown, TARGET_KIND, target_kind};
 use super::{ImportError, ImportOptions, Sink, SourceTarget};
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Granularity, Lost, Note, ProbeColumn, ProbeColumns,
-    Record, RecordingInfo, Sampling, SchemeStats, Snapshot, TargetId, TargetKind, TargetStarted,
+    Record, RecordingInfo, Sampling, SchemeStats, Snapshot, TargetId, TargetStarted,
 };
 use std::collections::BTreeMap;
 
@@ -15,8 +15,6 @@ const HELD_ROWS: usize = 1 << 18;
 const MOST_TARGETS: usize = 1 << 16;
 /// Times from here on count from 1970, times before it from the start of a machine that has run for less than 30 years.
 const EPOCH_NS: u64 = 1_000_000_000_000_000_000;
-/// Programs lie below and above this address, physical memory below it.
-const PHYSICAL_END: u64 = 1 << 46;
 
 /// The intervals a source tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +39,8 @@ pub(super) struct Assembler<'a> {
     /// What was read, for people: `damo's json`.
     source: &'static str,
     began: bool,
+    /// What the kinds of targets rest on has been said.
+    kind_said: bool,
     next_target: u32,
     next_stream: u64,
     streams: BTreeMap<u64, Stream>,
@@ -82,6 +82,7 @@ impl<'a> Assembler<'a> {
             options: *options,
             source,
             began: false,
+            kind_said: false,
             next_target: 0,
             next_stream: 0,
             streams: BTreeMap::new(),
@@ -217,9 +218,16 @@ impl<'a> Assembler<'a> {
         }
         if stream.sampling.is_none() {
             let counters = held.iter().flat_map(|draft| &draft.regions).map(|r| r.nr_accesses);
-            let (sampling, said) = match stream.intervals {
-                Some(intervals) => (intervals.sampling(), None),
-                None => guess::sampling(&lasts, counters.max().unwrap_or(0), &self.options),
+            let (sampling, said) = if let Some(told) = stream.intervals {
+                (told.sampling(), None)
+            } else {
+                let mut shown = Shown {
+                    durations_us: lasts.iter().map(|ns| ns / 1_000).collect(),
+                    largest: counters.max().unwrap_or(0),
+                    tuned: None,
+                };
+                let guess = guess::intervals(&mut shown, &self.options);
+                (guess.sampling, guess.said)
             };
             stream.sampling = Some(sampling);
             stream.notes.extend(said);
@@ -302,7 +310,10 @@ impl<'a> Assembler<'a> {
             self.next_target = self.next_target.saturating_add(1);
             stream.target = Some(target);
             let top = draft.regions.last().map_or(0, |region| region.end);
-            self.sink.target(&of, started(&of, target, start_ns, top))?;
+            let is_known = self.sink.target(&of, started(&of, target, start_ns, top))?;
+            if !is_known && !std::mem::replace(&mut self.kind_said, true) {
+                stream.notes.push(TARGET_KIND.to_owned());
+            }
             target
         };
         for text in stream.notes.drain(..) {
@@ -389,12 +400,11 @@ fn description(source: &str, start_ns: u64, attrs: Attrs) -> RecordingInfo {
 }
 
 fn started(of: &SourceTarget, target: TargetId, time_ns: u64, top: u64) -> TargetStarted {
-    let kind = if top > PHYSICAL_END { TargetKind::Process } else { TargetKind::Physical };
     let comm = of.name();
     TargetStarted {
         target,
         time_ns,
-        kind,
+        kind: target_kind(top),
         pid: 0,
         start_ticks: 0,
         parent: None,

@@ -1,75 +1,149 @@
 //! What a source does not say, taken from what it says.
 
 use super::ImportOptions;
-use damon_format::Sampling;
+use damon_format::{Sampling, TargetKind};
 
 /// Snapshots that are looked at before something is guessed.
 pub(super) const LOOKED_AT: usize = 16;
 
 /// Samples per aggregation with DAMON's default intervals.
-const USUAL_SAMPLES: u32 = 20;
+pub(super) const USUAL_SAMPLES: u64 = 20;
+/// DAMON's default sampling interval, microseconds.
+const USUAL_SAMPLE_US: u64 = 5_000;
 /// DAMON's default aggregation interval, microseconds.
 const USUAL_AGGREGATION_US: u64 = 100_000;
 
-/// The scale of counters, from the user, or from how long snapshots last and the largest counter in them. The sentence says
-/// what rests on what; `None` when nothing was guessed.
-pub(super) fn sampling(
-    durations_ns: &[u64],
-    largest: u32,
-    options: &ImportOptions,
-) -> (Sampling, Option<String>) {
-    let (mut aggr_us, median_us) = aggregation(durations_ns);
+/// The most memory that Linux maps with four levels of page tables (x86-64). Programs have their stacks above, and what is
+/// loaded at random addresses.
+const PHYSICAL_END: u64 = 1 << 46;
+
+/// What [`target_kind`] rests on.
+pub(super) const TARGET_KIND: &str = "whether a target is a process or physical memory is not in the input: with addresses \
+                                      beyond 64 TiB it is taken for a process, without for physical memory";
+
+/// What a target is whose highest address is this.
+pub(super) fn target_kind(top: u64) -> TargetKind {
+    if top > PHYSICAL_END { TargetKind::Process } else { TargetKind::Physical }
+}
+
+/// What the first snapshots show.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// How long those lasted whose intervals nobody had tuned, microseconds.
+    pub(super) durations_us: Vec<u64>,
+    /// The largest counter of accesses.
+    pub(super) largest: u32,
+    /// Samples per aggregation and a sampling interval (microseconds), where the kernel's tuning tells them.
+    pub(super) tuned: Option<(u64, u64)>,
+}
+
+/// Intervals, and what they rest on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Guess {
+    /// Intervals and the scale of counters.
+    pub(super) sampling: Sampling,
+    /// What rests on what; `None` when nothing was guessed.
+    pub(super) said: Option<String>,
+    /// The number of samples per aggregation rests on nothing but defaults and the largest counter.
+    pub(super) is_bold: bool,
+}
+
+/// The intervals, from the user, or else the aggregation interval from how long snapshots last, and the number of samples in it
+/// from DAMON's default, unless a counter exceeds that: then from DAMON's default sampling interval, or at the least
+/// as many as there were hits.
+pub(super) fn intervals(shown: &mut Shown, options: &ImportOptions) -> Guess {
+    let (aggr, sample) =
+        (options.aggr_us.filter(|us| *us > 0), options.sample_us.filter(|us| *us > 0));
+    let tuned = shown.tuned.map(|(samples, us)| (samples.max(1), us.max(1)));
+    let median_us = median(&mut shown.durations_us).unwrap_or(0);
     let mut said = Vec::new();
-    match options.aggr_us.filter(|us| *us > 0) {
-        Some(us) => aggr_us = us,
-        None if median_us == 0 => said.push(format!(
-            "an aggregation interval of {} ms is assumed, DAMON's default",
-            milliseconds(aggr_us)
-        )),
-        None => said.push(format!(
-            "an aggregation interval of {} ms is guessed from the first {} snapshots, which last {} ms \
-             (median)",
-            milliseconds(aggr_us),
-            durations_ns.len(),
-            milliseconds(median_us)
-        )),
+    let mut aggr_us = match (aggr, sample, tuned) {
+        (Some(us), _, _) => us,
+        (None, sample, _) if median_us > 0 => {
+            let round = rounded(median_us);
+            sample.map_or(round, |us| round.saturating_sub(round % us).max(us))
+        }
+        (None, Some(us), _) => {
+            us.saturating_mul(tuned.map_or(USUAL_SAMPLES, |(samples, _)| samples))
+        }
+        (None, None, Some((samples, us))) => us.saturating_mul(samples),
+        (None, None, None) => USUAL_AGGREGATION_US,
+    };
+    if aggr.is_none() {
+        let taken = milliseconds(aggr_us);
+        said.push(match (median_us, sample, tuned) {
+            (0, None, None) => {
+                format!("an aggregation interval of {taken} ms is assumed, DAMON's default")
+            }
+            (0, _, _) => format!("an aggregation interval of {taken} ms is assumed"),
+            _ => format!(
+                "an aggregation interval of {taken} ms is guessed from the first {} snapshots, which last {} ms \
+                 (median)",
+                shown.durations_us.len(),
+                milliseconds(median_us)
+            ),
+        });
     }
-    let sample_us = options.sample_us.filter(|us| *us > 0).unwrap_or_else(|| {
-        // A counter may exceed the number of samples by one.
-        let samples = USUAL_SAMPLES.max(largest.saturating_sub(1)).max(1);
-        let sample_us = (aggr_us / u64::from(samples)).max(1);
+    // A counter may exceed the number of samples by one.
+    let hits = u64::from(shown.largest.saturating_sub(1));
+    let samples = match tuned {
+        Some((samples, _)) => samples.max(hits),
+        None if hits <= USUAL_SAMPLES => USUAL_SAMPLES,
+        None => hits.max(aggr_us / USUAL_SAMPLE_US),
+    };
+    let sample_us = sample.unwrap_or_else(|| (aggr_us / samples).max(1));
+    if sample.is_none() {
+        let why = match tuned {
+            Some(_) => "as the kernel's tuning shows",
+            None if samples == USUAL_SAMPLES => "as with DAMON's defaults",
+            None => "since counters exceed the usual 20",
+        };
         said.push(format!(
-            "a sampling interval of {} ms is assumed, {samples} samples per aggregation{}",
-            milliseconds(sample_us),
-            if samples == USUAL_SAMPLES { " as with DAMON's defaults" } else { "" }
+            "a sampling interval of {} ms is assumed, {samples} samples per aggregation {why}",
+            milliseconds(sample_us)
         ));
-        sample_us
-    });
-    let sentence = (!said.is_empty()).then(|| {
+    }
+    aggr_us = aggr_us.max(1);
+    let mut sampling = Sampling::from_intervals(sample_us, aggr_us);
+    if sample.is_none() && aggr_us >= samples {
+        sampling.max_nr_accesses = u32::try_from(samples).unwrap_or(u32::MAX);
+    }
+    let said = (!said.is_empty()).then(|| {
         format!(
-            "the input does not tell the intervals: {}; --sample and --aggr of `damon-report import` \
-             give the right ones",
+            "the input does not tell the intervals: {}; rates and times of ages hang on them, --sample and --aggr of \
+             `damon-report import` give the right ones",
             said.join("; ")
         )
     });
-    (Sampling::from_intervals(sample_us, aggr_us), sentence)
+    Guess { sampling, said, is_bold: tuned.is_none() && sample.is_none() }
 }
 
-/// The aggregation interval that snapshots of these durations have, and their median, microseconds.
-fn aggregation(durations_ns: &[u64]) -> (u64, u64) {
-    let mut sorted = durations_ns.to_vec();
-    sorted.sort_unstable();
-    let median_us = sorted.get(sorted.len() / 2).copied().unwrap_or(0) / 1_000;
-    if median_us == 0 || near(median_us, USUAL_AGGREGATION_US) {
-        return (USUAL_AGGREGATION_US, median_us);
-    }
-    // People set round intervals, and kernels are late by a little: two digits.
+/// Rounded to so many digits; at least 1.
+fn digits(value: u64, digits: u32) -> u64 {
+    let most = 10_u64.saturating_pow(digits);
     let mut unit = 1_u64;
-    while median_us / unit >= 100 {
+    while value / unit >= most {
         unit = unit.saturating_mul(10);
     }
-    let rounded = median_us.saturating_add(unit / 2) / unit;
-    (rounded.saturating_mul(unit).max(1), median_us)
+    let rounded = value.saturating_add(unit / 2) / unit;
+    rounded.saturating_mul(unit).max(1)
+}
+
+/// The middle one; of an even number the upper.
+pub(super) fn median(values: &mut [u64]) -> Option<u64> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
+}
+
+/// The aggregation interval that snapshots have which last so long, microseconds.
+fn rounded(median_us: u64) -> u64 {
+    if near(median_us, USUAL_AGGREGATION_US) {
+        return USUAL_AGGREGATION_US;
+    }
+    // People set round intervals, and kernels are late by a little, never early. What they have tuned is not round.
+    let round = digits(median_us, 2);
+    let is_late = (median_us.saturating_sub(median_us / 32)..=median_us).contains(&round);
+    if is_late { round } else { digits(median_us, 3) }
 }
 
 /// Whether a snapshot of this length may be one of that aggregation interval: it lasts at most a tenth longer or
@@ -100,30 +174,58 @@ fn milliseconds(us: u64) -> String {
 mod tests {
     use super::*;
 
+    fn found(durations_ms: &[u64], largest: u32, options: ImportOptions) -> (u64, u64, u32) {
+        let Sampling { sample_us, aggr_us, max_nr_accesses } =
+            guess(durations_ms, largest, options).sampling;
+        (sample_us, aggr_us, max_nr_accesses)
+    }
+
+    fn guess(durations_ms: &[u64], largest: u32, options: ImportOptions) -> Guess {
+        let durations_us = durations_ms.iter().map(|ms| ms * 1_000 + 370).collect();
+        intervals(&mut Shown { durations_us, largest, tuned: None }, &options)
+    }
+
+    const NONE: ImportOptions = ImportOptions { sample_us: None, aggr_us: None };
+
     #[test]
     fn usual_intervals_are_found_in_late_snapshots() {
-        let durations = [100_598_867, 104_000_000, 900_000_000, 101_234_567];
-        let (scale, said) = sampling(&durations, 21, &ImportOptions::default());
-        assert_eq!((scale.sample_us, scale.aggr_us), (5_000, 100_000));
-        let said = said.unwrap();
-        assert!(said.contains("100 ms is guessed") && said.contains("104 ms"), "{said}");
+        let usual = guess(&[100, 104, 900, 101], 21, NONE);
+        assert_eq!(usual.sampling, Sampling::from_intervals(5_000, 100_000));
+        let said = usual.said.unwrap();
+        assert!(said.contains("100 ms is guessed") && said.contains("104.37 ms"), "{said}");
+        assert_eq!(found(&[], 0, NONE), (5_000, 100_000, 20));
     }
 
     #[test]
-    fn unusual_ones_are_rounded_to_two_digits() {
-        let (scale, _) = sampling(&[2_013_456_789], 401, &ImportOptions::default());
-        assert_eq!((scale.sample_us, scale.aggr_us), (5_000, 2_000_000));
-        assert_eq!(scale.max_nr_accesses, 400);
+    fn unusual_ones_are_round_if_late_and_have_as_many_samples_as_hits_need() {
+        assert_eq!(found(&[2_013], 401, NONE), (5_000, 2_000_000, 400));
+        assert_eq!(found(&[2_013], 300, NONE), (5_000, 2_000_000, 400));
+        assert_eq!(found(&[2_013], 14, NONE), (100_000, 2_000_000, 20));
+        assert_eq!(found(&[2], 0, NONE), (118, 2_370, 20));
+        // As the kernel tunes: 257.846 ms and 5.157 s in truth.
+        assert_eq!(found(&[5_160], 3, NONE), (258_000, 5_160_000, 20));
+        assert_eq!(found(&[100], 101, NONE), (1_000, 100_000, 100));
     }
 
     #[test]
     fn who_knows_better_is_believed_and_nothing_is_said() {
-        let options = ImportOptions { sample_us: Some(1_000), aggr_us: Some(20_000) };
-        let (scale, said) = sampling(&[100_000_000], 3, &options);
-        assert_eq!((scale.max_nr_accesses, said), (20, None));
-        let options = ImportOptions { sample_us: None, aggr_us: Some(20_000) };
-        let said = sampling(&[], 3, &options).1.unwrap();
+        let options = |sample_us, aggr_us| ImportOptions { sample_us, aggr_us };
+        assert_eq!(guess(&[100], 3, options(Some(1_000), Some(20_000))).said, None);
+        assert_eq!(found(&[100], 3, options(Some(1_000), Some(20_000))), (1_000, 20_000, 20));
+        let said = guess(&[], 3, options(None, Some(20_000))).said.unwrap();
         assert!(!said.contains("guessed") && said.contains("1 ms is assumed"), "{said}");
+        assert_eq!(found(&[100], 20, options(Some(10_000), None)), (10_000, 100_000, 10));
+        assert_eq!(found(&[], 20, options(Some(10_000), None)), (10_000, 200_000, 20));
+        assert_eq!(found(&[100], 20, options(None, Some(50_000))), (2_500, 50_000, 20));
+        // Nothing is no interval.
+        assert_eq!(found(&[100], 3, options(Some(0), Some(0))), (5_000, 100_000, 20));
+        assert_eq!(found(&[100], 3, options(Some(u64::MAX), Some(u64::MAX))).2, 1);
+    }
+
+    #[test]
+    fn only_programs_have_the_highest_addresses() {
+        assert_eq!(target_kind(0x5555_5555_5000), TargetKind::Process);
+        assert_eq!(target_kind(64 << 40), TargetKind::Physical);
     }
 
     #[test]

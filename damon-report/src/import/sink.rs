@@ -23,9 +23,14 @@ pub trait Sink {
     /// A record.
     fn record(&mut self, record: Record) -> Result<(), ImportError>;
 
-    /// A target, before its first snapshot. Who knows more of what the source calls by these numbers adds that.
-    fn target(&mut self, _named: &SourceTarget, started: TargetStarted) -> Result<(), ImportError> {
-        self.record(Record::TargetStarted(started))
+    /// A target, before its first snapshot. Who knows more of what the source calls by these numbers adds that; true if what
+    /// kind of target it is was known.
+    fn target(
+        &mut self,
+        _named: &SourceTarget,
+        started: TargetStarted,
+    ) -> Result<bool, ImportError> {
+        self.record(Record::TargetStarted(started)).map(|()| false)
     }
 }
 

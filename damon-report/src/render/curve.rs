@@ -7,7 +7,7 @@ use super::RenderError;
 use super::colour::{FRAME, GREY_INK, GRID};
 use super::furniture::{Tick, headings, time_axis, to_png, to_svg};
 use super::heatmap::hatch_scale;
-use super::layout::{Faces, Rect, checked_size};
+use super::layout::{Faces, Rect, Sheet};
 use super::lines::{EXPECTED, RIBBON, TOUCHED, byte_scale, key_entry};
 use super::num::round;
 use super::pen::Pen;
@@ -60,14 +60,8 @@ struct Layout {
 
 impl Layout {
     fn new(width: u32, height: u32) -> Result<Self, RenderError> {
-        let (w, h) = checked_size(width, height)?;
-        let faces = Faces::new(w, h);
+        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
         let (line, advance) = (faces.line(), faces.advance());
-        let margin = if w < 640 { advance } else { 2 * advance };
-        let inner = w - 2 * margin;
-        let title = Rect::new(margin, margin / 2 + 2, inner, faces.title.line());
-        let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
-        let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
         let left = margin + 10 * advance;
         let width = w - left - margin - 2 * advance;
         let key = Rect::new(left, subtitle.bottom() + line / 2, width, line);

@@ -9,7 +9,7 @@ use crate::analysis::histogram::{Bin, Histogram, Metric};
 use super::RenderError;
 use super::colour::{FRAME, GREY_INK, INK, Rgb};
 use super::furniture::{headings, to_png, to_svg};
-use super::layout::{Faces, Rect, checked_size};
+use super::layout::{Faces, Rect, Sheet};
 use super::lines::{byte_scale, key_entry};
 use super::num::{coord, round_u64};
 use super::pen::Pen;
@@ -66,14 +66,8 @@ struct HistogramLayout {
 
 impl HistogramLayout {
     fn new(width: u32, height: u32) -> Result<Self, RenderError> {
-        let (w, h) = checked_size(width, height)?;
-        let faces = Faces::new(w, h);
+        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
         let (line, advance) = (faces.line(), faces.advance());
-        let margin = if w < 640 { advance } else { 2 * advance };
-        let inner = w - 2 * margin;
-        let title = Rect::new(margin, margin / 2 + 2, inner, faces.title.line());
-        let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
-        let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
         let left = margin + 10 * advance;
         let key = Rect::new(left, subtitle.bottom() + line / 2, w - margin - left, line);
         let top = key.bottom() + line * 5 / 4;

@@ -109,6 +109,33 @@ pub(super) fn address(value: u64) -> String {
     format!("{value:#x}")
 }
 
+/// What all pictures begin with: the size that was asked for, faces that fit it, a margin, a title and a subtitle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sheet {
+    pub(super) w: i32,
+    pub(super) h: i32,
+    pub(super) faces: Faces,
+    /// Pixels left and right of everything.
+    pub(super) margin: i32,
+    pub(super) title: Rect,
+    /// Empty when there is no room.
+    pub(super) subtitle: Rect,
+}
+
+impl Sheet {
+    pub(super) fn new(width: u32, height: u32) -> Result<Self, RenderError> {
+        let (w, h) = checked_size(width, height)?;
+        let faces = Faces::new(w, h);
+        let (line, advance) = (faces.line(), faces.advance());
+        let margin = if w < 640 { advance } else { 2 * advance };
+        let inner = w - 2 * margin;
+        let title = Rect::new(margin, margin / 2 + 2, inner, faces.title.line());
+        let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
+        let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
+        Ok(Self { w, h, faces, margin, title, subtitle })
+    }
+}
+
 /// Geometry of a heatmap picture.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -147,15 +174,9 @@ impl Layout {
         spans: &[Range<u64>],
         extras: Extras,
     ) -> Result<Self, RenderError> {
-        let (w, h) = checked_size(width, height)?;
-        let faces = Faces::new(w, h);
+        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
         let (line, advance) = (faces.line(), faces.advance());
-        let margin = if w < 640 { advance } else { 2 * advance };
         let inner = w - 2 * margin;
-
-        let title = Rect::new(margin, margin / 2 + 2, inner, faces.title.line());
-        let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
-        let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
 
         let legend_height = if h >= 18 * line && w >= 80 * advance { 2 * line + 6 } else { line };
         let legend = Rect::new(margin, h - margin / 2 - legend_height - 1, inner, legend_height);

@@ -55,7 +55,8 @@ const ABSURD: f64 = 2.0;
 /// So many times the working set, resident memory is drawn on a scale of its own.
 const OFF_SCALE: f64 = 5.0;
 
-fn greatest(columns: &[&Columns]) -> f64 {
+/// The greatest value in any of them; 0 when there is none.
+pub(super) fn greatest(columns: &[&Columns]) -> f64 {
     let stretches = columns.iter().flat_map(|c| c.cells().iter().flatten());
     stretches.map(|s| s.greatest).fold(0.0, f64::max)
 }

@@ -4,12 +4,13 @@ use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
 
 use super::RenderError;
-use super::colour::{FRAME, GREY_INK, GRID, INK, Rgb};
+use super::colour::{FRAME, GREY_INK, GRID, INK, PAGE, Rgb};
 use super::furniture::{headings, to_png, to_svg};
-use super::layout::{Faces, Rect, checked_size};
+use super::layout::{Faces, Rect, Sheet};
 use super::lines::{EXPECTED, TOUCHED, key_entry};
 use super::num::{coord, count, float, round, round_u64};
 use super::pen::Pen;
+use super::text::fit;
 use super::units::{byte_axis, bytes};
 
 /// All of a mapping.
@@ -76,14 +77,9 @@ struct Layout {
 
 impl Layout {
     fn new(width: u32, height: u32) -> Result<Self, RenderError> {
-        let (w, h) = checked_size(width, height)?;
-        let faces = Faces::new(w, h);
+        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
         let (line, advance) = (faces.line(), faces.advance());
-        let margin = if w < 640 { advance } else { 2 * advance };
         let inner = w - 2 * margin;
-        let title = Rect::new(margin, margin / 2 + 2, inner, faces.title.line());
-        let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
-        let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
         let key = Rect::new(margin, subtitle.bottom() + line / 2, inner, line);
         let top = key.bottom() + line * 3 / 4;
         let bottom = h - margin / 2 - line - 6;
@@ -119,7 +115,7 @@ fn draw<B: DrawingBackend>(
     // The last line says how many found no room.
     let shown = if all > room || picture.others > 0 { room.saturating_sub(1) } else { room };
     let shown = picture.bars.get(..shown).unwrap_or(picture.bars);
-    let most = shown.iter().map(|bar| bar.size).fold(1.0, f64::max);
+    let most = longest(shown, !layout.values.is_empty());
     let ticks =
         byte_axis(round_u64(most.ceil()), count(plot.w / (12 * faces.advance())).clamp(1, 8));
     let top = ticks.last().map_or(1.0, |value| float(*value));
@@ -134,7 +130,7 @@ fn draw<B: DrawingBackend>(
     }
     for (index, bar) in shown.iter().enumerate() {
         let y = plot.y + coord(index) * step;
-        let text = faces.plain.fit(&bar.name, layout.names.w);
+        let text = fit_name(&bar.name, count(layout.names.w / faces.advance().max(1)));
         pen.text(
             &text,
             faces.plain,
@@ -153,6 +149,12 @@ fn draw<B: DrawingBackend>(
         for (value, colour, down) in parts.into_iter().filter(|part| part.0 > 0.0) {
             pen.fill(Rect::new(plot.x, y + down, place(value) + 1, height / 3), colour)?;
         }
+        if bar.size > top {
+            for stripe in 1..=2 {
+                let x = plot.right() - 2 * stripe * faces.advance();
+                pen.fill(Rect::new(x, y, faces.advance() / 2, height), PAGE)?;
+            }
+        }
         if !layout.values.is_empty() {
             let at = (layout.values.right(), y + (height - faces.line()) / 2);
             pen.text(&bytes(round_u64(bar.size)), faces.plain, GREY_INK, at, HPos::Right)?;
@@ -166,6 +168,33 @@ fn draw<B: DrawingBackend>(
     }
     pen.down(plot.x - 1, plot.y, plot.bottom(), FRAME)?;
     pen.across(plot.x - 1, plot.right(), plot.bottom(), FRAME)
+}
+
+/// A name in so many characters: of a path the end, which tells more than its begin.
+fn fit_name(name: &str, room: usize) -> String {
+    let surplus = name.chars().count().saturating_sub(room);
+    if surplus == 0 || !name.starts_with('/') {
+        return fit(name, room);
+    }
+    let kept: String = name.chars().skip(surplus.saturating_add(2)).collect();
+    fit(&format!("..{kept}"), room)
+}
+
+/// So many times the next one, the longest bar is cut if its size stands beside it: as addresses that were never mapped, of
+/// which there are gigabytes between the mappings of many programs.
+const OFF_SCALE: f64 = 5.0;
+
+/// What the longest bar that is not cut stands for, bytes.
+fn longest(bars: &[Bar], may_cut: bool) -> f64 {
+    let mut sizes: Vec<f64> = bars.iter().map(|bar| bar.size).collect();
+    sizes.sort_unstable_by(|a, b| f64::total_cmp(b, a));
+    match sizes.as_slice() {
+        [first, second, ..] if may_cut && *second > 0.0 && *first > OFF_SCALE * second => {
+            second * 1.5
+        }
+        [first, ..] => first.max(1.0),
+        [] => 1.0,
+    }
 }
 
 fn draw_key<B: DrawingBackend>(
@@ -194,4 +223,28 @@ fn draw_key<B: DrawingBackend>(
         x = key_entry(pen, faces, (x, area.y), colour, name)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_keep_their_ends() {
+        assert_eq!(fit_name("/usr/lib/libwork.so.1 +0x26000", 20), "..work.so.1 +0x26000");
+        assert_eq!(fit_name("/usr/lib/a", 10), "/usr/lib/a");
+        assert_eq!(fit_name("anonymous 64 MiB #0", 12), "anonymous ..");
+        assert!(fit_name("/usr/lib/a", 1).chars().count() <= 1);
+    }
+
+    #[test]
+    fn one_huge_bar_is_cut_where_its_size_is_written() {
+        let bar = |size| Bar { name: String::new(), size, touched: 0.0, expected: 0.0, idle: None };
+        let bars = [bar(30.0), bar(1200.0), bar(4.0)];
+        assert_eq!(round(longest(&bars, true)), 45);
+        assert_eq!(round(longest(&bars, false)), 1200);
+        assert_eq!(round(longest(&[bar(30.0), bar(140.0)], true)), 140);
+        assert_eq!(round(longest(&[bar(30.0)], true)), 30);
+        assert_eq!(round(longest(&[], true)), 1);
+    }
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `heatmap` | the time × address picture with the working set below it |
 //! | `wss` | the working set over time beside its distribution |
+//! | `footprint` | memory that is held and memory that is used, over time |
 //! | `mapping_bars` | sizes of mappings beside one another |
 //! | `curve` | bytes over a duration, on a logarithmic axis |
 //! | `terminal` | heatmap and working set as text |
@@ -20,6 +21,7 @@ pub mod bars;
 mod cells;
 mod colour;
 pub mod curve;
+pub mod footprint;
 mod furniture;
 pub mod heatmap;
 pub mod histogram;

@@ -9,7 +9,7 @@ use super::RenderError;
 use super::colour::{FRAME, GREY_INK, GRID, INK};
 use super::furniture::{headings, ticks, time_axis, to_png, to_svg};
 use super::heatmap::hatch_scale;
-use super::layout::{Faces, Rect, checked_size};
+use super::layout::{Faces, Rect, Sheet};
 use super::lines::{EXPECTED, Lines, RIBBON, TOUCHED, byte_scale, line_key};
 use super::num::{coord, count, float_of, round, round_u64};
 use super::pen::Pen;
@@ -66,14 +66,9 @@ struct WssLayout {
 
 impl WssLayout {
     fn new(width: u32, height: u32) -> Result<Self, RenderError> {
-        let (w, h) = checked_size(width, height)?;
-        let faces = Faces::new(w, h);
+        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
         let (line, advance) = (faces.line(), faces.advance());
-        let margin = if w < 640 { advance } else { 2 * advance };
         let inner = w - 2 * margin;
-        let title = Rect::new(margin, margin / 2 + 2, inner, faces.title.line());
-        let subtitle_height = if h >= 15 * line { line + 2 } else { 0 };
-        let subtitle = Rect::new(margin, title.bottom(), inner, subtitle_height);
         let key = Rect::new(margin, subtitle.bottom() + line / 2, inner, line);
         let top = key.bottom() + line * 3 / 4;
         let bottom = h - margin / 2 - 2 * line - 6;

@@ -61,7 +61,9 @@ impl Sink for Beside<'_> {
     fn record(&mut self, record: Record) -> Result<(), ImportError> {
         match record {
             // Of a source that does not number its targets.
-            Record::TargetStarted(started) => self.target(&SourceTarget::default(), started),
+            Record::TargetStarted(started) => {
+                self.target(&SourceTarget::default(), started).map(|_is_known| ())
+            }
             record => self.to.record(record),
         }
     }
@@ -70,15 +72,17 @@ impl Sink for Beside<'_> {
         &mut self,
         named: &SourceTarget,
         mut started: TargetStarted,
-    ) -> Result<(), ImportError> {
-        if let Some(known) = self.files.target(named) {
+    ) -> Result<bool, ImportError> {
+        let known = self.files.target(named);
+        if let Some(known) = known {
             started.kind = known.kind;
             if let Some(pid) = known.pid.filter(|_| known.kind == TargetKind::Process) {
                 started.pid = u32::try_from(pid).unwrap_or(0);
                 self.targets.entry(pid).or_insert(started.target);
             }
         }
-        self.to.target(named, started)
+        let is_known = known.is_some();
+        Ok(self.to.target(named, started)? || is_known)
     }
 }
 

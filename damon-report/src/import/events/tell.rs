@@ -1,7 +1,8 @@
 //! Hands the pieces of a recording to its sink, and holds the first ones until what events do not tell has been guessed.
 
 use super::assemble::Assembled;
-use super::guess::{self, Intervals, LOOKED_AT};
+use super::guess;
+use crate::import::guess::{Guess, LOOKED_AT, TARGET_KIND, target_kind};
 use crate::import::{ImportError, ImportOptions, Position, Sink};
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Granularity, IntervalsChanged, Note, Record,
@@ -12,8 +13,6 @@ use damon_format::{
 const MAX_HELD_ROWS: usize = 1 << 19;
 /// Records that are held.
 const MAX_HELD_RECORDS: usize = 4096;
-/// No machine has memory at such addresses, and programs have their stacks there or above (x86-64, arm64).
-const BEYOND_PHYSICAL: u64 = 1 << 45;
 
 /// What a source tells about itself.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +53,7 @@ pub(super) struct Tell<'a> {
     pub(super) options: ImportOptions,
     pub(super) source: Source,
     sink: &'a mut dyn Sink,
-    intervals: Option<Intervals>,
+    intervals: Option<Guess>,
     targets: Vec<Target>,
     held_rows: usize,
     /// What came before the description.
@@ -268,7 +267,7 @@ impl<'a> Tell<'a> {
         if std::mem::replace(&mut target.is_started, true) {
             return Ok(());
         }
-        let kind = if top > BEYOND_PHYSICAL { TargetKind::Process } else { TargetKind::Physical };
+        let kind = target_kind(top);
         let raw = target.raw;
         let name = String::from_utf8_lossy(&target.kdamond);
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -315,7 +314,7 @@ impl<'a> Tell<'a> {
         let records = self.records.iter().map(Record::time_ns);
         let began_ns = ends.chain(records).min().unwrap_or(0);
         let sampling = intervals.sampling;
-        let guess = intervals.guess.clone();
+        let guess = intervals.said.clone();
         self.intervals = Some(intervals);
         let source = std::mem::take(&mut self.source);
         let no_clock = ClockAnchor { monotonic_ns: began_ns, realtime_ns: 0 };
@@ -337,9 +336,7 @@ impl<'a> Tell<'a> {
             },
             attrs: attrs(sampling),
         })?;
-        let kinds = "whether a target is a process or physical memory is not in the source; addresses beyond 32 TiB are \
-                     taken for those of a process"
-            .to_owned();
+        let kinds = TARGET_KIND.to_owned();
         for text in [Some(source.clock_note), guess, Some(kinds)].into_iter().flatten() {
             self.record(Record::Note(Note { time_ns: began_ns, text }))?;
         }

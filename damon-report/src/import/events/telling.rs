@@ -2,8 +2,9 @@
 
 use super::assemble::{Assembled, Kdamond, Row};
 use super::event::{Event, Stats};
-use super::guess::{LOOKED_AT, samples_after_tuning};
+use super::guess::samples_after_tuning;
 use super::tell::{Source, Tell};
+use crate::import::guess::LOOKED_AT;
 use crate::import::{ImportError, ImportOptions, Position, Sink};
 use damon_format::layout::MAX_REGIONS;
 use damon_format::{EffectiveQuota, Lost, Note, Record, SchemeApplied, SchemeStats, TargetId};
