@@ -12,7 +12,6 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 
 const BEGIN: u64 = 539_809_434_101;
-const STEP: u64 = 100_000_000;
 
 /// What there is in a scene.
 struct Scene {
@@ -27,6 +26,8 @@ struct Scene {
     empty: u64,
     /// From here on the aggregation interval is twice as long.
     longer: u64,
+    /// Samples in an aggregation, at 5 ms each.
+    samples: u32,
 }
 
 const PLAIN: Scene = Scene {
@@ -38,9 +39,10 @@ const PLAIN: Scene = Scene {
     pause: u64::MAX,
     empty: u64::MAX,
     longer: u64::MAX,
+    samples: 20,
 };
 
-const SCENES: [Scene; 8] = [
+const SCENES: [Scene; 9] = [
     PLAIN,
     Scene { name: "targets", targets: 3, snapshots: 50, ..PLAIN },
     Scene { name: "no-ages", has_ages: false, ..PLAIN },
@@ -49,6 +51,8 @@ const SCENES: [Scene; 8] = [
     Scene { name: "empty", empty: 9, ..PLAIN },
     Scene { name: "intervals", longer: 40, ..PLAIN },
     Scene { name: "one", snapshots: 1, ..PLAIN },
+    // One sample is less than a per cent.
+    Scene { name: "fine", samples: 400, ..PLAIN },
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -61,7 +65,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn write(scene: &Scene, file: BufWriter<File>) -> Result<(), Box<dyn Error>> {
-    let mut writer = TraceWriter::create(file, &info(), WriterOptions::default())?;
+    let aggr_us = 5_000 * u64::from(scene.samples);
+    let step = aggr_us * 1000;
+    let mut writer = TraceWriter::create(file, &info(aggr_us), WriterOptions::default())?;
     for target in 0..scene.targets {
         writer.record(&Record::TargetStarted(TargetStarted {
             target: TargetId(target),
@@ -79,13 +85,13 @@ fn write(scene: &Scene, file: BufWriter<File>) -> Result<(), Box<dyn Error>> {
     for number in 0..scene.snapshots {
         let stretch = if number >= scene.longer { 2 } else { 1 };
         // Neither begins nor ends are whole microseconds.
-        let end = start + STEP * stretch + roll(&mut dice) % 100_000;
+        let end = start + step * stretch + roll(&mut dice) % 100_000;
         for target in 0..scene.targets {
             let mut snapshot = Snapshot::new(
                 TargetId(target),
                 start,
                 end,
-                Sampling::from_intervals(5_000, 100_000 * stretch),
+                Sampling::from_intervals(5_000, aggr_us * stretch),
                 Vec::new(),
             );
             snapshot.has_ages = scene.has_ages;
@@ -97,7 +103,7 @@ fn write(scene: &Scene, file: BufWriter<File>) -> Result<(), Box<dyn Error>> {
             snapshot.probes = (0..scene.probes).map(|at| column(at).collect()).collect();
             writer.snapshot(&snapshot)?;
         }
-        start = if number % scene.pause == scene.pause - 1 { end + 10 * STEP } else { end };
+        start = if number % scene.pause == scene.pause - 1 { end + 10 * step } else { end };
     }
     writer.record(&Record::Finished(Finished {
         time_ns: start,
@@ -130,7 +136,7 @@ fn regions(dice: &mut u64, number: u64, has_ages: bool) -> Vec<Region> {
     regions
 }
 
-fn info() -> RecordingInfo {
+fn info(aggr_us: u64) -> RecordingInfo {
     RecordingInfo {
         tool: "make-scenes".into(),
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -149,7 +155,7 @@ fn info() -> RecordingInfo {
         },
         attrs: Attrs {
             sample_us: 5_000,
-            aggr_us: 100_000,
+            aggr_us,
             update_us: 1_000_000,
             min_nr_regions: 10,
             max_nr_regions: 1_000,

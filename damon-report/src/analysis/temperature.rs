@@ -100,6 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn one_of_many_samples_is_an_access() {
+        let seen = Seen { max_nr_accesses: 400, ..region(3, Some(1)) };
+        assert!(Temperature::UseTime.of(&seen) > Some(0.0));
+        // 100 × 0.75 % + 100 × 100,000 µs; damo makes 0 % of it, and a cold region.
+        let weights: Temperature = "0,100,100".parse().unwrap();
+        assert_eq!(weights.of(&seen), Some(10_000_075.0));
+    }
+
+    #[test]
     fn zero_is_not_negative() {
         let nothing = Temperature::Weights { size: 0.0, rate: 0.0, age: 0.0 };
         assert_eq!(nothing.of(&region(0, None)).map(f64::to_bits), Some(0.0_f64.to_bits()));
