@@ -41,11 +41,20 @@ pub fn size(bytes: u64) -> String {
         }
         (unit, name) = (larger, Some(candidate));
     }
-    match name {
-        Some(name) => format!("{:.3} {name}", float(bytes) / float(unit)),
-        None => format!("{bytes} B"),
+    let Some(name) = name else { return format!("{bytes} B") };
+    if bytes >= EXACT {
+        return format!("{:.3} {name}", float(bytes) / float(unit));
     }
+    // The quotient of a number by a power of two is exact, and so is this: thousandths, ties to the even one.
+    let scaled = u128::from(bytes) * 1000;
+    let (whole, rest) = (scaled / u128::from(unit), scaled % u128::from(unit) * 2);
+    let up = rest > u128::from(unit) || rest == u128::from(unit) && whole % 2 == 1;
+    let thousandths = whole + u128::from(up);
+    format!("{}.{:03} {name}", thousandths / 1000, thousandths % 1000)
 }
+
+/// From here on not every number is a float.
+const EXACT: u64 = 1 << 53;
 
 const HOUR: u64 = 3_600_000_000_000;
 const MINUTE: u64 = 60_000_000_000;
@@ -160,6 +169,24 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_are_rounded_as_quotients_are() {
+        let mut dice = 1_u64;
+        let ties = (0..20_000).map(|i| i * 64 + 1088);
+        let any = (0..20_000_u32).map(|i| {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            dice >> (i % 50)
+        });
+        for bytes in ties.chain(any).filter(|bytes| (1025..EXACT).contains(bytes)) {
+            let power = (bytes - 1).ilog2() / 10;
+            let quotient = float(bytes) / float(1 << (10 * power));
+            let expected = format!("{quotient:.3} ");
+            assert!(size(bytes).starts_with(&expected), "{bytes}: {} and {expected}", size(bytes));
         }
     }
 
