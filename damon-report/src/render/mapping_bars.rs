@@ -142,7 +142,8 @@ fn draw<B: DrawingBackend>(
         pen.fill(Rect::new(plot.x, y, place(bar.size) + 1, height), SIZE)?;
         if let Some(idle) = bar.idle.filter(|idle| *idle > 0.0) {
             // From the right, since what is idle is not touched.
-            let (from, to) = (place((bar.size - idle).max(0.0)), place(bar.size) + 1);
+            let to = place(bar.size) + 1;
+            let from = (to - 1 - place(idle)).max(0);
             pen.fill(Rect::new(plot.x + from, y + height * 2 / 3, to - from, height / 3), IDLE)?;
         }
         let parts = [(bar.touched, TOUCHED, 0), (bar.expected, EXPECTED, height / 3)];
