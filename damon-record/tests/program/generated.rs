@@ -11,7 +11,8 @@ fn bash_takes_the_completions_and_finds_flags_in_them() {
     std::fs::write(place.path("completions"), &script.stdout).unwrap();
     // As bash asks: the word that is completed, and its place in the line.
     let ask = "source completions; COMP_WORDS=(damon-record --rot); COMP_CWORD=1; \
-               _damon-record damon-record --rot damon-record; printf '%s\\n' \"${COMPREPLY[@]}\"";
+               how=$(complete -p damon-record); how=${how#*-F }; \
+               ${how%% *} damon-record --rot damon-record; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let mut bash = Command::new("bash");
     let bash = bash.args(["--norc", "-c", ask]).current_dir(place.path(".")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&bash.stdout), "--rotate-size\n--rotate-time\n");
