@@ -34,6 +34,7 @@ pub mod samples;
 pub mod sampling_error;
 pub mod seen;
 pub mod select;
+pub mod simulate;
 pub mod source;
 pub mod spans;
 pub mod strip;

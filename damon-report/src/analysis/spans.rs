@@ -48,6 +48,18 @@ impl SpanSet {
         common
     }
 
+    /// The parts of the set inside `range`, ascending.
+    pub fn within(&self, range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+        let (start, end) = (range.start, range.end);
+        let before = self.spans.range(..start).next_back();
+        let inside = self.spans.range(start..end.max(start));
+        before
+            .into_iter()
+            .chain(inside)
+            .map(move |(&s, &e)| s.max(start)..e.min(end))
+            .filter(|part| !part.is_empty())
+    }
+
     /// What is in this set and not in the other.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
@@ -128,6 +140,12 @@ mod tests {
         fn two_sets_are_taken_apart_exactly(a in ranges(), b in ranges()) {
             let ((a, naive_a), (b, naive_b)) = (build(&a), build(&b));
             let (common, rest) = (a.intersection(&b), a.difference(&b));
+            for range in b.ranges() {
+                let parts: Vec<_> = a.within(&range).collect();
+                let mut one = SpanSet::default();
+                one.insert(range);
+                prop_assert_eq!(parts, a.intersection(&one).ranges().collect::<Vec<_>>());
+            }
             for i in 0..TOP {
                 prop_assert_eq!(has(&common, i), naive_a[i] && naive_b[i]);
                 prop_assert_eq!(has(&rest, i), naive_a[i] && !naive_b[i]);

@@ -156,6 +156,11 @@ impl SchemeState {
         self.switch.is_on()
     }
 
+    /// Whether the scheme is applied when `passed` sampling intervals have passed since the beginning.
+    pub fn is_due(&self, passed: u64) -> bool {
+        passed >= self.next_apply && self.is_on()
+    }
+
     /// The least score that is urgent enough in this window.
     pub fn min_score(&self) -> u8 {
         self.min_score
@@ -241,9 +246,7 @@ impl Operation {
     ) -> bool {
         let mut due = Vec::new();
         for index in 0..self.schemes.len() {
-            let is_due =
-                self.schemes.get(index).is_some_and(|s| passed >= s.next_apply && s.is_on());
-            if is_due {
+            if self.schemes.get(index).is_some_and(|state| state.is_due(passed)) {
                 self.adjust(index, now_ns, targets, world);
                 due.push(index);
             }

@@ -50,6 +50,7 @@ pub struct Account {
     page_size: u64,
     tuning: Tuning,
     window_start_ns: Option<u64>,
+    windows: u64,
     effective: u64,
     charged: u64,
     total_bytes: u64,
@@ -67,6 +68,7 @@ impl Account {
             page_size: scale.page_size,
             tuning: Tuning::default(),
             window_start_ns: None,
+            windows: 0,
             effective: 0,
             charged: 0,
             total_bytes: 0,
@@ -88,6 +90,11 @@ impl Account {
     /// Bytes that this window has used.
     pub fn charged_bytes(&self) -> u64 {
         self.charged
+    }
+
+    /// Windows that are over.
+    pub fn windows(&self) -> u64 {
+        self.windows
     }
 
     /// Begins a window if the last one is over at `now_ns`, and sets what it may use. To be called whenever the
@@ -118,6 +125,7 @@ impl Account {
             return Window::First;
         }
         let exceeded = self.is_full();
+        self.windows += 1;
         self.total_bytes = self.total_bytes.saturating_add(self.charged);
         self.window_start_ns = Some(now_ns);
         self.charged = 0;
@@ -316,6 +324,7 @@ mod tests {
         assert_eq!(at(9_999, 0), Window::Next { exceeded: false });
         assert_eq!(at(10_998, 0), Window::Same);
         assert_eq!(at(10_999, 0), Window::Next { exceeded: false });
+        assert_eq!(account.windows(), 3);
     }
 
     #[test]

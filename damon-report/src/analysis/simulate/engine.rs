@@ -1,0 +1,455 @@
+//! The walk over a recording: moment by moment, the kernel's rules act on what was found.
+
+use super::ages::Ages;
+use super::away::Away;
+use super::line::{Line, LinePoint, Minutes};
+use super::plan::{Effect, Plan, attrs, works};
+use super::{Outlook, SchemeSum};
+use crate::analysis::num::float;
+use crate::analysis::sampling_error::wilson;
+use damon_format::damos::kernel::{Action, Goal, Scheme};
+use damon_format::damos::rules::{
+    Addresses, Attempt, Operation, Outcome, Readings, Scale, TargetRegions, World,
+};
+use damon_format::{Region, Sampling, SchemeApplied, Snapshot, TargetId};
+use std::collections::BTreeMap;
+
+/// What is remembered of a target.
+#[derive(Clone, Debug, Default)]
+struct TargetState {
+    ages: Ages,
+    away: Away,
+}
+
+/// A simulation under way.
+#[derive(Debug)]
+pub(super) struct Engine<'p> {
+    plan: &'p Plan<'p>,
+    operation: Operation,
+    scale: Scale,
+    /// Sampling intervals since the beginning.
+    passed: u64,
+    last_end_ns: Option<u64>,
+    targets: BTreeMap<TargetId, TargetState>,
+    exited: usize,
+    sums: Vec<SchemeSum>,
+    pub(super) totals: Totals,
+    line: Line,
+    minutes: Minutes,
+    applied: Vec<SchemeApplied>,
+}
+
+/// Sums over all moments; bytes are weighted with nanoseconds where that is said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) moments: u64,
+    pub(super) observed_ns: u64,
+    /// byte ns
+    pub(super) monitored: f64,
+    /// byte ns
+    pub(super) touched: f64,
+    /// byte ns
+    pub(super) away: Outlook,
+    pub(super) away_most: Outlook,
+    pub(super) away_end: Outlook,
+    /// ns for which a resident size is known
+    pub(super) resident_ns: u64,
+    /// byte ns
+    pub(super) resident: f64,
+    /// byte ns
+    pub(super) resident_with: Outlook,
+    pub(super) resident_floor: Option<Outlook>,
+    pub(super) put_away: Outlook,
+    pub(super) brought_back: Outlook,
+    pub(super) refaulted: Outlook,
+    pub(super) refaults: u64,
+    pub(super) highest_age_us: u64,
+}
+
+/// All that came of it.
+pub(super) struct Ended<'p> {
+    pub(super) plan: &'p Plan<'p>,
+    pub(super) operation: Operation,
+    pub(super) sums: Vec<SchemeSum>,
+    pub(super) totals: Totals,
+    pub(super) aggr_us: u64,
+    pub(super) line: Vec<LinePoint>,
+    pub(super) minutes: Minutes,
+    pub(super) applied: Vec<SchemeApplied>,
+}
+
+impl<'p> Engine<'p> {
+    /// Schemes in the units of the first snapshot; that they have some was [checked](Plan::new).
+    pub(super) fn new(plan: &'p Plan<'p>, sampling: Sampling) -> Self {
+        let (schemes, scale) = in_units(plan, sampling);
+        let sums = schemes.iter().map(|_| SchemeSum::default()).collect();
+        Self {
+            plan,
+            operation: Operation::new(schemes, plan.addresses, plan.rules, scale),
+            scale,
+            passed: 0,
+            last_end_ns: None,
+            targets: BTreeMap::new(),
+            exited: 0,
+            sums,
+            totals: Totals::default(),
+            line: Line::new(),
+            minutes: Minutes::default(),
+            applied: Vec::new(),
+        }
+    }
+
+    pub(super) fn end(self) -> Ended<'p> {
+        Ended {
+            plan: self.plan,
+            operation: self.operation,
+            sums: self.sums,
+            totals: self.totals,
+            aggr_us: self.scale.aggr_us,
+            line: self.line.finish(),
+            minutes: self.minutes,
+            applied: self.applied,
+        }
+    }
+
+    /// One moment: a snapshot of each of some targets, ascending by target.
+    pub(super) fn step(&mut self, moment: &[Snapshot]) {
+        let Some(first) = moment.first() else { return };
+        let start_ns = moment.iter().map(|s| s.start_ns).min().unwrap_or(first.start_ns);
+        let end_ns = moment.iter().map(|s| s.end_ns).max().unwrap_or(first.end_ns);
+        self.forget_exited(start_ns);
+        self.pass(first.sampling, start_ns);
+        self.last_end_ns = Some(end_ns);
+        if let Some(free) = self.plan.series.free_permil(end_ns)
+            && self.operation.has_watermarks()
+        {
+            let _nobody_sleeps = self.operation.watch(free);
+        }
+        let recorded: Vec<(TargetId, Vec<Region>)> =
+            moment.iter().map(|s| (s.target, regions(s, &self.scale))).collect();
+        let mut now: Vec<TargetRegions> = Vec::with_capacity(recorded.len());
+        let (mut refaulted, mut refaults) = (Outlook::default(), 0);
+        for (target, regions) in &recorded {
+            let state = self.targets.entry(*target).or_default();
+            let (bytes, events) = refault(&mut state.away, regions, &self.scale, self.plan.exact);
+            refaulted.add(bytes);
+            refaults += events;
+            let mut regions = regions.clone();
+            if !self.plan.options.replay {
+                state.ages.apply(&mut regions);
+            }
+            now.push(TargetRegions { target: target.0, regions });
+        }
+        let length_ns = end_ns.saturating_sub(start_ns);
+        let before = self.before(&now, length_ns, end_ns);
+        let mut field = Field {
+            plan: self.plan,
+            targets: &mut self.targets,
+            sums: &mut self.sums,
+            applied: &mut self.applied,
+            now_ns: end_ns,
+            begun_us: end_ns.saturating_sub(self.plan.origin_ns) / 1000,
+            aggr_us: self.scale.aggr_us,
+            recorded: &recorded,
+            put: Outlook::default(),
+            back: Outlook::default(),
+        };
+        self.operation.run(self.passed, end_ns, &mut now, &mut field);
+        let (put, back) = (field.put, field.back);
+        for (state, regions) in recorded.iter().zip(&now) {
+            self.targets.entry(state.0).or_default().ages.learn(&state.1, &regions.regions);
+        }
+        let tried = self.after(&before);
+        let point = LinePoint {
+            start_ns,
+            end_ns,
+            observed_ns: length_ns,
+            away: self.away(),
+            put_away: put,
+            refaulted,
+            refaults,
+            tried,
+            resident: self.resident_at(end_ns),
+        };
+        self.minutes.add(start_ns.saturating_sub(self.plan.origin_ns), length_ns, refaulted);
+        self.sum_up(&point, &recorded, back);
+        self.line.push(point);
+    }
+
+    /// Time passes: this aggregation, and those of which nothing was recorded.
+    fn pass(&mut self, sampling: Sampling, start_ns: u64) {
+        if (sampling.sample_us, sampling.aggr_us) != (self.scale.sample_us, self.scale.aggr_us) {
+            let (schemes, scale) = in_units(self.plan, sampling);
+            self.scale = scale;
+            self.operation.change_scale(schemes, scale, self.passed);
+        }
+        let aggr_ns = self.scale.aggr_us.saturating_mul(1000).max(1);
+        let gap_ns = self.last_end_ns.map_or(0, |last| start_ns.saturating_sub(last));
+        let missed = gap_ns.saturating_add(aggr_ns / 2) / aggr_ns;
+        let steps = self.scale.steps(self.scale.aggr_us);
+        self.passed = self.passed.saturating_add(missed.saturating_add(1).saturating_mul(steps));
+    }
+
+    fn forget_exited(&mut self, now_ns: u64) {
+        while let Some((_, target)) =
+            self.plan.exits.get(self.exited).filter(|(time_ns, _)| *time_ns <= now_ns)
+        {
+            self.targets.remove(target);
+            self.operation.forget_target(target.0);
+            self.exited += 1;
+        }
+    }
+
+    /// What matches before anything is done, by scheme; none where the scheme is not due.
+    fn before(&mut self, now: &[TargetRegions], length_ns: u64, end_ns: u64) -> Vec<Before> {
+        let begun_us = end_ns.saturating_sub(self.plan.origin_ns) / 1000;
+        let aggr_us = self.scale.aggr_us;
+        let states = self.operation.schemes().iter().zip(&mut self.sums);
+        states
+            .map(|(state, sum)| {
+                let scheme = state.scheme();
+                let (mut eligible, mut unknown) = (0_u64, 0_u64);
+                for region in now.iter().flat_map(|target| &target.regions) {
+                    if scheme.matches(region) {
+                        eligible = eligible.saturating_add(region.size());
+                    } else if could_match(scheme, region)
+                        && is_since_begin(region, aggr_us, begun_us)
+                    {
+                        unknown = unknown.saturating_add(region.size());
+                    }
+                }
+                sum.unknown += float(unknown) * float(length_ns);
+                if !state.is_on() {
+                    sum.off_ns = sum.off_ns.saturating_add(length_ns);
+                }
+                let due = state.is_due(self.passed);
+                let tried = state.stats().sz_tried;
+                Before { eligible: due.then_some(eligible), tried }
+            })
+            .collect()
+    }
+
+    /// What was left out of it; returns the bytes that all schemes tried.
+    fn after(&mut self, before: &[Before]) -> u64 {
+        let mut all = 0_u64;
+        for ((state, sum), before) in
+            self.operation.schemes().iter().zip(&mut self.sums).zip(before)
+        {
+            let tried = state.stats().sz_tried.saturating_sub(before.tried);
+            all = all.saturating_add(tried);
+            if let Some(eligible) = before.eligible {
+                let skipped = eligible.saturating_sub(tried);
+                sum.passes += 1;
+                sum.passes_full += u64::from(state.account().is_full());
+                sum.eligible += float(eligible);
+                sum.skipped += float(skipped);
+                sum.skipped_most = sum.skipped_most.max(skipped);
+            }
+        }
+        all
+    }
+
+    fn away(&self) -> Outlook {
+        self.targets.values().fold(Outlook::default(), |mut sum, state| {
+            sum.add(state.away.bytes());
+            sum
+        })
+    }
+
+    fn resident_at(&self, time_ns: u64) -> Option<f64> {
+        let series = &self.plan.resident;
+        let behind = series.partition_point(|sample| sample.time_ns <= time_ns);
+        series.get(behind.saturating_sub(1)).map(|sample| float(sample.rss))
+    }
+
+    fn sum_up(&mut self, point: &LinePoint, recorded: &[(TargetId, Vec<Region>)], back: Outlook) {
+        let time = float(point.observed_ns);
+        let (mut monitored, mut touched) = (0_u64, 0_u64);
+        let totals = &mut self.totals;
+        for region in recorded.iter().flat_map(|(_, regions)| regions) {
+            monitored = monitored.saturating_add(region.size());
+            if region.nr_accesses > 0 {
+                touched = touched.saturating_add(region.size());
+            }
+            let age_us = u64::from(region.age).saturating_mul(self.scale.aggr_us);
+            totals.highest_age_us = totals.highest_age_us.max(age_us);
+        }
+        totals.moments += 1;
+        totals.observed_ns = totals.observed_ns.saturating_add(point.observed_ns);
+        totals.monitored += float(monitored) * time;
+        totals.touched += float(touched) * time;
+        totals.away.add(point.away.map(|bytes| bytes * time));
+        totals.away_most = totals.away_most.with(point.away, f64::max);
+        totals.away_end = point.away;
+        totals.put_away.add(point.put_away);
+        totals.brought_back.add(back);
+        totals.refaulted.add(point.refaulted);
+        totals.refaults = totals.refaults.saturating_add(point.refaults);
+        if let Some(resident) = point.resident {
+            // More than what is there cannot be put away: the rest never had pages.
+            let with = point.away.map(|away| (resident - away).max(0.0));
+            totals.resident_ns = totals.resident_ns.saturating_add(point.observed_ns);
+            totals.resident += resident * time;
+            totals.resident_with.add(with.map(|bytes| bytes * time));
+            let floor = totals.resident_floor.unwrap_or(with);
+            totals.resident_floor = Some(floor.with(with, f64::min));
+        }
+    }
+}
+
+struct Before {
+    eligible: Option<u64>,
+    tried: u64,
+}
+
+fn in_units(plan: &Plan<'_>, sampling: Sampling) -> (Vec<Scheme>, Scale) {
+    let attrs = attrs(sampling.sample_us, sampling.aggr_us);
+    // Each scale of the recording was tried before the simulation began.
+    let schemes = plan.schemes.to_kernel(&attrs).unwrap_or_default();
+    (schemes, Scale::new(&attrs, plan.page_size))
+}
+
+/// A snapshot's regions with access frequencies on the scale of the schemes; the snapshot's own tells how many
+/// looks there really were. Rounded to nearest, but never to "not accessed".
+fn regions(snapshot: &Snapshot, scale: &Scale) -> Vec<Region> {
+    let (most, own) = (scale.max_nr_accesses, snapshot.sampling.max_nr_accesses.max(1));
+    let scaled = |nr_accesses: u32| {
+        if nr_accesses == 0 || own == most {
+            return nr_accesses;
+        }
+        let product = u64::from(nr_accesses) * u64::from(most) + u64::from(own / 2);
+        u32::try_from(product / u64::from(own)).unwrap_or(u32::MAX).max(1)
+    };
+    let regions = snapshot.regions.iter();
+    regions.map(|r| Region { nr_accesses: scaled(r.nr_accesses), ..*r }).collect()
+}
+
+/// Lets what is away come back where it was accessed, and forgets what is not monitored any more.
+fn refault(away: &mut Away, regions: &[Region], scale: &Scale, exact: bool) -> (Outlook, u64) {
+    let most = scale.max_nr_accesses;
+    let (mut bytes, mut events) = (Outlook::default(), 0);
+    let mut at = 0;
+    for region in regions {
+        let _unmapped = away.take(&(at..region.start));
+        at = region.end;
+        if region.nr_accesses == 0 {
+            continue;
+        }
+        let rate = (f64::from(region.nr_accesses) / f64::from(most.max(1))).min(1.0);
+        let low = if exact { rate } else { wilson(region.nr_accesses, most.max(1)).0.min(rate) };
+        let back = Outlook { optimistic: low, expected: rate, pessimistic: 1.0 };
+        let (some, pieces) = away.access(&(region.start..region.end), back, float(scale.page_size));
+        bytes.add(some);
+        events += pieces;
+    }
+    let _unmapped = away.take(&(at..u64::MAX));
+    (bytes, events)
+}
+
+/// Everything but the age matches, and the age is too low.
+fn could_match(scheme: &Scheme, region: &Region) -> bool {
+    region.age < scheme.age.min
+        && scheme.sz.contains(&region.size())
+        && scheme.nr_accesses.contains(&region.nr_accesses)
+}
+
+/// Whether the region has been like this for as long as was recorded, so that it is not known for how long.
+fn is_since_begin(region: &Region, aggr_us: u64, begun_us: u64) -> bool {
+    let age_us = (u64::from(region.age) + 1).saturating_mul(aggr_us);
+    age_us >= begun_us.saturating_sub(aggr_us / 2)
+}
+
+/// Where schemes act.
+struct Field<'a> {
+    plan: &'a Plan<'a>,
+    targets: &'a mut BTreeMap<TargetId, TargetState>,
+    sums: &'a mut [SchemeSum],
+    applied: &'a mut Vec<SchemeApplied>,
+    now_ns: u64,
+    begun_us: u64,
+    aggr_us: u64,
+    recorded: &'a [(TargetId, Vec<Region>)],
+    put: Outlook,
+    back: Outlook,
+}
+
+impl Field<'_> {
+    fn note(&mut self, scheme: u32, target: TargetId, region: Region) {
+        let same = |last: &&mut SchemeApplied| last.time_ns == self.now_ns && last.target == target;
+        // Schemes take turns at each region: theirs are among the last few.
+        let found = self.applied.iter_mut().rev().take_while(same).find(|a| a.scheme == scheme);
+        match found {
+            Some(last) => last.regions.push(region),
+            None => self.applied.push(SchemeApplied {
+                time_ns: self.now_ns,
+                scheme,
+                target,
+                regions: vec![region],
+            }),
+        }
+    }
+
+    /// Whether the recorded age of that memory reaches back to the begin.
+    fn is_since_begin(&self, target: TargetId, region: &Region) -> bool {
+        let Some((_, regions)) = self.recorded.iter().find(|(t, _)| *t == target) else {
+            return false;
+        };
+        let behind = regions.partition_point(|r| r.end <= region.start);
+        regions.get(behind).is_some_and(|r| is_since_begin(r, self.aggr_us, self.begun_us))
+    }
+}
+
+impl Readings for Field<'_> {
+    fn read(&mut self, goal: &Goal) -> Option<u64> {
+        self.plan.series.goal(goal, self.now_ns)
+    }
+}
+
+impl World for Field<'_> {
+    fn apply(&mut self, attempt: &Attempt) -> Outcome {
+        let target = TargetId(attempt.target);
+        let region = attempt.region;
+        let (range, size) = (region.start..region.end, region.size());
+        if self.plan.options.keep_applied
+            && let Ok(scheme) = u32::try_from(attempt.scheme)
+        {
+            self.note(scheme, target, region);
+        }
+        let since_begin = self.is_since_begin(target, &region);
+        let is_physical = self.plan.addresses == Addresses::Physical;
+        let filter_passed = if is_physical { size } else { 0 };
+        let done = attempt.action != Action::Stat && works(attempt.action, self.plan.addresses);
+        let mut put = Outlook::default();
+        let mut back = Outlook::default();
+        if done {
+            let away = &mut self.targets.entry(target).or_default().away;
+            match Effect::of(attempt.action) {
+                Effect::None => {}
+                Effect::Back => back = away.take(&range),
+                Effect::Away => match self.plan.mapped.get(&target) {
+                    None => put = away.put(range),
+                    Some(mapped) => {
+                        for part in mapped.within(&range) {
+                            put.add(away.put(part));
+                        }
+                    }
+                },
+            }
+        }
+        if let Some(sum) = self.sums.get_mut(attempt.scheme) {
+            if since_begin {
+                sum.tried_since_begin = sum.tried_since_begin.saturating_add(size);
+            }
+            sum.put_away.add(put);
+            sum.brought_back.add(back);
+        }
+        self.put.add(put);
+        self.back.add(back);
+        if !done {
+            return Outcome { applied: 0, filter_passed, elapsed_ns: 0 };
+        }
+        let ns = u128::from(size) * 1_000_000 / u128::from(self.plan.options.bytes_per_ms.max(1));
+        let elapsed_ns = u64::try_from(ns).unwrap_or(u64::MAX);
+        Outcome { applied: size, filter_passed, elapsed_ns }
+    }
+}

@@ -1,0 +1,333 @@
+//! What-if: schemes applied to a recording as the kernel would have applied them, and what would have come of it.
+//!
+//! The rules are the kernel's ([`damon_format::damos::rules`]), the same that apply schemes from user space. Here the world that
+//! acts only keeps account:
+//!
+//! * [`Plan`] says before anything is read what cannot be simulated, and on what assumptions the rest rests;
+//! * the engine goes over the recording moment by moment, with the ages that regions would have;
+//! * what was put away is followed until it is accessed, under three readings of the recording ([`Outlook`]).
+//!
+//! `docs/WHAT-IF.md` tells what the numbers mean.
+
+mod ages;
+mod away;
+mod engine;
+mod line;
+mod outlook;
+mod plan;
+mod presets;
+mod series;
+
+pub use line::{LinePoint, WorstMinute};
+pub use outlook::Outlook;
+pub use plan::{Options, Plan, SimulateError};
+pub use presets::{PRESETS, Preset, preset};
+
+use super::fold::Fold;
+use super::load::Trace;
+use super::num::float;
+use super::together::together;
+use damon_format::damos::kernel::{Action, Scheme};
+use damon_format::damos::rules::{KernelRules, Stats};
+use damon_format::{Region, SchemeApplied, SchemeStats, Snapshot, SnapshotView, TargetId};
+use engine::{Ended, Engine};
+use line::share;
+use serde::Serialize;
+
+/// Promotions above this share of the working set per minute are felt, per cent (Google's limit for far memory).
+pub const PROMOTION_LIMIT_PERCENT: f64 = 0.2;
+
+/// What is collected of a scheme on the way.
+#[derive(Clone, Debug, Default)]
+struct SchemeSum {
+    passes: u64,
+    passes_full: u64,
+    eligible: f64,
+    skipped: f64,
+    skipped_most: u64,
+    /// byte ns
+    unknown: f64,
+    off_ns: u64,
+    tried_since_begin: u64,
+    put_away: Outlook,
+    brought_back: Outlook,
+}
+
+/// What one scheme would have done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SchemeOutcome {
+    /// The scheme in the kernel's units, as last in force.
+    pub scheme: Scheme,
+    /// Its statistics by the kernel's names, at the end.
+    pub stats: SchemeStats,
+    /// How often it was applied.
+    pub passes: u64,
+    /// Windows of its quota that ended.
+    pub windows: u64,
+    /// Share of these that had used up the quota; none without windows.
+    pub windows_limited: Option<f64>,
+    /// Share of passes at whose end nothing more was allowed in the window.
+    pub passes_limited: f64,
+    /// Mean over the passes of the bytes that match its pattern.
+    pub eligible: f64,
+    /// Mean over the passes of the bytes that match and were not tried: for the quota, priorities, filters, or a window that
+    /// went on behind them.
+    pub skipped: f64,
+    /// Most in one pass.
+    pub skipped_most: u64,
+    /// Share of the observed time for which watermarks had it off.
+    pub off: f64,
+    /// Share of the tried bytes whose age reaches back to the begin of the recording: how old they are is known from the
+    /// age alone.
+    pub tried_since_begin: f64,
+    /// Mean over time of the bytes that would match if they were older, and may be: their age began with the recording.
+    pub unknown: f64,
+    /// Bytes that it put away.
+    pub put_away: Outlook,
+    /// Bytes that it brought back.
+    pub brought_back: Outlook,
+}
+
+/// Bytes over time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct AwayBytes {
+    /// Mean over time.
+    pub mean: Outlook,
+    /// Most at the end of an aggregation.
+    pub most: Outlook,
+    /// At the end of the recording.
+    pub end: Outlook,
+}
+
+/// Resident sizes with and without the schemes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ResidentBytes {
+    /// Mean over time as recorded.
+    pub recorded: f64,
+    /// Mean over time of what would be left.
+    pub left: Outlook,
+    /// The least that would be left.
+    pub floor: Outlook,
+}
+
+/// What schemes would have done, and what would have come of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Simulation {
+    /// By whose rules.
+    pub rules: KernelRules,
+    /// On what this rests.
+    pub assumptions: Vec<String>,
+    /// What speaks against believing it.
+    pub warnings: Vec<String>,
+    /// Time that was looked at, nanoseconds.
+    pub observed_ns: u64,
+    /// Aggregations.
+    pub moments: u64,
+    /// Snapshots that were left out, because they have no ages.
+    pub without_ages: u64,
+    /// Mean over time of the monitored bytes.
+    pub monitored: f64,
+    /// Mean over time of the bytes in regions that were accessed in an aggregation.
+    pub working_set: f64,
+    /// By scheme.
+    pub schemes: Vec<SchemeOutcome>,
+    /// Bytes away.
+    pub away: AwayBytes,
+    /// Resident sizes; none where no memory was recorded.
+    pub resident: Option<ResidentBytes>,
+    /// Bytes that were put away.
+    pub put_away: Outlook,
+    /// Bytes that schemes brought back before they were accessed, or because of that.
+    pub brought_back: Outlook,
+    /// Bytes that were accessed while they were away.
+    pub refaulted: Outlook,
+    /// Pieces of which a page or more is expected to have come back, in an aggregation.
+    pub refaults: u64,
+    /// [`refaulted`](Self::refaulted) per minute in per cent of the working set.
+    pub promotion_percent: Outlook,
+    /// The limit it is compared with.
+    pub promotion_limit_percent: f64,
+    /// The minute in which most came back.
+    pub worst_minute: Option<WorstMinute>,
+    /// Bytes put away per second.
+    pub out_per_second: Outlook,
+    /// Bytes refaulted per second.
+    pub in_per_second: Outlook,
+    /// The course of it.
+    pub line: Vec<LinePoint>,
+    /// Regions to which schemes were applied, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub applied: Vec<SchemeApplied>,
+}
+
+impl Plan<'_> {
+    /// Goes over the recording.
+    pub fn run(&self, trace: &Trace) -> Result<Simulation, SimulateError> {
+        let new = || Walk { plan: self, engine: None, waiting: Vec::new(), without_ages: 0 };
+        let mut walk = trace.fold(self.selection, new);
+        walk.advance(0);
+        match walk.engine {
+            Some(engine) => simulation(engine.end(), walk.without_ages),
+            None => Err(SimulateError::NoAges),
+        }
+    }
+}
+
+/// Decodes blocks in parallel, and simulates where they are put together.
+struct Walk<'p> {
+    plan: &'p Plan<'p>,
+    engine: Option<Box<Engine<'p>>>,
+    waiting: Vec<Snapshot>,
+    without_ages: u64,
+}
+
+impl Fold for Walk<'_> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        let selection = self.plan.selection;
+        if !selection.has_snapshot(snapshot) {
+            return;
+        }
+        let Some(ages) = snapshot.ages else {
+            self.without_ages += 1;
+            return;
+        };
+        let mut regions = Vec::with_capacity(snapshot.len());
+        let bounds = snapshot.starts.iter().zip(snapshot.ends);
+        for (((&start, &end), &nr_accesses), &age) in bounds.zip(snapshot.nr_accesses).zip(ages) {
+            let pieces = selection.pieces(snapshot.target, start, end);
+            regions.extend(pieces.map(|p| Region { start: p.start, end: p.end, nr_accesses, age }));
+        }
+        self.waiting.push(Snapshot::new(
+            snapshot.target,
+            snapshot.start_ns.max(selection.time.start),
+            snapshot.end_ns.min(selection.time.end),
+            snapshot.sampling,
+            regions,
+        ));
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.without_ages += later.without_ages;
+        self.waiting.extend(later.waiting);
+        // The next block may hold other targets' snapshots of the last moments.
+        self.advance(2);
+    }
+}
+
+impl<'p> Walk<'p> {
+    /// Simulates all moments that are waiting but the last `keep`.
+    fn advance(&mut self, keep: usize) {
+        let times: Vec<(TargetId, std::ops::Range<u64>)> =
+            self.waiting.iter().map(|s| (s.target, s.start_ns..s.end_ns)).collect();
+        let moments = together(&times);
+        let ready = moments.len().saturating_sub(keep);
+        let mut taken: Vec<Option<Snapshot>> = self.waiting.drain(..).map(Some).collect();
+        for moment in moments.iter().take(ready) {
+            let mut snapshots: Vec<Snapshot> =
+                moment.iter().filter_map(|i| taken.get_mut(*i).and_then(Option::take)).collect();
+            snapshots.sort_by_key(|snapshot| snapshot.target);
+            if let Some(first) = snapshots.first() {
+                let (plan, sampling): (&'p Plan<'p>, _) = (self.plan, first.sampling);
+                let engine =
+                    self.engine.get_or_insert_with(|| Box::new(Engine::new(plan, sampling)));
+                engine.step(&snapshots);
+            }
+        }
+        self.waiting.extend(taken.into_iter().flatten());
+    }
+}
+
+fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, SimulateError> {
+    let Ended { plan, operation, sums, totals, aggr_us, line, minutes, applied } = ended;
+    let last_ns = line.last().map_or(0, |point| point.end_ns);
+    let lasts_us = last_ns.saturating_sub(plan.origin_ns) / 1000;
+    let time = float(totals.observed_ns.max(1));
+    let mut warnings = plan.warnings.clone();
+    let mut too_short = Vec::new();
+    let mut schemes = Vec::with_capacity(sums.len());
+    for (index, (state, sum)) in operation.schemes().iter().zip(sums).enumerate() {
+        let stats: &Stats = state.stats();
+        let scheme = state.scheme();
+        let asked_us = u64::from(scheme.age.min).saturating_mul(aggr_us);
+        if asked_us > lasts_us && asked_us > totals.highest_age_us {
+            too_short.push(asked_us);
+            warnings.push(format!(
+                "schemes[{index}]: asks for an age of {} s; the recording lasts {} s and says nothing about that",
+                seconds(asked_us),
+                seconds(lasts_us)
+            ));
+        }
+        let passes = float(sum.passes.max(1));
+        let windows = state.account().windows();
+        let record = stats.record(last_ns, u32::try_from(index).unwrap_or(u32::MAX));
+        schemes.push(SchemeOutcome {
+            scheme: scheme.clone(),
+            stats: record,
+            passes: sum.passes,
+            windows,
+            windows_limited: (windows > 0).then(|| float(stats.qt_exceeds) / float(windows)),
+            passes_limited: float(sum.passes_full) / passes,
+            eligible: sum.eligible / passes,
+            skipped: sum.skipped / passes,
+            skipped_most: sum.skipped_most,
+            off: float(sum.off_ns) / time,
+            tried_since_begin: share(float(sum.tried_since_begin), float(stats.sz_tried)),
+            unknown: sum.unknown / time,
+            put_away: sum.put_away,
+            brought_back: sum.brought_back,
+        });
+    }
+    if too_short.len() == schemes.len()
+        && let Some(asked_us) = too_short.iter().min()
+    {
+        return Err(SimulateError::TooShort {
+            lasts: seconds(lasts_us),
+            asked: seconds(*asked_us),
+        });
+    }
+    if without_ages > 0 {
+        warnings.push(format!("{without_ages} snapshots have no ages and are left out"));
+    }
+    let mean = |sum: Outlook| sum.map(|sum| sum / time);
+    let working_set = totals.touched / time;
+    let per_second = |bytes: Outlook| bytes.map(|bytes| bytes * 1e9 / time);
+    let resident_time = float(totals.resident_ns.max(1));
+    Ok(Simulation {
+        rules: plan.rules,
+        assumptions: plan.assumptions.clone(),
+        warnings,
+        observed_ns: totals.observed_ns,
+        moments: totals.moments,
+        without_ages,
+        monitored: totals.monitored / time,
+        working_set,
+        schemes,
+        away: AwayBytes { mean: mean(totals.away), most: totals.away_most, end: totals.away_end },
+        resident: totals.resident_floor.map(|floor| ResidentBytes {
+            recorded: totals.resident / resident_time,
+            left: totals.resident_with.map(|sum| sum / resident_time),
+            floor,
+        }),
+        put_away: totals.put_away,
+        brought_back: totals.brought_back,
+        refaulted: totals.refaulted,
+        refaults: totals.refaults,
+        promotion_percent: per_second(totals.refaulted)
+            .map(|bytes| share(bytes * 60.0, working_set) * 100.0),
+        promotion_limit_percent: PROMOTION_LIMIT_PERCENT,
+        worst_minute: minutes.worst(working_set),
+        out_per_second: per_second(totals.put_away),
+        in_per_second: per_second(totals.refaulted),
+        line,
+        applied,
+    })
+}
+
+/// Whether an action leaves a trace in the [bytes away](Simulation::away).
+pub fn moves_memory(action: Action) -> bool {
+    plan::Effect::of(action) != plan::Effect::None
+}
+
+fn seconds(us: u64) -> String {
+    format!("{}", float(us / 1000) / 1000.0)
+}

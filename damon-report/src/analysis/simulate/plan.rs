@@ -1,0 +1,365 @@
+//! What is simulated, and whether it can be: everything that is decided before the first snapshot is read.
+
+use super::series::Series;
+use crate::analysis::load::Trace;
+use crate::analysis::mappings;
+use crate::analysis::select::Selection;
+use crate::analysis::spans::SpanSet;
+use crate::analysis::view::View;
+use crate::analysis::wss::{ResidentSample, resident};
+use damon_format::damos::kernel::{Action, Filter, WatermarkMetric, Watermarks};
+use damon_format::damos::rules::{Addresses, KernelRules};
+use damon_format::damos::{Scheme, Schemes, SchemesError};
+use damon_format::{AccessKind, Attrs, Granularity, Record, TargetId, TargetKind};
+use std::collections::BTreeMap;
+
+/// What the user decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent decisions of the user")]
+pub struct Options {
+    /// Whose rules; those of the recording's kernel where `None`.
+    pub kernel: Option<KernelRules>,
+    /// How fast actions are, bytes per millisecond: what time quotas are charged by.
+    pub bytes_per_ms: u64,
+    /// Schemes are always on, whatever their watermarks say.
+    pub ignore_watermarks: bool,
+    /// Filters of pages let everything pass.
+    pub ignore_page_filters: bool,
+    /// Memory that was not *written* may be put away.
+    pub accept_write_only: bool,
+    /// Remember all regions to which schemes were applied.
+    pub keep_applied: bool,
+    /// The same schemes were at work while recording: ages are those that they have left behind.
+    pub replay: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            kernel: None,
+            bytes_per_ms: Self::BYTES_PER_MS,
+            ignore_watermarks: false,
+            ignore_page_filters: false,
+            accept_write_only: false,
+            keep_applied: false,
+            replay: false,
+        }
+    }
+}
+
+impl Options {
+    /// 4 MiB: what the kernel assumes before it has measured anything.
+    pub const BYTES_PER_MS: u64 = 4 << 20;
+}
+
+/// Why schemes cannot be simulated on a recording.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SimulateError {
+    /// Regions have no ages.
+    #[error(
+        "the recording does not tell the ages of regions (kernels before 5.16 do not), and schemes cannot be \
+         simulated without"
+    )]
+    NoAges,
+    /// The recording is shorter than the age that all schemes ask for.
+    #[error(
+        "the recording lasts {lasts} s, and the schemes ask for memory that has been as it is for at least {asked} s: \
+         nothing can be said about that; record for longer, or ask for a lower age"
+    )]
+    TooShort {
+        /// Seconds.
+        lasts: String,
+        /// Seconds.
+        asked: String,
+    },
+    /// Bounds mean nothing with the intervals of the recording.
+    #[error("{0}")]
+    Units(#[from] SchemesError),
+    /// Reads are not recorded.
+    #[error(
+        "the recording saw writes only: \"cold\" is what was not written, which may have been read all the time, and \
+         {0} of that is bad advice; record with a backend that sees reads, or say --accept-write-only"
+    )]
+    WriteOnly(Action),
+    /// Something that the recording cannot tell.
+    #[error("schemes[{index}]{why}")]
+    Unknown {
+        /// Position of the scheme.
+        index: usize,
+        /// Member, what is missing, and what to do.
+        why: String,
+    },
+}
+
+/// What becomes of memory under an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It is put away until it is accessed.
+    Away,
+    /// It is brought back.
+    Back,
+    /// It stays where it is.
+    None,
+}
+
+impl Effect {
+    pub(super) fn of(action: Action) -> Self {
+        match action {
+            Action::Pageout | Action::Cold | Action::LruDeprio | Action::MigrateCold => Self::Away,
+            Action::Willneed | Action::LruPrio | Action::MigrateHot => Self::Back,
+            Action::Hugepage | Action::Nohugepage | Action::Collapse | Action::Stat => Self::None,
+        }
+    }
+}
+
+/// Whether DAMON applies the action to such addresses; otherwise it tries, and nothing happens.
+pub(super) fn works(action: Action, addresses: Addresses) -> bool {
+    match action {
+        Action::Pageout | Action::MigrateHot | Action::MigrateCold | Action::Stat => true,
+        Action::LruPrio | Action::LruDeprio => addresses == Addresses::Physical,
+        Action::Willneed
+        | Action::Cold
+        | Action::Hugepage
+        | Action::Nohugepage
+        | Action::Collapse => addresses == Addresses::Virtual,
+    }
+}
+
+/// A simulation that can begin.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    pub(super) selection: &'a Selection,
+    pub(super) schemes: Schemes,
+    pub(super) addresses: Addresses,
+    pub(super) rules: KernelRules,
+    pub(super) page_size: u64,
+    pub(super) options: Options,
+    pub(super) series: Series,
+    pub(super) resident: Vec<ResidentSample>,
+    /// When targets ended, ascending.
+    pub(super) exits: Vec<(u64, TargetId)>,
+    /// What was mapped at some time, where that is known.
+    pub(super) mapped: BTreeMap<TargetId, SpanSet>,
+    /// Rates carry no sampling error.
+    pub(super) exact: bool,
+    pub(super) origin_ns: u64,
+    pub(super) assumptions: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'a> Plan<'a> {
+    /// Looks at what is asked for and what was recorded.
+    pub fn new(
+        trace: &Trace,
+        view: &'a View,
+        schemes: &Schemes,
+        options: Options,
+    ) -> Result<Self, SimulateError> {
+        let overview = &view.overview;
+        if !overview.has_ages {
+            return Err(SimulateError::NoAges);
+        }
+        let records = &overview.records;
+        let info = trace.info();
+        let is_physical = records.iter().any(
+            |record| matches!(record, Record::TargetStarted(t) if t.kind == TargetKind::Physical),
+        );
+        let addresses = if is_physical { Addresses::Physical } else { Addresses::Virtual };
+        let of_recording = KernelRules::of_release(&info.kernel);
+        let rules = options.kernel.or(of_recording).unwrap_or_default();
+        let page_size = if info.page_size == 0 { 4096 } else { u64::from(info.page_size) };
+        let time = view.time();
+        let mapped = overview.targets.iter().filter_map(|target| {
+            Some((target.target, mappings::mapped(records, target.target, &time)?))
+        });
+        let mut exits: Vec<(u64, TargetId)> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::TargetExited(exited) => Some((exited.time_ns, exited.target)),
+                _ => None,
+            })
+            .collect();
+        exits.sort_unstable();
+        let mut plan = Self {
+            selection: &view.selection,
+            schemes: schemes.clone(),
+            addresses,
+            rules,
+            page_size,
+            series: Series::of(records),
+            resident: resident(records, &view.selection),
+            exits,
+            mapped: mapped.collect(),
+            exact: info.backend.exact || info.backend.granularity == Granularity::Mapping,
+            origin_ns: view.origin_ns,
+            options,
+            assumptions: Vec::new(),
+            warnings: Vec::new(),
+        };
+        plan.warn_of_recording(info.backend.access, records);
+        if plan.options.kernel.is_none() && of_recording.is_none() {
+            plan.assume(
+                "the recording does not name its kernel: by the rules of Linux 6.18".into(),
+            );
+        }
+        plan.check_access(info.backend.access)?;
+        plan.check_units(view)?;
+        let list = plan.schemes.as_slice().to_vec();
+        for (index, scheme) in list.iter().enumerate() {
+            plan.check_scheme(index, scheme, view)?;
+        }
+        if plan.options.ignore_watermarks {
+            plan.schemes = without_watermarks(list).unwrap_or(plan.schemes);
+        }
+        plan.assume(
+            "what was recorded goes on as it was: in truth an action changes later accesses, and memory that came \
+             back is looked for longer"
+                .into(),
+        );
+        Ok(plan)
+    }
+
+    fn assume(&mut self, text: String) {
+        if !self.assumptions.contains(&text) {
+            self.assumptions.push(text);
+        }
+    }
+
+    fn warn_of_recording(&mut self, access: AccessKind, records: &[Record]) {
+        if access == AccessKind::Write {
+            self.warnings.push(
+                "WRITES ONLY: cold means not written; memory that is only read counts as cold, and its refaults are \
+                 not seen"
+                    .into(),
+            );
+        }
+        let acted = records.iter().any(|record| {
+            matches!(record, Record::SchemeInstalled(installed) if is_acting(&installed.json))
+        });
+        if acted && !self.options.replay {
+            self.warnings.push(
+                "schemes were active while recording: they have reset ages and changed what was accessed".into(),
+            );
+        }
+    }
+
+    fn check_access(&self, access: AccessKind) -> Result<(), SimulateError> {
+        if access != AccessKind::Write || self.options.accept_write_only {
+            return Ok(());
+        }
+        let actions = self.schemes.as_slice().iter().map(|scheme| scheme.action);
+        match actions.into_iter().find(|action| Effect::of(*action) == Effect::Away) {
+            Some(action) => Err(SimulateError::WriteOnly(action)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_units(&self, view: &View) -> Result<(), SimulateError> {
+        for sampling in &view.overview.samplings {
+            self.schemes.to_kernel(&attrs(sampling.sample_us, sampling.aggr_us))?;
+        }
+        Ok(())
+    }
+
+    fn check_scheme(
+        &mut self,
+        index: usize,
+        scheme: &Scheme,
+        view: &View,
+    ) -> Result<(), SimulateError> {
+        let unknown = |why: String| Err(SimulateError::Unknown { index, why });
+        for sampling in view.overview.samplings.iter().filter(|_| scheme.apply_interval_us > 0) {
+            let (asked, aggr) = (scheme.apply_interval_us, sampling.aggr_us);
+            if asked < aggr {
+                return unknown(format!(
+                    ".apply_interval_us: {asked} us is shorter than the recording's aggregation interval of {aggr} us, \
+                     between whose ends nothing was recorded; ask for at least that, or leave it out"
+                ));
+            }
+            if asked % aggr.max(1) != 0 {
+                self.assume(format!(
+                    "schemes[{index}] is applied at the first aggregation that ends after each {asked} us"
+                ));
+            }
+        }
+        let pages: Vec<&Filter> = scheme.filters.iter().filter(|f| !f.kind.is_core()).collect();
+        if let Some(filter) = pages.first() {
+            let kind = filter.kind.keyword();
+            if !self.options.ignore_page_filters {
+                return unknown(format!(
+                    ".filters: recordings do not tell which pages are `{kind}`; leave the filter out, or say \
+                     --ignore-page-filters to let everything pass"
+                ));
+            }
+            self.assume(format!(
+                "schemes[{index}]: everything passes its filters of pages ({kind}), an upper bound"
+            ));
+        }
+        let goals = &scheme.quota.goals;
+        if let Some(goal) = goals.iter().find(|goal| !self.series.knows(goal)) {
+            return unknown(format!(
+                ".quotas.goals: the recording does not tell `{}` of node {} over time; leave the goal out",
+                goal.metric, goal.nid
+            ));
+        }
+        if !goals.is_empty() {
+            self.assume(format!(
+                "schemes[{index}]: goals are measured by what was recorded, machine-wide and without the scheme's effect"
+            ));
+        }
+        if scheme.watermarks.metric != WatermarkMetric::None {
+            if self.options.ignore_watermarks {
+                self.assume(format!("schemes[{index}] is always on: its watermarks are ignored"));
+            } else if !self.series.has_memory() {
+                return unknown(
+                    ".watermarks: the recording does not tell the machine's free memory; leave them out, or say \
+                     --ignore-watermarks"
+                        .into(),
+                );
+            } else {
+                self.assume(format!(
+                    "schemes[{index}]: free memory is as recorded, without the scheme's effect, and monitoring goes on \
+                     while it is off"
+                ));
+            }
+        }
+        if scheme.quota.ms > 0 {
+            self.assume(format!(
+                "schemes[{index}]: the action takes 1 ms for each {} KiB, and time is measured exactly",
+                self.options.bytes_per_ms / 1024
+            ));
+        }
+        if !works(scheme.action, self.addresses) {
+            let what = match self.addresses {
+                Addresses::Physical => "physical",
+                Addresses::Virtual => "virtual",
+            };
+            self.warnings.push(format!(
+                "schemes[{index}]: DAMON does nothing for `{}` on {what} addresses: it would be tried and not applied",
+                scheme.action
+            ));
+        }
+        if Effect::of(scheme.action) != Effect::None {
+            self.assume("an action works for all of the memory to which it is applied".into());
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {
+    Attrs { sample_us, aggr_us, update_us: 0, min_nr_regions: 0, max_nr_regions: 0 }
+}
+
+fn without_watermarks(mut list: Vec<Scheme>) -> Option<Schemes> {
+    for scheme in &mut list {
+        scheme.watermarks = Watermarks::NONE;
+    }
+    Schemes::new(list)
+}
+
+/// Whether a scheme that was in force did anything but count.
+fn is_acting(json: &str) -> bool {
+    Schemes::from_json(&format!("[{json}]"))
+        .or_else(|_| Schemes::from_json(json))
+        .map_or(true, |schemes| schemes.as_slice().iter().any(|s| s.action != Action::Stat))
+}
