@@ -20,6 +20,7 @@ mod raw;
 mod regions;
 mod repair;
 mod shared;
+mod simulate;
 mod slice;
 mod times;
 mod verify;
@@ -43,6 +44,7 @@ pub use raw::{RawArgs, RawFormat};
 pub use regions::{RegionsArgs, SortBy, Style};
 pub use repair::RepairArgs;
 pub use shared::{Colour, Format, Output, Part, PlainFormat};
+pub use simulate::SimulateArgs;
 pub use slice::SliceArgs;
 pub use times::TimesArgs;
 pub use verify::VerifyArgs;
@@ -94,6 +96,8 @@ pub enum Command {
     NrRegions(NrRegionsArgs),
     /// Estimate how much memory was passed over per second, from below and from above
     Bandwidth(BandwidthArgs),
+    /// Say what schemes would have done, and what would have come of it
+    Simulate(SimulateArgs),
     /// Print every snapshot, region and record
     Raw(RawArgs),
     /// Check the whole file and name all damage

@@ -21,6 +21,7 @@ mod raw;
 mod regions;
 mod repair;
 mod screen;
+mod simulate;
 mod slice;
 mod table;
 mod times;
@@ -77,6 +78,7 @@ pub fn run(
         Command::Times(args) => times::run(args, &mut terminal),
         Command::NrRegions(args) => nr_regions::run(args, &mut terminal),
         Command::Bandwidth(args) => bandwidth::run(args, &mut terminal),
+        Command::Simulate(args) => simulate::run(args, &mut terminal),
         Command::Raw(args) => raw::run(args, &mut terminal),
         Command::Verify(args) => verify::run(args, &mut terminal),
         Command::Repair(args) => repair::run(args, &mut terminal),
