@@ -2,6 +2,7 @@
 
 mod common;
 
+use damon_format::damos::Schemes;
 use damon_format::{
     Mapping, MappingsChanged, MemorySample, Permissions, Record, Region, Sampling, Snapshot,
     TargetId,
@@ -16,6 +17,7 @@ use damon_report::analysis::nr_regions::{Percentiles, nr_regions};
 use damon_report::analysis::pattern::Pattern;
 use damon_report::analysis::regions::{RegionOptions, regions};
 use damon_report::analysis::select::Query;
+use damon_report::analysis::simulate::{Options, Plan};
 use damon_report::analysis::source::Source;
 use damon_report::analysis::strip::strip;
 use damon_report::analysis::temperature::Temperature;
@@ -40,6 +42,7 @@ fn analyse(bytes: Vec<u8>, query: &Query) -> Option<f64> {
         assert!(sample.expected_low <= sample.expected && sample.expected <= sample.expected_high);
     }
     distributions(&trace, &view);
+    simulated(&trace, &view);
     let cells = map.bands.iter().flat_map(|b| &b.cells);
     let heat = cells.map(|c| c.heat).sum::<f64>();
     assert!(heat.is_finite() && heat >= 0.0);
@@ -71,6 +74,29 @@ fn distributions(trace: &Trace, view: &View) {
     assert!(speed.samples.iter().all(|s| s.low <= s.low_to && s.low <= s.high * 1.000_001));
     let when = times(trace, view, &Pattern::default(), 4096);
     assert!(when.matched_ns <= when.observed_ns);
+}
+
+/// Schemes with everything that can be simulated.
+fn simulated(trace: &Trace, view: &View) {
+    const SCHEMES: &str = r#"[
+        {"action": "pageout", "access_pattern": {"nr_accesses": {"max": "60 %"}},
+         "quotas": {"sz_bytes": "5 MiB", "time_ms": 3, "reset_interval_ms": "200 ms",
+            "weights": {"nr_accesses_permil": 3, "age_permil": 7}}},
+        {"action": "willneed", "access_pattern": {"nr_accesses": {"min": "40 %"}, "sz_bytes": {"max": "1 E"}},
+         "filters": [{"filter_type": "addr", "matching": true, "allow": false,
+            "address_range": {"start": 4097, "end": 18446744073709551615}}]},
+        {"action": "cold", "quotas": {"sz_bytes": "1 T", "reset_interval_ms": "max"}}]"#;
+    let schemes = Schemes::from_json(SCHEMES).unwrap();
+    let options = Options { accept_write_only: true, keep_applied: true, ..Options::default() };
+    let Ok(found) = Plan::new(trace, view, &schemes, options).and_then(|plan| plan.run(trace))
+    else {
+        return;
+    };
+    for of in [found.away.mean, found.away.most, found.refaulted, found.put_away] {
+        let all = [of.optimistic, of.expected, of.pessimistic];
+        assert!(all.iter().all(|bytes| bytes.is_finite() && *bytes >= 0.0), "{of:?}");
+    }
+    assert!(found.line.len() <= 2048);
 }
 
 #[test]
