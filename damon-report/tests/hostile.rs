@@ -86,7 +86,9 @@ fn simulated(trace: &Trace, view: &View) {
          "filters": [{"filter_type": "addr", "matching": true, "allow": false,
             "address_range": {"start": 4097, "end": 18446744073709551615}}]},
         {"action": "cold", "quotas": {"sz_bytes": "1 T", "reset_interval_ms": "max"}}]"#;
-    let schemes = Schemes::from_json(SCHEMES).unwrap();
+    let schemes = Schemes::from_json(SCHEMES);
+    assert!(schemes.is_ok(), "{schemes:?}");
+    let Ok(schemes) = schemes else { return };
     let options = Options { accept_write_only: true, keep_applied: true, ..Options::default() };
     let Ok(found) = Plan::new(trace, view, &schemes, options).and_then(|plan| plan.run(trace))
     else {

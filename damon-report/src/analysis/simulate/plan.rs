@@ -6,7 +6,7 @@ use crate::analysis::mappings;
 use crate::analysis::select::Selection;
 use crate::analysis::spans::SpanSet;
 use crate::analysis::view::View;
-use crate::analysis::wss::{ResidentSample, resident};
+use crate::analysis::wss::ResidentSample;
 use damon_format::damos::kernel::{Action, Filter, WatermarkMetric, Watermarks};
 use damon_format::damos::rules::{Addresses, KernelRules};
 use damon_format::damos::{Scheme, Schemes, SchemesError};
@@ -187,7 +187,7 @@ impl<'a> Plan<'a> {
             rules,
             page_size,
             series: Series::of(records),
-            resident: resident(records, &view.selection),
+            resident: view.resident(),
             exits,
             mapped: mapped.collect(),
             exact: info.backend.exact || info.backend.granularity == Granularity::Mapping,
