@@ -2,6 +2,7 @@
 # Times the analyser over a long recording: median wall time and peak memory of heatmap and wss.
 #
 #   scripts/bench-report.sh [RUNS [ROWS [REGIONS]]]     default: 11 runs, 1,200,000 rows of 200 regions
+#   scripts/bench-report.sh 3 172800000                 a day of 200 regions at 100 ms
 #
 # The trace is made by the monitor engine over a made-up process (damon-report/examples/make-trace.rs) and kept
 # in target/, so that a second call measures only. Results go to standard output, as a Markdown table.
@@ -62,9 +63,17 @@ echo
 echo "| command | time | peak memory |"
 echo "|---|---|---|"
 measure "info" "$report" info "$trace"
+measure "summary" "$report" summary "$trace"
+measure "summary -o DIR" "$report" summary "$trace" -o "$scratch/summary"
 measure "wss" "$report" wss "$trace"
 measure "wss --format json" "$report" wss "$trace" --format json
+measure "idle" "$report" idle "$trace"
+measure "mappings" "$report" mappings "$trace"
 measure "heatmap -o x.png" "$report" heatmap "$trace" -o "$scratch/x.png"
 measure "heatmap -o x.svg" "$report" heatmap "$trace" -o "$scratch/x.svg"
 measure "heatmap --format json" "$report" heatmap "$trace" --format json
 measure "verify" "$report" verify "$trace"
+# A hundredth out of the middle: what lies elsewhere is not decoded.
+for command in wss raw histogram nr-regions bandwidth; do
+    measure "$command --time 50%..51%" "$report" "$command" "$trace" --time 50%..51%
+done

@@ -42,6 +42,23 @@ impl BlockDecoder {
         payload: &[u8],
         visitor: &mut impl Visitor,
     ) -> Result<(), DamageKind> {
+        self.decode(payload, |raw, sections| sections.frame(raw, visitor))
+    }
+
+    /// The records of the next frame. Of one block either all frames are asked for their records or none.
+    pub(crate) fn frame_records(
+        &mut self,
+        payload: &[u8],
+        visitor: &mut impl Visitor,
+    ) -> Result<(), DamageKind> {
+        self.decode(payload, |raw, sections| sections.frame_records(raw, visitor))
+    }
+
+    fn decode(
+        &mut self,
+        payload: &[u8],
+        sections_of: impl FnOnce(&[u8], &mut Sections) -> Result<(), DamageKind>,
+    ) -> Result<(), DamageKind> {
         if let State::Begun(start_ns) = self.state {
             let decompressor =
                 Decompressor::new().map_err(|e| DamageKind::Compression(e.to_string()))?;
@@ -49,7 +66,7 @@ impl BlockDecoder {
         }
         let State::Data(state) = &mut self.state else { return Ok(()) };
         let (decompressor, sections) = state.as_mut();
-        let result = decompressor.frame(payload).and_then(|raw| sections.frame(raw, visitor));
+        let result = decompressor.frame(payload).and_then(|raw| sections_of(raw, sections));
         if result.is_err() {
             self.state = State::Skip;
         }

@@ -43,18 +43,37 @@ impl Sections {
         Self { base_ns, targets: BTreeMap::new(), scratch: Scratch::default(), kept: 0 }
     }
 
+    /// Hands over one frame's records and passes over its snapshots, so that those of later frames cannot be
+    /// decoded any more.
+    pub(crate) fn frame_records(
+        &mut self,
+        raw: &[u8],
+        visitor: &mut impl Visitor,
+    ) -> Result<(), DamageKind> {
+        self.sections(raw, visitor, |_, _, _| Ok(()))
+    }
+
     /// Decodes one frame's sections.
     pub(crate) fn frame(
         &mut self,
         raw: &[u8],
         visitor: &mut impl Visitor,
     ) -> Result<(), DamageKind> {
+        self.sections(raw, visitor, Self::snapshots)
+    }
+
+    fn sections<V: Visitor>(
+        &mut self,
+        raw: &[u8],
+        visitor: &mut V,
+        snapshots: impl Fn(&mut Self, &mut Bytes<'_>, &mut V) -> Result<(), Malformed>,
+    ) -> Result<(), DamageKind> {
         let mut bytes = Bytes::new(raw);
         while !bytes.is_empty() {
             let (kind, mut body) = section(&mut bytes)
                 .map_err(|Malformed| DamageKind::Malformed("a section is cut off".into()))?;
             match kind {
-                None => self.snapshots(&mut body, visitor).map_err(|Malformed| {
+                None => snapshots(self, &mut body, visitor).map_err(|Malformed| {
                     DamageKind::Malformed("a section of snapshots makes no sense".into())
                 })?,
                 Some(RECORD) => {

@@ -6,16 +6,14 @@ use super::select::Selection;
 use damon_format::{Damage, Record, SnapshotView, Visitor};
 use rayon::prelude::*;
 
-/// Something that is computed from a stream of snapshots and records.
+/// Something that is computed from a stream of snapshots. Records are in the
+/// [overview](super::overview::Overview::records).
 ///
 /// Each block of a trace is given to an empty one of its own. They are merged from left to right in the order of the
 /// blocks, so that the result does not depend on the number of threads, floating point included.
 pub trait Fold: Send + Sized {
     /// Takes one snapshot; whether it is selected is the analysis' own business.
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>);
-
-    /// Takes one record.
-    fn record(&mut self, _record: &Record) {}
 
     /// Adds what was computed from the blocks that follow.
     fn merge(&mut self, later: Self);
@@ -28,14 +26,35 @@ impl<A: Fold, B: Fold> Fold for (A, B) {
         self.1.snapshot(snapshot);
     }
 
-    fn record(&mut self, record: &Record) {
-        self.0.record(record);
-        self.1.record(record);
-    }
-
     fn merge(&mut self, later: Self) {
         self.0.merge(later.0);
         self.1.merge(later.1);
+    }
+}
+
+/// Any number of analyses of one kind in one pass.
+impl<F: Fold> Fold for Vec<F> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        self.iter_mut().for_each(|one| one.snapshot(snapshot));
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.iter_mut().zip(later).for_each(|(mine, theirs)| mine.merge(theirs));
+    }
+}
+
+/// An analysis that may not be wanted.
+impl<F: Fold> Fold for Option<F> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        if let Some(one) = self {
+            one.snapshot(snapshot);
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        if let (Some(mine), Some(theirs)) = (self, later) {
+            mine.merge(theirs);
+        }
     }
 }
 
@@ -46,20 +65,19 @@ impl<F: Fold> Visitor for Hand<F> {
         self.0.snapshot(snapshot);
     }
 
-    fn record(&mut self, record: Record) {
-        self.0.record(&record);
-    }
+    fn record(&mut self, _record: Record) {}
 }
 
 /// Blocks that a thread may be ahead of the others by; more would only cost memory.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 impl Trace {
     /// Computes something from all blocks that may hold data of the selection. Holds a few blocks' partial results
     /// at a time, whatever the length of the trace. Damage in blocks was named when the trace was
     /// [overviewed](super::overview::Overview::read); up to it everything is handed over.
     pub fn fold<F: Fold>(&self, selection: &Selection, make: impl Fn() -> F + Sync) -> F {
-        let blocks: Vec<_> = self.blocks().iter().filter(|b| selection.may_hold(b)).collect();
+        let blocks = self.blocks().iter().filter(|b| b.snapshots > 0 && selection.overlaps(b));
+        let blocks: Vec<_> = blocks.collect();
         let mut sum = make();
         for some in blocks.chunks(rayon::current_num_threads() * AHEAD) {
             let parts: Vec<F> = some

@@ -68,7 +68,7 @@ pub struct NamedRange {
 }
 
 /// What a heatmap shows and how finely.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Left and right edge, `CLOCK_MONOTONIC` nanoseconds.
     pub time: Range<u64>,

@@ -297,10 +297,18 @@ impl Fold for IdleSum<'_> {
         let (mut accessed, mut unknown, mut since_begin) = (0_u64, 0_u64, 0_u64);
         let bounds = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses);
         let mut ages = snapshot.ages.map(|ages| ages.iter());
+        let (first, last) = (snapshot.starts.first(), snapshot.ends.last());
+        let whole = first.zip(last).is_some_and(|(&first, &last)| {
+            self.selection.address.hold(snapshot.target, first, last)
+        });
         for ((&start, &end), &accesses) in bounds {
             let age = ages.as_mut().and_then(Iterator::next);
-            let pieces = self.selection.pieces(snapshot.target, start, end);
-            let size: u64 = pieces.map(|piece| piece.end - piece.start).sum();
+            let size: u64 = if whole {
+                end.saturating_sub(start)
+            } else {
+                let pieces = self.selection.pieces(snapshot.target, start, end);
+                pieces.map(|piece| piece.end - piece.start).sum()
+            };
             if size == 0 {
                 continue;
             }

@@ -152,6 +152,20 @@ impl Trace {
         self.reader.visit_block(block, visitor)
     }
 
+    /// Hands over a block's snapshots and records if it overlaps the selected time, else its records alone.
+    pub fn visit_selected(
+        &self,
+        block: &BlockEntry,
+        selection: &Selection,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), Damage> {
+        if selection.overlaps(block) {
+            self.reader.visit_block(block, visitor)
+        } else {
+            self.reader.visit_records(block, visitor)
+        }
+    }
+
     /// Damage found while opening.
     pub fn damage(&self) -> &[Damage] {
         self.reader.damage()
@@ -170,7 +184,7 @@ impl Trace {
             .filter(|block| selection.may_hold(block))
             .map(|block| {
                 let mut visitor = make();
-                let damage = self.reader.visit_block(block, &mut visitor).err();
+                let damage = self.visit_selected(block, selection, &mut visitor).err();
                 (visitor, damage)
             })
             .collect();

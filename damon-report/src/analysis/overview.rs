@@ -1,11 +1,13 @@
 //! One pass over a recording: records, and what each target's snapshots cover.
 
+use super::fold::{AHEAD, Fold};
 use super::heat::TargetName;
 use super::kept::{self, Kept};
 use super::load::{Pass, Trace};
 use super::select::Selection;
 use super::spans::SpanSet;
 use damon_format::{Damage, Record, Sampling, SnapshotView, TargetId, Visitor};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -94,6 +96,24 @@ impl Overview {
         Self::put_together(pass)
     }
 
+    /// Reads a few blocks spread over the selected time: what all of it is probably like.
+    pub(crate) fn sketch(trace: &Trace, selection: &Selection) -> Self {
+        /// So many, the first and the last among them.
+        const LOOKS: usize = 8;
+        let blocks = trace.blocks().iter().filter(|b| b.snapshots > 0 && selection.overlaps(b));
+        let blocks: Vec<_> = blocks.collect();
+        let last = blocks.len().saturating_sub(1);
+        let mut looked_at: Vec<usize> = (0..LOOKS).map(|i| last * i / (LOOKS - 1)).collect();
+        looked_at.dedup();
+        let parts = looked_at.into_par_iter().filter_map(|index| blocks.get(index)).map(|block| {
+            let mut visitor = OverviewVisitor::new(selection);
+            // Whoever reads all of it meets the damage again.
+            let _met_again: Result<(), Damage> = trace.visit_block(block, &mut visitor);
+            visitor
+        });
+        Self::put_together(Pass { parts: parts.collect(), damage: Vec::new() })
+    }
+
     /// Reads a trace once, and keeps its snapshots if they are few.
     pub(crate) fn read_and_keep(trace: &Trace) -> (Self, Option<Kept>) {
         let everything = Selection::everything();
@@ -107,9 +127,35 @@ impl Overview {
         (Self::put_together(Pass { parts, damage: pass.damage }), Kept::new(kept))
     }
 
+    /// Reads a trace once, and computes something of all of it in the same pass. Holds a few blocks' partial results at a
+    /// time, as [`Trace::fold`].
+    pub(crate) fn read_and_fold<F: Fold>(
+        trace: &Trace,
+        selection: &Selection,
+        make: impl Fn() -> F + Sync,
+    ) -> (Self, F) {
+        let blocks: Vec<_> = trace.blocks().iter().filter(|b| selection.may_hold(b)).collect();
+        let (mut parts, mut damage, mut sum) = (Vec::new(), trace.damage().to_vec(), make());
+        for some in blocks.chunks(rayon::current_num_threads() * AHEAD) {
+            let seen = some.par_iter().map(|block| {
+                let mut visitor = AndFold(OverviewVisitor::new(selection), make());
+                let found = trace.visit_selected(block, selection, &mut visitor).err();
+                (visitor, found)
+            });
+            for (AndFold(part, folded), found) in seen.collect::<Vec<_>>() {
+                parts.push(part);
+                sum.merge(folded);
+                damage.extend(found.filter(|found| !damage.contains(found)));
+            }
+        }
+        damage.sort_by_key(|damage| damage.offset);
+        (Self::put_together(Pass { parts, damage }), sum)
+    }
+
     fn put_together(pass: Pass<OverviewVisitor<'_>>) -> Self {
         let mut overview = Self { damage: pass.damage, ..Self::default() };
         let mut targets: BTreeMap<TargetId, TargetExtent> = BTreeMap::new();
+        overview.records.reserve_exact(pass.parts.iter().map(|part| part.records.len()).sum());
         for part in pass.parts {
             overview.records.extend(part.records);
             overview.has_ages |= part.has_ages;
@@ -215,6 +261,19 @@ impl Visitor for Both<'_> {
 
     fn record(&mut self, record: Record) {
         self.0.0.record(record);
+    }
+}
+
+struct AndFold<'a, F>(OverviewVisitor<'a>, F);
+
+impl<F: Fold> Visitor for AndFold<'_, F> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        self.0.snapshot(snapshot);
+        self.1.snapshot(snapshot);
+    }
+
+    fn record(&mut self, record: Record) {
+        self.0.record(record);
     }
 }
 

@@ -248,9 +248,19 @@ impl Query {
         *self == Self::default()
     }
 
+    /// True when a part of the time, or nothing, is all that is asked for.
+    pub fn is_about_time(&self) -> bool {
+        *self == Self { time: self.time.clone(), ..Self::default() }
+    }
+
+    /// The selection of a query that [is about time](Self::is_about_time), of a recording that spans `whole`.
+    pub fn select_time(&self, whole: &Range<u64>) -> Result<Selection, SelectError> {
+        Ok(Selection { time: self.resolve_time(whole)?, ..Selection::everything() })
+    }
+
     /// Applies the query to a recording; `all` is the overview of everything.
     pub fn resolve(&self, all: &Overview) -> Result<Selection, SelectError> {
-        let time = self.resolve_time(all)?;
+        let time = self.resolve_time(&all.span())?;
         let targets = self.resolve_target(all)?;
         let asked = self.resolve_address(all)?;
         let address = match self.resolve_mapping(all, &time, targets.as_ref())? {
@@ -274,11 +284,10 @@ impl Query {
         Ok(Selection { time, address, targets })
     }
 
-    fn resolve_time(&self, all: &Overview) -> Result<Range<u64>, SelectError> {
+    fn resolve_time(&self, whole: &Range<u64>) -> Result<Range<u64>, SelectError> {
         let Some(spec) = &self.time else {
             return Ok(0..u64::MAX);
         };
-        let whole = all.span();
         let duration = whole.end.saturating_sub(whole.start);
         let from = spec.from.map_or(0, |b| b.resolve(duration));
         let to = spec.to.map_or(duration, |b| b.resolve(duration));
@@ -390,7 +399,13 @@ impl Selection {
     /// False when a block cannot hold anything of interest. Blocks with records always can: names and
     /// series that began before the selected time matter inside it.
     pub fn may_hold(&self, block: &BlockEntry) -> bool {
-        block.records > 0 || block.start_ns <= self.time.end && block.end_ns >= self.time.start
+        block.records > 0 || self.overlaps(block)
+    }
+
+    /// Whether a block's time touches the selected one. Of other blocks, records that began to matter before are all
+    /// that is of interest.
+    pub fn overlaps(&self, block: &BlockEntry) -> bool {
+        block.start_ns <= self.time.end && block.end_ns >= self.time.start
     }
 
     /// Whether a target is selected.

@@ -1,6 +1,7 @@
 //! Heat and working set of a recording, in one pass each or together.
 
 use super::axis::{self, BandSpan};
+use super::ends::Ends;
 use super::fold::Fold;
 use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap};
 use super::kept::Kept;
@@ -57,8 +58,27 @@ pub struct View {
 }
 
 impl View {
+    /// A view that knows of its part what a few looks tell, and where the recording begins and ends; `None` for
+    /// queries that need to know all of a recording, and where it is damaged at an end.
+    pub(super) fn sketch(trace: &Trace, query: &Query) -> Result<Option<Self>, SelectError> {
+        let Some(whole) = Ends::find(trace).filter(|_| query.is_about_time()) else {
+            return Ok(None);
+        };
+        let selection = query.select_time(&whole)?;
+        let overview = Overview::sketch(trace, &selection);
+        Ok(Some(Self { selection, overview, origin_ns: whole.start, whole, kept: None }))
+    }
+
     /// Applies a query to a trace.
     pub fn new(trace: &Trace, query: &Query) -> Result<Self, SelectError> {
+        if !query.is_everything()
+            && query.is_about_time()
+            && let Some(whole) = Ends::find(trace)
+        {
+            let selection = query.select_time(&whole)?;
+            let overview = Overview::read(trace, &selection);
+            return Ok(Self { selection, overview, origin_ns: whole.start, whole, kept: None });
+        }
         Self::with(trace, query, (Overview::read(trace, &Selection::everything()), None))
     }
 
@@ -82,6 +102,11 @@ impl View {
         let selection = query.resolve(&all)?;
         let overview = Overview::read(trace, &selection);
         Ok(Self { selection, overview, origin_ns, whole, kept })
+    }
+
+    /// The same of which more is known.
+    pub(super) fn with_overview(self, overview: Overview) -> Self {
+        Self { overview, ..self }
     }
 
     /// The same, at one moment only; without targets if no snapshot covers it.
@@ -159,41 +184,58 @@ impl View {
         grid: impl Fn(&[BandSpan]) -> Result<(usize, Vec<usize>), E>,
     ) -> Result<Drawn, E> {
         let Wanted { unmapped, most, readable, options } = *wanted;
-        let draw = |axis: Axis| {
+        let draw = |shown: Vec<BandSpan>| {
+            let axis = self.axis(trace, shown, most, readable);
             let (columns, rows) = grid(&axis.bands)?;
-            let frame = self.frame(columns, axis.bands.clone(), rows);
+            let frame = self.frame(columns, axis.bands, rows);
             let (heatmap, working_set) = self.heat(trace, &frame, options);
             Ok(Drawn { left_out: axis.left_out, heatmap, working_set })
         };
-        let holes = if unmapped { None } else { self.holes() };
-        let Some((mapped, holes)) = holes else {
-            return draw(self.axis(trace, axis::monitored(&self.overview), most, readable));
+        let Some(plan) = self.plan(wanted, &grid)? else {
+            let all = unmapped.then(|| axis::monitored(&self.overview));
+            return draw(all.unwrap_or_else(|| self.shown(trace)));
         };
-        let bands = axis::join(mapped.clone(), most, axis::bytes(&mapped));
-        if bands.len() > readable.min(most) {
-            return draw(self.axis(trace, self.shown(trace), most, readable));
-        }
-        let (columns, rows) = grid(&bands)?;
-        let frame = self.frame(columns, bands, rows);
-        let all: Vec<BandSpan> = mapped.iter().chain(&holes).cloned().collect();
-        let whole = self.frame(1, all.clone(), vec![1; all.len()]);
-        let edges = (Edges::new(&frame, &self.selection), Edges::new(&whole, &self.selection));
+        let edges = Edges::new(&plan.frame, &self.selection);
+        let totals = plan.holes.as_ref().map(|holes| Edges::new(&holes.frame, &self.selection));
         let new = || {
-            let heat = (HeatSum::new(&edges.0), HeatSum::new(&edges.1));
+            let heat = (HeatSum::new(&edges), totals.as_ref().map(HeatSum::new));
             (heat, WorkingSetSum::new(&self.selection, options))
         };
         let ((heat, totals), working_set) = self.fold(trace, options, new);
-        let totals = single_cells(totals.finish(&whole, &self.overview));
-        let mapped_ranges = mapped.len();
-        let shown = without_cold_holes(mapped, holes, &totals);
-        if shown.len() > mapped_ranges {
-            return draw(self.axis(trace, shown, most, readable));
+        if let Some(shown) = plan.hot_holes(totals, &self.overview) {
+            return draw(shown);
         }
         Ok(Drawn {
             left_out: LeftOut::default(),
-            heatmap: heat.finish(&frame, &self.overview),
+            heatmap: heat.finish(&plan.frame, &self.overview),
             working_set: working_set.finish(&self.overview.records),
         })
+    }
+
+    /// The frame of a [picture](Self::picture) as far as the overview tells; `None` where it depends on the heat.
+    pub(super) fn plan<E>(
+        &self,
+        wanted: &Wanted,
+        grid: &impl Fn(&[BandSpan]) -> Result<(usize, Vec<usize>), E>,
+    ) -> Result<Option<Plan>, E> {
+        let Wanted { unmapped, most, readable, .. } = *wanted;
+        let holes = if unmapped { None } else { self.holes() };
+        let spans = match &holes {
+            Some((mapped, _)) => mapped.clone(),
+            None => axis::monitored(&self.overview),
+        };
+        let waste = axis::bytes(&spans);
+        let bands = axis::join(spans, most, waste);
+        if bands.len() > readable.min(most) {
+            return Ok(None);
+        }
+        let (columns, rows) = grid(&bands)?;
+        let holes = holes.map(|(mapped, holes)| {
+            let all: Vec<BandSpan> = mapped.iter().chain(&holes).cloned().collect();
+            let rows = vec![1; all.len()];
+            Holes { mapped, holes, frame: self.frame(1, all, rows) }
+        });
+        Ok(Some(Plan { frame: self.frame(columns, bands, rows), holes }))
     }
 
     /// Heat and working set look at neither ages nor records, unless intervals are asked for: these follow each region
@@ -246,6 +288,37 @@ impl View {
         let new = || (HeatSum::new(&edges), WorkingSetSum::new(&self.selection, options));
         let (heat, working_set) = self.fold(trace, options, new);
         (heat.finish(frame, &self.overview), working_set.finish(&self.overview.records))
+    }
+}
+
+/// A frame for a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Plan {
+    pub(super) frame: Frame,
+    /// What is taken to be cold, if there are holes.
+    pub(super) holes: Option<Holes>,
+}
+
+/// Addresses that were never mapped.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Holes {
+    mapped: Vec<BandSpan>,
+    holes: Vec<BandSpan>,
+    /// One cell for each of the mapped ranges, then of the holes.
+    pub(super) frame: Frame,
+}
+
+impl Plan {
+    /// What has to be shown instead if some hole is hot, given the heat of the frame of the holes.
+    pub(super) fn hot_holes(
+        &self,
+        totals: Option<HeatSum<'_>>,
+        overview: &Overview,
+    ) -> Option<Vec<BandSpan>> {
+        let (holes, totals) = (self.holes.as_ref()?, totals?);
+        let totals = single_cells(totals.finish(&holes.frame, overview));
+        let shown = without_cold_holes(holes.mapped.clone(), holes.holes.clone(), &totals);
+        (shown.len() > holes.mapped.len()).then_some(shown)
     }
 }
 

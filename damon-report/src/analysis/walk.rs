@@ -99,7 +99,7 @@ impl Trace {
         selection: &Selection,
         to: impl FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.walk_some(selection, false, |block| selection.may_hold(block), to)
+        self.walk_some(selection, false, |block| selection.overlaps(block), to)
     }
 
     /// [`walk`](Self::walk) over all records, whatever was selected, and the selected snapshots.
@@ -123,9 +123,7 @@ impl Trace {
         selection: &Selection,
         mut to: impl FnMut(&SnapshotView<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let time = &selection.time;
-        let may_hold =
-            |b: &BlockEntry| b.snapshots > 0 && b.start_ns <= time.end && b.end_ns >= time.start;
+        let may_hold = |b: &BlockEntry| b.snapshots > 0 && selection.overlaps(b);
         self.walk_some(selection, false, may_hold, |event| match event {
             Event::Snapshot(snapshot) => to(snapshot),
             Event::Record(_) => Ok(()),
@@ -142,7 +140,7 @@ impl Trace {
         let clipper = Clipper::default();
         let mut hand = Hand { selection, all_records, clipper, to, result: Ok(()) };
         for block in self.blocks().iter().filter(|block| may_hold(block)) {
-            let _known: Result<(), Damage> = self.visit_block(block, &mut hand);
+            let _known: Result<(), Damage> = self.visit_selected(block, selection, &mut hand);
             if hand.result.is_err() {
                 break;
             }

@@ -171,6 +171,17 @@ impl Fold for WorkingSetSum<'_> {
             self.selection.address.hold(snapshot.target, first, last)
         });
         let bounds = snapshot.starts.iter().zip(snapshot.ends);
+        if whole && exact {
+            // The frequent case of a long recording.
+            for ((&start, &end), &accesses) in bounds.clone().zip(snapshot.nr_accesses) {
+                let size = end.saturating_sub(start);
+                monitored = monitored.saturating_add(size);
+                let counts = accesses >= self.options.threshold;
+                touched = touched.saturating_add(if counts { size } else { 0 });
+                rate_bytes += float(size) * f64::from(accesses);
+            }
+        }
+        let bounds = bounds.skip(if whole && exact { usize::MAX } else { 0 });
         // Where it is not known of how many parts a region was made, it is taken as one.
         let parts = parts.iter().copied().chain(std::iter::repeat(1.0));
         for (((&start, &end), &accesses), parts) in bounds.zip(snapshot.nr_accesses).zip(parts) {

@@ -61,7 +61,7 @@ impl View {
     /// Working sets as damo computes them.
     pub fn damo_wss(&self, trace: &Trace, options: DamoOptions) -> Vec<DamoWss> {
         let mut walk = Walk { selection: &self.selection, options, targets: BTreeMap::new() };
-        for block in trace.blocks().iter().filter(|block| self.selection.may_hold(block)) {
+        for block in trace.blocks().iter().filter(|block| self.selection.overlaps(block)) {
             // Damage was named when the view was made; what comes before it counts.
             let _known: Result<(), Damage> = trace.visit_block(block, &mut walk);
         }

@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("wss", "skip", "only as damo computes, with damo's default"),
     ("wss", "sort", "what damo's percentiles are of"),
     ("repair", "file", "the only command that wants a damaged trace"),
+    ("summary", "output", "a directory for several files"),
     ("merge", "files", "takes several"),
     ("completions", "shell", "takes no trace"),
     ("man", "", "takes no trace"),

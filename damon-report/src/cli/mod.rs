@@ -22,6 +22,7 @@ mod repair;
 mod shared;
 mod simulate;
 mod slice;
+mod summary;
 mod times;
 mod verify;
 mod wss;
@@ -46,6 +47,7 @@ pub use repair::RepairArgs;
 pub use shared::{Colour, Format, Output, Part, PlainFormat};
 pub use simulate::SimulateArgs;
 pub use slice::SliceArgs;
+pub use summary::SummaryArgs;
 pub use times::TimesArgs;
 pub use verify::VerifyArgs;
 pub use wss::{WssArgs, WssSort};
@@ -74,6 +76,8 @@ pub struct Cli {
 pub enum Command {
     /// Show what was recorded, how, and how complete it is
     Info(InfoArgs),
+    /// Show working set, hotness and idle times together, in one pass: also as pictures
+    Summary(SummaryArgs),
     /// Show hotness over time and address: in the terminal, or as a PNG or SVG picture
     Heatmap(HeatmapArgs),
     /// Write the recording of another tool as a trace

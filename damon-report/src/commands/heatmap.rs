@@ -4,12 +4,12 @@ use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::{Streams, has_snapshots};
-use crate::analysis::axis;
 use crate::analysis::cells::{Cell, Pool, Ranks};
 use crate::analysis::heat::{Frame, Heatmap};
 use crate::analysis::load::Trace;
 use crate::analysis::num::{edge, float};
-use crate::analysis::view::{LeftOut, View, Wanted};
+use crate::analysis::summary;
+use crate::analysis::view::{Drawn, LeftOut, View, Wanted};
 use crate::analysis::wss::{WorkingSet, WorkingSetOptions};
 use crate::cli::{Colors, Format, HeatmapArgs, Pooling, Saturation};
 use crate::exit::Failure;
@@ -22,8 +22,8 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Cells of the JSON and CSV output unless told otherwise.
-const COLUMNS: usize = 100;
-const ROWS: usize = 50;
+pub(super) const COLUMNS: usize = 100;
+pub(super) const ROWS: usize = 50;
 
 pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
@@ -53,9 +53,9 @@ fn missing(left_out: &LeftOut) -> Option<String> {
 }
 
 /// What all drawings show, whatever they are made of.
-struct Drawing {
+pub(super) struct Drawing {
     heatmap: Heatmap,
-    working_set: WorkingSet,
+    pub(super) working_set: WorkingSet,
     title: String,
     subtitle: String,
     access: AccessKind,
@@ -77,8 +77,7 @@ impl Drawing {
         grid: impl Fn(&[Range<u64>], Extras) -> Result<Grid, Failure>,
         terminal: &mut Streams<'_>,
     ) -> Result<Self, Failure> {
-        let marks = marks(view);
-        let extras = Extras { marks: !marks.is_empty(), marginal: args.marginal };
+        let extras = extras(view, args.marginal);
         // Pictures show no intervals.
         let options = WorkingSetOptions::without_intervals(1);
         let wanted = Wanted { unmapped: args.unmapped, most, readable, options };
@@ -86,8 +85,20 @@ impl Drawing {
             let ranges: Vec<_> = bands.iter().map(|b| b.range.clone()).collect();
             grid(&ranges, extras).map(|grid| (grid.columns, grid.rows))
         })?;
+        let Drawn { left_out, heatmap, working_set } = drawn;
+        Ok(Self::of(args, (trace, view), (heatmap, &left_out), working_set, terminal))
+    }
+
+    /// Of what was computed already.
+    pub(super) fn of(
+        args: &HeatmapArgs,
+        (trace, view): (&Trace, &View),
+        (mut heatmap, left_out): (Heatmap, &LeftOut),
+        working_set: WorkingSet,
+        terminal: &mut Streams<'_>,
+    ) -> Self {
         let mut subtitle = subtitle(trace, view);
-        if let Some(what) = missing(&drawn.left_out) {
+        if let Some(what) = missing(left_out) {
             terminal.say(&format!(
                 "note: not shown: {what}; a larger picture, --address or --target shows it"
             ));
@@ -96,24 +107,23 @@ impl Drawing {
                 subtitle.push_str(&what);
             }
         }
-        let mut heatmap = drawn.heatmap;
         name_targets(&mut heatmap);
-        Ok(Self {
+        Self {
             look: look(args, &heatmap),
             marginal: heatmap.marginal(),
-            show_marginal: extras.marginal,
+            show_marginal: args.marginal,
             heatmap,
-            working_set: drawn.working_set,
+            working_set,
             title: title(view),
             subtitle,
             access: trace.info().backend.access,
             origin_ns: view.origin_ns,
             samples_per_second: samples_per_second(view),
-            marks,
-        })
+            marks: marks(view),
+        }
     }
 
-    fn picture(&self) -> Picture<'_> {
+    pub(super) fn picture(&self) -> Picture<'_> {
         Picture {
             heatmap: &self.heatmap,
             working_set: &self.working_set.samples,
@@ -129,6 +139,11 @@ impl Drawing {
             look: &self.look,
         }
     }
+}
+
+/// What the layout must have room for.
+pub(super) fn extras(view: &View, marginal: bool) -> Extras {
+    Extras { marks: !marks(view).is_empty(), marginal }
 }
 
 /// The user's marks in the selected time, ascending.
@@ -174,7 +189,7 @@ fn look(args: &HeatmapArgs, heatmap: &Heatmap) -> Look {
 }
 
 /// Fewer cells than pixels: every band keeps its share of the rows, and one at least.
-fn coarser(grid: Grid, resolution: Option<(usize, usize)>) -> Grid {
+pub(super) fn coarser(grid: Grid, resolution: Option<(usize, usize)>) -> Grid {
     let Some((columns, rows)) = resolution else {
         return grid;
     };
@@ -257,9 +272,7 @@ fn cells(
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let rows = args.rows.unwrap_or(ROWS);
-    let bands = axis::bands(axis::monitored(&view.overview), rows);
-    let shares = axis::share_rows(&bands, rows, 1);
-    let frame = view.frame(args.columns.unwrap_or(COLUMNS), bands, shares);
+    let frame = summary::cells(view, args.columns.unwrap_or(COLUMNS), rows);
     let (heatmap, _) = view.heat(trace, &frame, WorkingSetOptions::without_intervals(1));
     if args.format == Format::Csv {
         return Ok(csv(terminal.out, &frame, &heatmap)?);

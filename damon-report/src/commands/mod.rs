@@ -23,6 +23,7 @@ mod repair;
 mod screen;
 mod simulate;
 mod slice;
+mod summary;
 mod table;
 mod times;
 mod transformed;
@@ -67,6 +68,7 @@ pub fn run(
     let mut terminal = Streams { out, err };
     let result = match &cli.command {
         Command::Info(args) => info::run(args, &mut terminal),
+        Command::Summary(args) => summary::run(args, &mut terminal),
         Command::Heatmap(args) => heatmap::run(args, &mut terminal),
         Command::Import(args) => import::run(args, &mut terminal),
         Command::Wss(args) => wss::run(args, &mut terminal),

@@ -51,7 +51,7 @@ pub(super) fn run(args: &RawArgs, terminal: &mut Streams<'_>) -> Result<(), Fail
     let damage: Vec<Damage> = trace
         .blocks()
         .iter()
-        .filter(|block| view.selection.may_hold(block))
+        .filter(|block| view.selection.overlaps(block))
         .map_while(|block| {
             let damage = trace.visit_block(block, &mut printer).err();
             printer.result.is_ok().then_some(damage)

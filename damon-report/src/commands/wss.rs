@@ -72,7 +72,7 @@ struct Body<'a> {
     working_set: &'a WorkingSet,
 }
 
-fn picture_of<'a>(
+pub(super) fn picture_of<'a>(
     view: &View,
     set: &'a WorkingSet,
     title: &'a str,
