@@ -4,6 +4,7 @@
 
 mod common;
 
+use damon_format::{MemorySample, Record, TargetExecuted, TargetId, TraceWriter, WriterOptions};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,53 @@ fn it_tells_what_the_single_commands_tell() {
     compare(&["--time", "50%.."]);
     compare(&["--address", "0x555500100000..0x555500900000"]);
     compare(&["--target", "work", "--time", "..3s"]);
+}
+
+/// Ten seconds in blocks of half a second, with records in all of them.
+fn many_blocks() -> Vec<u8> {
+    let mut options = WriterOptions::default();
+    options.block_rows = 20;
+    let mut writer = TraceWriter::create(Vec::new(), &common::info(), options).unwrap();
+    writer.record(&common::started(0, 4711, "work")).unwrap();
+    for (i, snapshot) in (0_u64..).zip(common::snapshots(0, 100)) {
+        let time_ns = snapshot.end_ns;
+        writer.snapshot(&snapshot).unwrap();
+        if i == 15 || i == 95 {
+            let comm = format!("program{i}");
+            let exe = format!("/usr/bin/{comm}");
+            let executed = TargetExecuted { target: TargetId(0), time_ns, comm, exe };
+            writer.record(&Record::TargetExecuted(executed)).unwrap();
+        }
+        let sample = MemorySample {
+            target: TargetId(0),
+            time_ns,
+            rss: i << 20,
+            swap: 0,
+            virtual_size: 1 << 30,
+            minor_faults: i,
+            major_faults: 0,
+        };
+        writer.record(&Record::Memory(sample)).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+#[test]
+fn a_part_of_the_time_is_the_same_whether_it_is_looked_up_or_everything_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("work.damon");
+    fs::write(&path, many_blocks()).unwrap();
+    let file = path.to_str().unwrap();
+    // Asking for addresses, too, needs to know all of them first.
+    let all = ["--address", "0x0.."];
+    for time in ["2.05s..3.3s", "..1ms", "9.9s..", "50%..51%"] {
+        for command in ["wss", "histogram", "nr-regions", "bandwidth", "regions", "idle", "summary"]
+        {
+            let part = [command, file, "--time", time];
+            assert_eq!(run(&part), run(&[&part[..], &all].concat()), "{command} {time}");
+        }
+    }
+    assert!(run(&["wss", file, "--time", "..1s"]).starts_with("program95 "));
 }
 
 #[test]

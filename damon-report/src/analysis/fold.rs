@@ -35,11 +35,15 @@ impl<A: Fold, B: Fold> Fold for (A, B) {
 /// Any number of analyses of one kind in one pass.
 impl<F: Fold> Fold for Vec<F> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        self.iter_mut().for_each(|one| one.snapshot(snapshot));
+        for one in self {
+            one.snapshot(snapshot);
+        }
     }
 
     fn merge(&mut self, later: Self) {
-        self.iter_mut().zip(later).for_each(|(mine, theirs)| mine.merge(theirs));
+        for (mine, theirs) in self.iter_mut().zip(later) {
+            mine.merge(theirs);
+        }
     }
 }
 

@@ -233,7 +233,7 @@ impl View {
         let holes = holes.map(|(mapped, holes)| {
             let all: Vec<BandSpan> = mapped.iter().chain(&holes).cloned().collect();
             let rows = vec![1; all.len()];
-            Holes { mapped, holes, frame: self.frame(1, all, rows) }
+            Holes { mapped, unmapped: holes, frame: self.frame(1, all, rows) }
         });
         Ok(Some(Plan { frame: self.frame(columns, bands, rows), holes }))
     }
@@ -303,7 +303,7 @@ pub(super) struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Holes {
     mapped: Vec<BandSpan>,
-    holes: Vec<BandSpan>,
+    unmapped: Vec<BandSpan>,
     /// One cell for each of the mapped ranges, then of the holes.
     pub(super) frame: Frame,
 }
@@ -317,7 +317,7 @@ impl Plan {
     ) -> Option<Vec<BandSpan>> {
         let (holes, totals) = (self.holes.as_ref()?, totals?);
         let totals = single_cells(totals.finish(&holes.frame, overview));
-        let shown = without_cold_holes(holes.mapped.clone(), holes.holes.clone(), &totals);
+        let shown = without_cold_holes(holes.mapped.clone(), holes.unmapped.clone(), &totals);
         (shown.len() > holes.mapped.len()).then_some(shown)
     }
 }
