@@ -12,7 +12,7 @@ use std::io::Write;
 pub(super) fn run(args: &ExportArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let file = NewFile::new(&args.output, &[&args.file])?;
     let (trace, view) = open(&args.file, &args.part, terminal)?;
-    let survey = Survey::read(&trace, &view.selection);
+    let survey = Survey::read(&trace, &view.selection, &view.overview.records);
     let part = Part { trace: &trace, selection: &view.selection, survey: &survey };
     warnings(args.to, &part, terminal);
     file.write(terminal, |out| write(args.to, &part, out).map_err(failure))?;

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 pub(super) fn run(args: &RawArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let (trace, view) = open_any(&args.file, &args.part, terminal)?;
     if args.format == RawFormat::Damo {
-        let survey = Survey::read(&trace, &view.selection);
+        let survey = Survey::read(&trace, &view.selection, &view.overview.records);
         let part = Part { trace: &trace, selection: &view.selection, survey: &survey };
         return export::raw_form(&part, &mut *terminal.out).map_err(|error| match error {
             ExportError::Write(error) => Failure::Stdout(error),

@@ -44,15 +44,20 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Looks at a part of a trace once.
-    pub fn read(trace: &Trace, selection: &'a Selection) -> Self {
-        trace.fold(selection, || Self {
+    /// Looks at a part of a trace once; `records` are all of its overview.
+    pub fn read(trace: &Trace, selection: &'a Selection, records: &[Record]) -> Self {
+        let survey = trace.fold(selection, || Self {
             selection,
             targets: BTreeMap::new(),
             probes: 0,
             rows: 0,
             columns: Vec::new(),
-        })
+        });
+        let columns = records.iter().filter_map(|record| match record {
+            Record::ProbeColumns(columns) => Some(columns.clone()),
+            _ => None,
+        });
+        Self { columns: columns.collect(), ..survey }
     }
 
     /// The targets that have snapshots, by number.
@@ -120,15 +125,8 @@ impl Fold for Survey<'_> {
         target.end_ns = target.end_ns.max(snapshot.end_ns);
     }
 
-    fn record(&mut self, record: &Record) {
-        if let Record::ProbeColumns(columns) = record {
-            self.columns.push(columns.clone());
-        }
-    }
-
     fn merge(&mut self, later: Self) {
         self.rows += later.rows;
-        self.columns.extend(later.columns);
         self.probes = self.probes.max(later.probes);
         for (id, target) in later.targets {
             let Some(sum) = self.targets.get_mut(&id) else {
