@@ -1,7 +1,7 @@
 //! Heat, working set and idle times of a recording together, in one pass.
 //!
 //! A frame for the heat has to be known before the pass, and what was monitored is known behind it. So the frame is made for
-//! what a few blocks tell ([`Overview::sketch`]), and made again when all is known: if both are the same, as they are
+//! what a few blocks tell (`Overview::sketch`), and made again when all is known: if both are the same, as they are
 //! nearly always, that was it; else the heat alone is computed again. Results are those of the single analyses.
 
 use super::axis::{self, BandSpan};
