@@ -4,18 +4,12 @@
 
 mod common;
 
+use common::program::{Ran, golden};
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 struct Bench {
     directory: tempfile::TempDir,
-}
-
-struct Ran {
-    status: i32,
-    out: String,
-    err: String,
 }
 
 const COLD: &str = r#"[{"action": "pageout",
@@ -43,22 +37,8 @@ impl Bench {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        Ran {
-            status: output.status.code().unwrap(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ran::of(&output)
     }
-}
-
-/// Compares with `testdata/report/NAME`; `DAMON_BLESS=1` writes it anew.
-fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/report").join(name);
-    if std::env::var_os("DAMON_BLESS").is_some() {
-        fs::write(&path, text).unwrap();
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == text, "{name} differs\n--- expected\n{expected}\n--- found\n{text}");
 }
 
 const ACCEPTED: [&str; 4] = ["work.damon", "--schemes", "cold.json", "--accept-write-only"];

@@ -8,6 +8,8 @@
     reason = "each test file uses a part of this module; a helper that fails is a test that fails"
 )]
 
+pub mod program;
+
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Finished, Granularity, Mapping, MappingsChanged,
     MemorySample, Permissions, Record, RecordingInfo, Region, Sampling, Snapshot, TargetId,
