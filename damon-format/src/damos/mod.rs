@@ -13,8 +13,10 @@ pub mod rules;
 #[cfg(test)]
 mod samples;
 mod scheme;
+mod suggest;
 mod words;
 mod write;
 
 pub use read::ReadError;
 pub use scheme::{Age, Frequency, Scheme, Schemes, SchemesError, UnitError};
+pub use suggest::suggestion;
