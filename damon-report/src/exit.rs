@@ -10,12 +10,16 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done.
     Success = 0,
+    /// A comparison found that something got worse.
+    Regression = 1,
     /// The command line asks for something that does not exist.
     Usage = 2,
     /// The input is damaged or no trace.
     Input = 4,
     /// Output could not be written.
     Output = 5,
+    /// A comparison cannot tell.
+    Inconclusive = 6,
 }
 
 impl From<Exit> for ExitCode {

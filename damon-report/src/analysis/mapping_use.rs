@@ -220,7 +220,7 @@ impl<'a> UseSum<'a> {
 
 /// The least age, in aggregations, with which memory that is not accessed has been idle for long enough; see
 /// [`idle`](super::idle) for idle times.
-fn idle_age(idle_ns: u64, aggr_us: u64) -> u32 {
+pub(super) fn idle_age(idle_ns: u64, aggr_us: u64) -> u32 {
     let aggregations = idle_ns.div_ceil(aggr_us.saturating_mul(1000).max(1));
     u32::try_from(aggregations.saturating_sub(1)).unwrap_or(u32::MAX)
 }

@@ -5,6 +5,7 @@ pub mod axis;
 pub mod bandwidth;
 pub mod bins;
 pub mod cells;
+pub mod compare;
 pub mod distribution;
 mod ends;
 pub mod fold;

@@ -2,6 +2,7 @@
 
 mod adjust;
 mod bandwidth;
+mod compare;
 #[cfg(test)]
 mod consistency;
 mod export;
@@ -29,6 +30,7 @@ mod wss;
 
 pub use adjust::AdjustArgs;
 pub use bandwidth::BandwidthArgs;
+pub use compare::{AlignBy, CompareArgs};
 pub use export::{ExportArgs, ExportForm};
 pub use footprint::FootprintArgs;
 pub use generated::{CompletionsArgs, ManArgs};
@@ -102,6 +104,8 @@ pub enum Command {
     Bandwidth(BandwidthArgs),
     /// Say what schemes would have done, and what would have come of it
     Simulate(SimulateArgs),
+    /// Hold two groups of recordings against each other: did memory accesses get worse?
+    Compare(CompareArgs),
     /// Print every snapshot, region and record
     Raw(RawArgs),
     /// Check the whole file and name all damage

@@ -2,6 +2,7 @@
 
 mod adjust;
 mod bandwidth;
+mod compare;
 mod export;
 mod footprint;
 mod generated;
@@ -66,6 +67,7 @@ pub fn run(
         }
     };
     let mut terminal = Streams { out, err };
+    let mut exit = Exit::Success;
     let result = match &cli.command {
         Command::Info(args) => info::run(args, &mut terminal),
         Command::Summary(args) => summary::run(args, &mut terminal),
@@ -81,6 +83,7 @@ pub fn run(
         Command::NrRegions(args) => nr_regions::run(args, &mut terminal),
         Command::Bandwidth(args) => bandwidth::run(args, &mut terminal),
         Command::Simulate(args) => simulate::run(args, &mut terminal),
+        Command::Compare(args) => compare::run(args, &mut terminal).map(|verdict| exit = verdict),
         Command::Raw(args) => raw::run(args, &mut terminal),
         Command::Verify(args) => verify::run(args, &mut terminal),
         Command::Repair(args) => repair::run(args, &mut terminal),
@@ -96,7 +99,7 @@ pub fn run(
         (result, _) => result,
     };
     match result {
-        Ok(()) => Exit::Success,
+        Ok(()) => exit,
         Err(failure) => {
             if failure.is_worth_saying() {
                 terminal.say(&format!("damon-report: {failure}"));

@@ -1,0 +1,90 @@
+//! Whether recordings can be compared at all.
+
+use crate::analysis::load::Trace;
+use crate::analysis::overview::Overview;
+use damon_format::{AccessKind, Granularity, Record};
+use serde::{Deserialize, Serialize};
+
+/// How a recording was made, as far as it matters for its numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// What was recorded: the name of the first target's executable, or its command name.
+    pub program: String,
+    /// Backend.
+    pub backend: String,
+    /// Which accesses it sees.
+    pub access: String,
+    /// What one observation stands for.
+    pub granularity: String,
+    /// Whether every page was looked at.
+    pub exact: bool,
+    /// Microseconds between samples.
+    pub sample_us: u64,
+    /// Microseconds of an aggregation.
+    pub aggr_us: u64,
+    /// Fewest regions.
+    pub min_regions: u64,
+    /// Most regions.
+    pub max_regions: u64,
+}
+
+impl Setting {
+    /// Of a trace.
+    pub fn of(trace: &Trace, overview: &Overview) -> Self {
+        let info = trace.info();
+        let access: AccessKind = info.backend.access;
+        let granularity: Granularity = info.backend.granularity;
+        Self {
+            program: program(overview),
+            backend: info.backend.name.clone(),
+            access: access.as_str().to_owned(),
+            granularity: granularity.as_str().to_owned(),
+            exact: info.backend.exact,
+            sample_us: info.attrs.sample_us,
+            aggr_us: info.attrs.aggr_us,
+            min_regions: info.attrs.min_nr_regions.into(),
+            max_regions: info.attrs.max_nr_regions.into(),
+        }
+    }
+
+    /// In what two recordings differ so that their numbers do: what, one, and the other.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut list = Vec::new();
+        let mut note = |what: &str, a: &str, b: &str| {
+            if a != b {
+                list.push(format!("{what} ({a}, {b})"));
+            }
+        };
+        note("program", &self.program, &other.program);
+        note("backend", &self.backend, &other.backend);
+        note("kind of access", &self.access, &other.access);
+        note("granularity", &self.granularity, &other.granularity);
+        let how = |exact: bool| if exact { "every page" } else { "sampled" };
+        note("pages looked at", how(self.exact), how(other.exact));
+        let us = |us: u64| format!("{us} us");
+        note("sampling interval", &us(self.sample_us), &us(other.sample_us));
+        note("aggregation interval", &us(self.aggr_us), &us(other.aggr_us));
+        let most = |setting: &Self| setting.max_regions.to_string();
+        note("most regions", &most(self), &most(other));
+        list
+    }
+}
+
+/// What was recorded first: the name of its executable without the folder (which differs between builds), or its
+/// command name where that is not known.
+fn program(overview: &Overview) -> String {
+    let mut first = None;
+    let mut name = String::new();
+    for record in &overview.records {
+        let (target, exe, comm) = match record {
+            Record::TargetStarted(t) => (t.target, &t.exe, &t.comm),
+            Record::TargetExecuted(t) => (t.target, &t.exe, &t.comm),
+            _ => continue,
+        };
+        if *first.get_or_insert(target) == target {
+            let file = exe.rsplit('/').next().unwrap_or_default();
+            (if file.is_empty() { comm } else { file }).clone_into(&mut name);
+        }
+    }
+    name
+}

@@ -1,0 +1,193 @@
+//! Whether two groups of runs differ, and by how much: a moderated t-test.
+//!
+//! With few runs a side, the variance between runs is known badly, and with one not at all. It is therefore taken
+//! together with what is known before, weighted by degrees of freedom (Smyth 2004, "moderated t"):
+//!
+//! ```text
+//! s² = (d₀·s₀² + d·S²) / (d₀ + d)      t = (mean new − mean base) / (s·√(1/n + 1/m)),  d₀ + d degrees of freedom
+//! ```
+//!
+//! `S²` is the pooled variance of the runs, `d = n + m − 2`. Before any run, `s₀²` is the noise within one run
+//! ([`noise`](super::noise)) and an assumed variation from run to run; or, where a history of runs is at hand, their variance.
+
+use crate::analysis::num::float_of;
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// What is known of the variance of a run before runs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Prior {
+    /// Variance.
+    pub variance: f64,
+    /// Degrees of freedom it counts for.
+    pub freedom: f64,
+    /// Where it is from.
+    pub source: PriorSource,
+}
+
+/// Where the variance is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PriorSource {
+    /// Noise within runs, and an assumption about noise from run to run.
+    Assumed,
+    /// A history of runs.
+    History,
+}
+
+/// The difference of two groups of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Mean of the new ones less mean of the old ones.
+    pub change: f64,
+    /// Standard deviation of one run.
+    pub run_sd: f64,
+    /// Standard error of the change.
+    pub error: f64,
+    /// Degrees of freedom of it.
+    pub freedom: f64,
+    /// Probability of a change at least as large, either way, if nothing had changed.
+    pub p: f64,
+}
+
+impl Difference {
+    /// Of two groups, each with at least one run.
+    pub fn of(base: &[f64], new: &[f64], prior: &Prior) -> Self {
+        let (base_mean, base_squares) = moments(base);
+        let (new_mean, new_squares) = moments(new);
+        let own = float_of((base.len() + new.len()).saturating_sub(2));
+        let freedom = own + prior.freedom;
+        let sum = base_squares + new_squares + prior.variance * prior.freedom;
+        let variance = if freedom > 0.0 { sum / freedom } else { prior.variance };
+        let change = new_mean - base_mean;
+        let error = (variance * parts(base.len(), new.len())).sqrt();
+        Self {
+            change,
+            run_sd: variance.sqrt(),
+            error,
+            freedom,
+            p: probability(change, error, freedom),
+        }
+    }
+
+    /// Half of the width of the interval that holds the true change but for a probability of `miss` at each end.
+    pub fn reach(&self, miss: f64) -> f64 {
+        self.error * quantile(1.0 - miss, self.freedom)
+    }
+
+    /// What it would be with so many runs on each side, if these were as they are now.
+    #[must_use]
+    pub fn with_runs(&self, runs: usize, prior: &Prior) -> Self {
+        let error = self.run_sd * parts(runs, runs).sqrt();
+        let freedom = float_of((2 * runs).saturating_sub(2)) + prior.freedom;
+        Self { error, freedom, p: probability(self.change, error, freedom), ..*self }
+    }
+}
+
+fn parts(base: usize, new: usize) -> f64 {
+    1.0 / float_of(base.max(1)) + 1.0 / float_of(new.max(1))
+}
+
+/// Mean, and sum of squared distances to it.
+fn moments(values: &[f64]) -> (f64, f64) {
+    let mean = values.iter().sum::<f64>() / float_of(values.len()).max(1.0);
+    (mean, values.iter().map(|value| (value - mean) * (value - mean)).sum())
+}
+
+fn student(freedom: f64) -> Option<StudentsT> {
+    StudentsT::new(0.0, 1.0, freedom.max(f64::MIN_POSITIVE)).ok()
+}
+
+fn probability(change: f64, error: f64, freedom: f64) -> f64 {
+    if change.abs() <= 0.0 {
+        return 1.0;
+    }
+    if error <= 0.0 {
+        return 0.0;
+    }
+    let below = |t: f64| student(freedom).map_or(0.5, |student| student.cdf(t));
+    (2.0 * below(-(change / error).abs())).clamp(0.0, 1.0)
+}
+
+fn quantile(probability: f64, freedom: f64) -> f64 {
+    student(freedom).map_or(f64::INFINITY, |s| s.inverse_cdf(probability.clamp(0.5, 1.0 - 1e-12)))
+}
+
+/// Which of many hypotheses are rejected, so that in the mean no more than `rate` of the rejections are wrong (Benjamini and
+/// Hochberg 1995); the greatest probability that still is.
+pub(super) fn benjamini_hochberg(probabilities: &[f64], rate: f64) -> Option<f64> {
+    let mut sorted = probabilities.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = float_of(sorted.len());
+    let passes = |(index, p): &(usize, &f64)| **p <= float_of(index + 1) / count * rate;
+    sorted.iter().enumerate().filter(passes).map(|(_, p)| *p).next_back()
+}
+
+/// Variance of values that follow each other and may drift: half of the mean squared step (von Neumann 1941).
+pub(super) fn successive_variance(values: &[f64]) -> Option<f64> {
+    let steps = values.windows(2).filter_map(|pair| match pair {
+        [a, b] => Some((b - a) * (b - a)),
+        _ => None,
+    });
+    let count = values.len().checked_sub(1).filter(|count| *count > 0)?;
+    Some(steps.sum::<f64>() / 2.0 / float_of(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() <= 1e-6 * b.abs().max(1e-9), "{a} is not {b}");
+    }
+
+    const NOTHING: Prior = Prior { variance: 0.0, freedom: 0.0, source: PriorSource::Assumed };
+
+    #[test]
+    fn without_a_prior_it_is_students_test() {
+        // By hand: means 2 and 4, variances 1 and 1, n = 3 each: t = 2 / √(2/3) = 2.449490, 4 degrees of freedom, two-sided 0.070484.
+        let found = Difference::of(&[1.0, 2.0, 3.0], &[3.0, 4.0, 5.0], &NOTHING);
+        close(found.change, 2.0);
+        close(found.error, (2.0_f64 / 3.0).sqrt());
+        assert!((found.p - 0.070_484).abs() < 1e-5, "{}", found.p);
+        // t(0.95, 4) = 2.131847.
+        close(found.reach(0.05), (2.0_f64 / 3.0).sqrt() * 2.131_846_786);
+    }
+
+    #[test]
+    fn single_runs_rest_on_what_was_known_before() {
+        let prior = Prior { variance: 4.0, freedom: 2.0, source: PriorSource::Assumed };
+        let found = Difference::of(&[100.0], &[110.0], &prior);
+        close(found.run_sd, 2.0);
+        close(found.error, 8.0_f64.sqrt());
+        // t = 3.5355, 2 degrees of freedom: p = 1 − t/√(t²+2).
+        let t = 10.0 / 8.0_f64.sqrt();
+        close(found.p, 1.0 - t / (t * t + 2.0).sqrt());
+        let more = found.with_runs(5, &prior);
+        close(more.error, (4.0_f64 * 2.0 / 5.0).sqrt());
+        close(more.freedom, 10.0);
+        assert!(more.p < found.p);
+    }
+
+    #[test]
+    fn what_does_not_vary_is_certain() {
+        let same = Difference::of(&[5.0], &[5.0], &NOTHING);
+        assert!((same.p - 1.0).abs() < 1e-12 && same.reach(0.05).abs() < 1e-12);
+        assert!(Difference::of(&[5.0, 5.0], &[6.0, 6.0], &NOTHING).p.abs() < 1e-12);
+    }
+
+    #[test]
+    fn many_hypotheses_need_more_than_one() {
+        // 0.01 · 2/4 = 0.005: the second passes, and with it the first; the third does not.
+        assert_eq!(benjamini_hochberg(&[0.005, 0.5, 0.004, 0.02], 0.01), Some(0.005));
+        assert_eq!(benjamini_hochberg(&[0.005, 0.5, 0.6, 0.7], 0.01), None);
+        assert_eq!(benjamini_hochberg(&[], 0.01), None);
+    }
+
+    #[test]
+    fn a_history_that_drifts_varies_by_its_steps() {
+        close(successive_variance(&[1.0, 2.0, 3.0, 4.0]).unwrap(), 0.5);
+        assert_eq!(successive_variance(&[1.0]), None);
+        assert_eq!(successive_variance(&[]), None);
+    }
+}

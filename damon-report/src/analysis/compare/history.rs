@@ -1,0 +1,140 @@
+//! What earlier runs measured, kept in a file: from it is known how much a program varies from run to run.
+//!
+//! One run is one line of JSON: `{"version":1,"name":…,"setting":{…},"values":{"wss.expected.mean":…}}`.
+
+use super::alike::Setting;
+use super::evidence::successive_variance;
+use super::metric::Metric;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the lines.
+pub const HISTORY_VERSION: u32 = 1;
+
+/// Fewest runs whose variation says more than an assumption.
+pub(super) const FEWEST_RUNS: usize = 3;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// [`HISTORY_VERSION`].
+    pub version: u32,
+    /// What the run was called: the file of its recording.
+    pub name: String,
+    /// How it was recorded.
+    pub setting: Setting,
+    /// Values by the names of metrics.
+    pub values: BTreeMap<String, f64>,
+}
+
+/// Why a history cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct HistoryError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Earlier runs, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// All.
+    pub entries: Vec<Entry>,
+}
+
+impl History {
+    /// Reads lines; empty ones are passed over.
+    pub fn parse(text: &str) -> Result<Self, HistoryError> {
+        let mut entries = Vec::new();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let error = |problem: String| HistoryError { line: index + 1, problem };
+            let entry: Entry = serde_json::from_str(line)
+                .map_err(|e| error(format!("no entry of a history of runs: {e}")))?;
+            if entry.version != HISTORY_VERSION {
+                let version = entry.version;
+                return Err(error(format!("version {version}; known is {HISTORY_VERSION}")));
+            }
+            entries.push(entry);
+        }
+        Ok(Self { entries })
+    }
+
+    /// Only the runs that were recorded as this one, and how many others there are.
+    #[must_use]
+    pub fn alike(&self, setting: &Setting) -> (Self, usize) {
+        let alike: Vec<Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.setting.differences(setting).is_empty())
+            .cloned()
+            .collect();
+        let others = self.entries.len() - alike.len();
+        (Self { entries: alike }, others)
+    }
+
+    /// Variance of a metric from run to run, and its degrees of freedom; `None` with too few runs that have it.
+    pub fn variance(&self, metric: &Metric) -> Option<(f64, usize)> {
+        let name = metric.to_string();
+        let has = self.entries.iter().filter_map(|entry| entry.values.get(&name));
+        let values: Vec<f64> = has.copied().filter(|value| value.is_finite()).collect();
+        if values.len() < FEWEST_RUNS {
+            return None;
+        }
+        Some((successive_variance(&values)?, values.len() - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::compare::metric::{Measure, Statistic};
+
+    fn setting() -> Setting {
+        Setting {
+            program: "work".into(),
+            backend: "writes".into(),
+            access: "write".into(),
+            granularity: "page".into(),
+            exact: true,
+            sample_us: 5000,
+            aggr_us: 100_000,
+            min_regions: 10,
+            max_regions: 1000,
+        }
+    }
+
+    fn entry(value: f64) -> Entry {
+        Entry {
+            version: 1,
+            name: "a.damon".into(),
+            setting: setting(),
+            values: [("hot.mean".to_owned(), value)].into(),
+        }
+    }
+
+    #[test]
+    fn a_history_tells_how_much_runs_vary() {
+        let lines: Vec<String> =
+            [10.0, 12.0, 10.0].iter().map(|v| serde_json::to_string(&entry(*v)).unwrap()).collect();
+        let history = History::parse(&format!("{}\n\n", lines.join("\n"))).unwrap();
+        let hot = Metric::total(Measure::Hot, Statistic::Mean);
+        assert_eq!(history.variance(&hot), Some((2.0, 2)));
+        assert_eq!(history.variance(&Metric::total(Measure::Idle, Statistic::Mean)), None);
+        let other = Setting { aggr_us: 1, ..setting() };
+        let (alike, others) = history.alike(&other);
+        assert_eq!((alike.entries.len(), others), (0, 3));
+    }
+
+    #[test]
+    fn what_is_no_history_is_said_by_line() {
+        let good = serde_json::to_string(&entry(1.0)).unwrap();
+        let error = History::parse(&format!("{good}\n{{}}\n")).unwrap_err();
+        assert_eq!(error.line, 2);
+        let newer = good.replace("\"version\":1", "\"version\":9");
+        let error = History::parse(&newer).unwrap_err();
+        assert_eq!(error.to_string(), "line 1: version 9; known is 1");
+        assert_eq!(History::parse("").unwrap(), History::default());
+    }
+}

@@ -1,0 +1,194 @@
+//! Rules, and what they say of a difference.
+
+use super::evidence::{Difference, Prior};
+use super::metric::{Measure, MetricPattern, Statistic};
+use serde::Serialize;
+
+/// What is held to be worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// More.
+    Growth,
+    /// Less.
+    Shrinkage,
+    /// Either.
+    Any,
+}
+
+/// From which change on something has changed. Both limits must be passed where there are two.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Threshold {
+    /// Which way.
+    pub direction: Direction,
+    /// Share of the base: 0.05 for 5 %.
+    pub relative: Option<f64>,
+    /// Bytes.
+    pub absolute: Option<f64>,
+}
+
+impl Threshold {
+    /// What counts unless something else is said: growth by 3 % and 1 MiB.
+    pub const DEFAULT: Self =
+        Self { direction: Direction::Growth, relative: Some(0.03), absolute: Some(1_048_576.0) };
+
+    /// The least change in bytes that passes both limits.
+    pub fn bytes(&self, base: f64) -> f64 {
+        let relative = self.relative.map_or(0.0, |share| share * base.abs());
+        relative.max(self.absolute.unwrap_or(0.0))
+    }
+}
+
+/// A threshold for some metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Which.
+    pub metrics: MetricPattern,
+    /// From which change on.
+    pub threshold: Threshold,
+    /// As the user wrote it.
+    pub text: String,
+}
+
+/// The metrics that are gated when no rule is given.
+pub fn default_rules(phases: bool) -> Vec<Rule> {
+    let gated = [
+        (Measure::Expected, Statistic::Mean),
+        (Measure::Expected, Statistic::P95),
+        (Measure::Hot, Statistic::Mean),
+        (Measure::Resident, Statistic::Mean),
+    ];
+    gated
+        .map(|(measure, statistic)| {
+            let phase = phases.then(|| "*".to_owned());
+            let metrics = MetricPattern { phase, mapping: None, measure, statistic };
+            let text = format!("{metrics} > +3% and > 1MiB");
+            Rule { metrics, threshold: Threshold::DEFAULT, text }
+        })
+        .into()
+}
+
+/// How a comparison, or one metric of it, ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// With great certainty it did not change by as much as the threshold in the wrong direction.
+    Pass,
+    /// It changed for the better.
+    Improved,
+    /// The data cannot tell.
+    Inconclusive,
+    /// It changed for the worse.
+    Regressed,
+}
+
+/// How sure one wants to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Certainty {
+    /// Share of alarms that may be false; with nothing changed, the probability of any alarm at all.
+    pub false_alarms: f64,
+    /// Probability with which a change as large as the threshold may pass.
+    pub misses: f64,
+}
+
+impl Default for Certainty {
+    fn default() -> Self {
+        Self { false_alarms: 0.01, misses: 0.05 }
+    }
+}
+
+/// What a threshold says of a difference; `significant` is whether it is, among all that were looked at.
+pub(super) fn verdict(
+    difference: &Difference,
+    threshold: &Threshold,
+    base: f64,
+    significant: bool,
+    certainty: &Certainty,
+) -> Verdict {
+    let limit = threshold.bytes(base);
+    let (worse, better) = match threshold.direction {
+        Direction::Growth => (difference.change, -difference.change),
+        Direction::Shrinkage => (-difference.change, difference.change),
+        Direction::Any => (difference.change.abs(), f64::NEG_INFINITY),
+    };
+    if significant && worse > limit {
+        Verdict::Regressed
+    } else if significant && better > limit {
+        Verdict::Improved
+    } else if worse + difference.reach(certainty.misses) <= limit {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive
+    }
+}
+
+/// How many runs a side would decide it if they were like those at hand; `None` if a thousand would not.
+pub(super) fn runs_to_decide(
+    difference: &Difference,
+    prior: &Prior,
+    threshold: &Threshold,
+    base: f64,
+    looked_at: usize,
+    certainty: &Certainty,
+) -> Option<usize> {
+    const MOST: usize = 1000;
+    let alone = certainty.false_alarms / crate::analysis::num::float_of(looked_at.max(1));
+    let decided = |runs: &usize| {
+        let then = difference.with_runs(*runs, prior);
+        verdict(&then, threshold, base, then.p <= alone, certainty) != Verdict::Inconclusive
+    };
+    (1..=MOST).find(decided)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::compare::evidence::PriorSource;
+
+    fn found(change: f64, error: f64) -> Difference {
+        Difference { change, run_sd: error, error, freedom: 1e6, p: 0.5 }
+    }
+
+    fn says(change: f64, error: f64, significant: bool, direction: Direction) -> Verdict {
+        let threshold = Threshold { direction, relative: Some(0.05), absolute: Some(4.0) };
+        verdict(&found(change, error), &threshold, 100.0, significant, &Certainty::default())
+    }
+
+    #[test]
+    fn both_limits_and_significance_are_needed() {
+        use Direction::{Any, Growth, Shrinkage};
+        assert_eq!(says(6.0, 1.0, true, Growth), Verdict::Regressed);
+        assert_eq!(says(6.0, 1.0, false, Growth), Verdict::Inconclusive);
+        assert_eq!(says(4.5, 0.1, true, Growth), Verdict::Pass, "above 4 bytes, below 5 %");
+        assert_eq!(says(-6.0, 1.0, true, Growth), Verdict::Improved);
+        assert_eq!(says(-6.0, 1.0, false, Growth), Verdict::Pass);
+        assert_eq!(says(-6.0, 1.0, true, Shrinkage), Verdict::Regressed);
+        assert_eq!(says(-6.0, 1.0, true, Any), Verdict::Regressed);
+        assert_eq!(says(0.0, 1.0, false, Any), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_the_data_cannot_tell_does_not_pass() {
+        // 1.645 standard errors above the estimate must still be below the limit of 5.
+        assert_eq!(says(0.0, 3.0, false, Direction::Growth), Verdict::Pass);
+        assert_eq!(says(0.0, 3.1, false, Direction::Growth), Verdict::Inconclusive);
+        let none = Threshold { direction: Direction::Growth, relative: None, absolute: None };
+        let certainty = Certainty::default();
+        let said = verdict(&found(0.0, 0.1), &none, 100.0, false, &certainty);
+        assert_eq!(said, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn more_runs_decide_what_one_cannot() {
+        let prior = Prior { variance: 4.0, freedom: 2.0, source: PriorSource::Assumed };
+        let one = Difference::of(&[100.0], &[100.0], &prior);
+        let threshold =
+            Threshold { direction: Direction::Growth, relative: Some(0.03), absolute: None };
+        let certainty = Certainty::default();
+        let runs = runs_to_decide(&one, &prior, &threshold, 100.0, 4, &certainty).unwrap();
+        // t(0.95, 2n)·2·√(2/n) ≤ 3: n = 3 gives 3.17, n = 4 gives 2.63.
+        assert_eq!(runs, 4);
+        let exact = Threshold { relative: Some(0.0), ..threshold };
+        assert_eq!(runs_to_decide(&one, &prior, &exact, 100.0, 4, &certainty), None);
+    }
+}
