@@ -1,6 +1,7 @@
 //! Whether recordings can be compared at all.
 
 use crate::analysis::load::Trace;
+use crate::analysis::num::float;
 use crate::analysis::overview::Overview;
 use damon_format::{AccessKind, Granularity, Record};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,15 @@ impl Setting {
         note("most regions", &most(self), &most(other));
         list
     }
+}
+
+/// Mean sampling interval, microseconds: a budget, or the kernel's tuning, stretches it on the way, and "accessed"
+/// means *within one sampling interval*. None without snapshots.
+pub(super) fn mean_sample_us(overview: &Overview) -> Option<f64> {
+    let samples = overview.samplings.first()?.max_nr_accesses.max(1);
+    let nominal_ns: f64 = overview.targets.iter().map(|t| float(t.nominal_ns)).sum();
+    let snapshots: f64 = overview.targets.iter().map(|t| float(t.snapshots)).sum();
+    (snapshots > 0.0).then(|| nominal_ns / snapshots / f64::from(samples) / 1000.0)
 }
 
 /// What was recorded first: the name of its executable without the folder (which differs between builds), or its

@@ -127,6 +127,8 @@ pub struct Run {
     pub name: String,
     /// How it was recorded.
     pub setting: Setting,
+    /// Mean sampling interval, as it was on the way, microseconds.
+    pub mean_sample_us: Option<f64>,
     /// Its phases.
     pub phases: Vec<Phase>,
     /// Aggregations by phase.
@@ -275,6 +277,10 @@ pub fn compare(
             return Err(CompareError::NoMetric { rule: rule.text, why });
         }
     }
+    let stretched = stretched(&all, options, &mut warnings);
+    for metric in metrics.iter_mut().filter(|m| depends_on_interval(m.metric.measure)) {
+        metric.reason = metric.reason.take().or_else(|| stretched.clone());
+    }
     judge(&mut metrics, &options.certainty);
     let runs = sides.runs(&all, settings, &metrics);
     let (base, new) = runs.split_at(base.len());
@@ -319,6 +325,37 @@ fn alike(
         warnings.push(format!("{} and {} differ in: {what}", name(0), name(index)));
     }
     Ok(settings)
+}
+
+/// Recordings whose sampling intervals differ by more measure different things.
+const MOST_STRETCHED: f64 = 1.05;
+
+/// Why access rates of recordings cannot be compared although they were recorded alike: a budget stretched the intervals of
+/// some of them.
+fn stretched(all: &[&Recording], options: &Options, warnings: &mut Vec<String>) -> Option<String> {
+    let means =
+        all.iter().filter_map(|r| Some((alike::mean_sample_us(&r.view.overview)?, r.trace.name())));
+    let least = means.clone().min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let most = means.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    if most.0 <= least.0 * MOST_STRETCHED {
+        return None;
+    }
+    let ms = |us: f64| format!("{:.1} ms", us / 1000.0);
+    let why = format!(
+        "sampling intervals differ: {} in {}, {} in {} (means); record with the same fixed intervals and without a budget, \
+         or compare all the same with --allow-different",
+        ms(least.0),
+        least.1,
+        ms(most.0),
+        most.1
+    );
+    warnings.push(why.clone());
+    (!options.allow_different).then_some(why)
+}
+
+/// What is accessed within an interval depends on its length; sizes do not.
+fn depends_on_interval(measure: Measure) -> bool {
+    !matches!(measure, Measure::Resident | Measure::Size)
 }
 
 fn usable(history: &History, settings: &[Setting], warnings: &mut Vec<String>) -> Option<History> {
@@ -496,7 +533,7 @@ impl Sides<'_> {
             relative: (base_mean.abs() > 0.0).then(|| difference.change / base_mean.abs()),
             low: difference.change - reach,
             high: difference.change + reach,
-            p: if few { 1.0 } else { difference.p },
+            p: difference.p,
             limit: threshold.bytes(base_mean),
             threshold,
             rule: None,
@@ -527,6 +564,7 @@ impl Sides<'_> {
         let of = |(run, (recording, setting)): (usize, (&&Recording, Setting))| Run {
             name: recording.trace.name().to_owned(),
             setting,
+            mean_sample_us: alike::mean_sample_us(&recording.view.overview),
             phases: self.phases.get(run).cloned().unwrap_or_default(),
             moments: self.courses.get(run).into_iter().flatten().map(|c| c.moments.len()).collect(),
             values: values(run),
@@ -581,7 +619,8 @@ fn judge(metrics: &mut [Compared], certainty: &Certainty) {
     let gated = metrics.partition_point(|m| m.rule.is_some());
     let (gated, told) = metrics.split_at_mut(gated);
     for group in [gated, told] {
-        let probabilities: Vec<f64> = group.iter().map(|m| m.p).collect();
+        let known = |m: &Compared| if m.reason.is_some() { 1.0 } else { m.p };
+        let probabilities: Vec<f64> = group.iter().map(known).collect();
         let worst = benjamini_hochberg(&probabilities, certainty.false_alarms);
         let looked_at = group.len();
         for metric in group {
