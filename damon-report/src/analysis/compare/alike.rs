@@ -1,5 +1,6 @@
 //! Whether recordings can be compared at all.
 
+use super::{CompareError, Options, Recording};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::overview::Overview;
@@ -97,4 +98,58 @@ fn program(overview: &Overview) -> String {
         }
     }
     name
+}
+
+/// How recordings were made; an error where they differ so that they cannot be compared.
+pub(super) fn alike(
+    all: &[&Recording],
+    options: &Options,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Setting>, CompareError> {
+    let settings: Vec<Setting> =
+        all.iter().map(|r| Setting::of(&r.trace, &r.view.overview)).collect();
+    let name = |index: usize| all.get(index).map_or("", |r| r.trace.name()).to_owned();
+    let Some(first) = settings.first() else { return Ok(settings) };
+    for (index, setting) in settings.iter().enumerate().skip(1) {
+        let what = first.differences(setting);
+        if what.is_empty() {
+            continue;
+        }
+        let what = what.join(", ");
+        if !options.allow_different {
+            return Err(CompareError::Different { first: name(0), second: name(index), what });
+        }
+        warnings.push(format!("{} and {} differ in: {what}", name(0), name(index)));
+    }
+    Ok(settings)
+}
+
+/// Recordings whose sampling intervals differ by more measure different things.
+const MOST_STRETCHED: f64 = 1.05;
+
+/// Why access rates of recordings cannot be compared although they were recorded alike: a budget stretched the intervals of
+/// some of them.
+pub(super) fn stretched(
+    all: &[&Recording],
+    options: &Options,
+    warnings: &mut Vec<String>,
+) -> Option<String> {
+    let means =
+        all.iter().filter_map(|r| Some((mean_sample_us(&r.view.overview)?, r.trace.name())));
+    let least = means.clone().min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let most = means.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    if most.0 <= least.0 * MOST_STRETCHED {
+        return None;
+    }
+    let ms = |us: f64| format!("{:.1} ms", us / 1000.0);
+    let why = format!(
+        "sampling intervals differ: {} in {}, {} in {} (means); record with the same fixed intervals and without a budget, \
+         or compare all the same with --allow-different",
+        ms(least.0),
+        least.1,
+        ms(most.0),
+        most.1
+    );
+    warnings.push(why.clone());
+    (!options.allow_different).then_some(why)
 }

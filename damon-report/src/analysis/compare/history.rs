@@ -86,6 +86,28 @@ impl History {
     }
 }
 
+/// The runs of a history that tell something about these.
+pub(super) fn usable(
+    history: &History,
+    settings: &[Setting],
+    warnings: &mut Vec<String>,
+) -> Option<History> {
+    let (alike, others) = history.alike(settings.first()?);
+    if others > 0 {
+        warnings
+            .push(format!("{others} runs of the history were recorded in another way: left out"));
+    }
+    if alike.entries.len() < FEWEST_RUNS {
+        warnings.push(format!(
+            "the history has {} runs like these; {} are needed before it tells how much runs vary",
+            alike.entries.len(),
+            FEWEST_RUNS
+        ));
+        return None;
+    }
+    Some(alike)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
