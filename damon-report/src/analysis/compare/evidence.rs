@@ -9,6 +9,9 @@
 //!
 //! `S²` is the pooled variance of the runs, `d = n + m − 2`. Before any run, `s₀²` is the noise within one run
 //! ([`noise`](super::noise)) and an assumed variation from run to run; or, where a history of runs is at hand, their variance.
+//!
+//! An assumption must not talk noise down: where the runs vary more than was assumed, only they count (`s² = S²` with `d` degrees of
+//! freedom, Student's own test). It is there for runs that are alike by chance, and for single ones.
 
 use crate::analysis::num::float_of;
 use serde::Serialize;
@@ -56,9 +59,16 @@ impl Difference {
         let (base_mean, base_squares) = moments(base);
         let (new_mean, new_squares) = moments(new);
         let own = float_of((base.len() + new.len()).saturating_sub(2));
-        let freedom = own + prior.freedom;
-        let sum = base_squares + new_squares + prior.variance * prior.freedom;
-        let variance = if freedom > 0.0 { sum / freedom } else { prior.variance };
+        let squares = base_squares + new_squares;
+        let assumed = prior.source == PriorSource::Assumed;
+        let (variance, freedom) = if assumed && own > 0.0 && squares > prior.variance * own {
+            (squares / own, own)
+        } else if own + prior.freedom > 0.0 {
+            let freedom = own + prior.freedom;
+            ((squares + prior.variance * prior.freedom) / freedom, freedom)
+        } else {
+            (prior.variance, prior.freedom)
+        };
         let change = new_mean - base_mean;
         let error = (variance * parts(base.len(), new.len())).sqrt();
         Self {
@@ -79,7 +89,10 @@ impl Difference {
     #[must_use]
     pub fn with_runs(&self, runs: usize, prior: &Prior) -> Self {
         let error = self.run_sd * parts(runs, runs).sqrt();
-        let freedom = float_of((2 * runs).saturating_sub(2)) + prior.freedom;
+        let own = float_of((2 * runs).saturating_sub(2));
+        let assumed = prior.source == PriorSource::Assumed;
+        let more = assumed && own > 0.0 && self.run_sd * self.run_sd > prior.variance;
+        let freedom = if more { own } else { own + prior.freedom };
         Self { error, freedom, p: probability(self.change, error, freedom), ..*self }
     }
 }
@@ -167,6 +180,20 @@ mod tests {
         close(more.error, (4.0_f64 * 2.0 / 5.0).sqrt());
         close(more.freedom, 10.0);
         assert!(more.p < found.p);
+    }
+
+    #[test]
+    fn an_assumption_does_not_talk_noise_down() {
+        let assumed = Prior { variance: 0.25, freedom: 2.0, source: PriorSource::Assumed };
+        let (base, new) = ([1.0, 2.0, 3.0], [3.0, 4.0, 5.0]);
+        let student = Difference::of(&base, &new, &NOTHING);
+        assert_eq!(Difference::of(&base, &new, &assumed), student);
+        // A history has seen what it says: (4·1 + 2·0.25) / 6.
+        let history = Prior { source: PriorSource::History, ..assumed };
+        close(Difference::of(&base, &new, &history).run_sd, 0.75_f64.sqrt());
+        // Runs that are alike by chance are not believed.
+        let alike = Difference::of(&[2.0, 2.0, 2.0], &[3.0, 3.0, 3.0], &assumed);
+        close(alike.run_sd, (0.5_f64 / 6.0).sqrt());
     }
 
     #[test]
