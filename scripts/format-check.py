@@ -129,6 +129,13 @@ RECORDS = {
                            "columns": lambda b: b.list(struct_of({"name": t, "unit": n}))}),
 }
 
+# For how long records matter: from their time on, or until the next one of the same kind and these fields.
+LASTING = {"target-started", "target-executed", "target-exited", "intervals-changed", "mappings-changed", "note",
+           "scheme-installed", "part", "probe-columns"}
+SERIES = {"memory": "target", "pressure": None, "system-memory": None, "scheme-stats": "scheme",
+          "effective-quota": "scheme", "kdamond-cpu": "thread"}
+MOST_SERIES = 16384
+
 
 class Bits:
     def __init__(self, data):
@@ -325,15 +332,44 @@ def decompressed(payloads):
                           stderr=subprocess.DEVNULL, check=False).stdout
 
 
+def left_by(records):
+    """How many records of a block matter from then on, and of which series there are some."""
+    lasting, series = 0, set()
+    for record in records:
+        [(word, fields)] = record.items()
+        lasting += word in LASTING
+        if word in SERIES:
+            series.add((word, fields.get(SERIES[word])))
+    return lasting, series
+
+
+def check_lasting(minor, index, left):
+    """Compares what the index says of lasting records with what the blocks hold."""
+    told = [entry[0] for entry in struct.iter_unpack("<52xI", index)]
+    assert len(told) == len(left)
+    if minor != 1:
+        return
+    for number, (lasting, series) in zip(told, left):
+        following = left[1][1] if len(left) > 1 else set()
+        left = left[1:]
+        if len(following) > MOST_SERIES:
+            following = set()
+        known = len(series) <= MOST_SERIES
+        assert number == 0 or known and number == lasting + len(series - following) + 1, "lasting records"
+
+
 def content(data):
-    found = blocks(data)
+    found, left = blocks(data), []
     result = {"info": INFO(Bytes(found[0][3][0])), "snapshots": [], "records": []}
     for kind, flags, base, payloads, _ in found:
         if kind == 2:
+            before = len(result["records"])
             for what, value in sections(decompressed(payloads), base):
                 result[what + "s"].append(value)
+            left.append(left_by(result["records"][before:]))
         else:
             assert kind in (1, 3) or flags & 1, f"unknown block kind {kind}"
+    check_lasting(struct.unpack_from("<H", data, 10)[0], b"".join(found[-1][3]), left)
     return result
 
 

@@ -1,5 +1,6 @@
 //! Decodes the frames of data blocks and hands their content to a visitor.
 
+use crate::lasting::Left;
 use crate::layout::{BlockHeader, BlockKind};
 use crate::section::Sections;
 use crate::stream_codec::Decompressor;
@@ -81,15 +82,22 @@ pub(crate) struct Counting {
 }
 
 /// What a block or a trace holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) snapshots: u32,
     pub(crate) rows: u64,
     pub(crate) records: u32,
     pub(crate) span: Option<(u64, u64)>,
+    pub(crate) left: Left,
 }
 
 impl Counts {
+    pub(crate) fn record(&mut self, record: &Record) {
+        self.records = self.records.saturating_add(1);
+        self.cover(record.time_ns(), record.time_ns());
+        self.left.record(record);
+    }
+
     pub(crate) fn cover(&mut self, start_ns: u64, end_ns: u64) {
         let (from, to) = self.span.unwrap_or((start_ns, end_ns));
         self.span = Some((from.min(start_ns), to.max(end_ns)));
@@ -99,6 +107,7 @@ impl Counts {
         self.snapshots = self.snapshots.saturating_add(other.snapshots);
         self.records = self.records.saturating_add(other.records);
         self.rows = self.rows.saturating_add(other.rows);
+        self.left.add(&other.left);
         if let Some((from, to)) = other.span {
             self.cover(from, to);
         }
@@ -113,7 +122,6 @@ impl Visitor for Counting {
     }
 
     fn record(&mut self, record: Record) {
-        self.counts.records = self.counts.records.saturating_add(1);
-        self.counts.cover(record.time_ns(), record.time_ns());
+        self.counts.record(&record);
     }
 }

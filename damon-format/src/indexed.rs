@@ -1,6 +1,7 @@
 //! Reads any block of a trace, in any order, from several threads.
 
 use crate::block::{BlockDecoder, Counting, Counts};
+use crate::lasting::LastingCount;
 use crate::layout::{BlockEntry, BlockHeader, BlockKind, FileHeader, Footer, FrameHeader};
 use crate::read_at::Cursor;
 use crate::scan::{Piece, Scanner};
@@ -155,11 +156,11 @@ impl<S: ReadAt> IndexedReader<S> {
         let mut decoder = BlockDecoder::default();
         let mut open: Option<(BlockEntry, Counts)> = None;
         let mut damage = Vec::new();
-        let mut blocks = Vec::new();
+        let mut blocks = Found::default();
         while let Some(piece) = scanner.next() {
             let (offset, end, result) = match piece {
                 Piece::Block { offset, header } => {
-                    close(open.take(), &mut blocks);
+                    blocks.close(open.take());
                     if header.kind == BlockKind::DATA {
                         open = Some((entry(offset, &header), Counts::default()));
                     }
@@ -185,14 +186,14 @@ impl<S: ReadAt> IndexedReader<S> {
                     Ok(()) => entry.stored_len = end.max(offset) - entry.offset,
                     Err(kind) => {
                         damage.push(Damage { offset, block: Some(entry.sequence), kind });
-                        close(open.take(), &mut blocks);
+                        blocks.close(open.take());
                     }
                 }
             } else if let Err(kind) = result {
                 damage.push(Damage { offset, block: None, kind });
             }
         }
-        close(open.take(), &mut blocks);
+        blocks.close(open.take());
         let only_cut_off = damage.iter().all(|d| matches!(d.kind, DamageKind::Truncated { .. }));
         self.completeness = match reason {
             NoIndex::Absent if only_cut_off => Completeness::Interrupted,
@@ -203,7 +204,7 @@ impl<S: ReadAt> IndexedReader<S> {
                 Completeness::Damaged
             }
         };
-        self.blocks = blocks;
+        self.blocks = blocks.finish();
         self.damage = damage;
     }
 }
@@ -225,23 +226,47 @@ fn entry(offset: u64, header: &BlockHeader) -> BlockEntry {
         snapshots: 0,
         records: 0,
         sequence: header.sequence,
+        lasting: None,
     }
 }
 
-fn close(open: Option<(BlockEntry, Counts)>, blocks: &mut Vec<BlockEntry>) {
-    let Some((mut entry, counts)) = open else {
-        return;
-    };
-    // A block whose first frame never arrived holds nothing.
-    let Some((start_ns, end_ns)) = counts.span else {
-        return;
-    };
-    entry.start_ns = start_ns;
-    entry.end_ns = end_ns;
-    entry.rows = counts.rows;
-    entry.snapshots = counts.snapshots;
-    entry.records = counts.records;
-    blocks.push(entry);
+/// The blocks found so far.
+#[derive(Default)]
+struct Found {
+    blocks: Vec<BlockEntry>,
+    lasting: LastingCount,
+}
+
+impl Found {
+    fn close(&mut self, open: Option<(BlockEntry, Counts)>) {
+        let Some((mut entry, counts)) = open else {
+            return;
+        };
+        // A block whose first frame never arrived holds nothing.
+        let Some((start_ns, end_ns)) = counts.span else {
+            return;
+        };
+        entry.start_ns = start_ns;
+        entry.end_ns = end_ns;
+        entry.rows = counts.rows;
+        entry.snapshots = counts.snapshots;
+        entry.records = counts.records;
+        let before = self.lasting.block(counts.left);
+        self.tell(before);
+        self.blocks.push(entry);
+    }
+
+    fn tell(&mut self, lasting: Option<u32>) {
+        if let Some(last) = self.blocks.last_mut() {
+            last.lasting = lasting;
+        }
+    }
+
+    fn finish(mut self) -> Vec<BlockEntry> {
+        let last = self.lasting.finish();
+        self.tell(last);
+        self.blocks
+    }
 }
 
 /// Why there is no usable index.

@@ -109,6 +109,12 @@ impl FileHeader {
     /// Stored length in bytes.
     pub const LEN: usize = 32;
 
+    /// Whether the index tells of lasting records: not before version 1.1, and of a later version this one does not
+    /// know all kinds.
+    pub(crate) fn tells_lasting(&self) -> bool {
+        self.major == MAJOR && (1..=MINOR).contains(&self.minor)
+    }
+
     /// The stored form.
     ///
     /// ```
@@ -305,7 +311,7 @@ impl FrameHeader {
 /// | 40 | 4 | snapshots |
 /// | 44 | 4 | records |
 /// | 48 | 4 | sequence number |
-/// | 52 | 4 | zero |
+/// | 52 | 4 | one more than the number of lasting records; zero does not tell it |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct BlockEntry {
     /// Offset of the block header in the file.
@@ -324,6 +330,10 @@ pub struct BlockEntry {
     pub records: u32,
     /// Sequence number of the block.
     pub sequence: u32,
+    /// Records that matter to later moments than those of this block and the next one, see
+    /// [`Lasting`](crate::Lasting): those that matter from their time on, and for each
+    /// [`Series`](crate::Series) one, unless the next data block has a record of the series. `None` where the index does not tell.
+    pub lasting: Option<u32>,
 }
 
 impl BlockEntry {
@@ -341,6 +351,8 @@ impl BlockEntry {
         place(&mut bytes, 40, &self.snapshots.to_le_bytes());
         place(&mut bytes, 44, &self.records.to_le_bytes());
         place(&mut bytes, 48, &self.sequence.to_le_bytes());
+        let lasting = self.lasting.map_or(0, |count| count.saturating_add(1));
+        place(&mut bytes, 52, &lasting.to_le_bytes());
         bytes
     }
 
@@ -355,6 +367,7 @@ impl BlockEntry {
             snapshots: u32_at(bytes, 40)?,
             records: u32_at(bytes, 44)?,
             sequence: u32_at(bytes, 48)?,
+            lasting: u32_at(bytes, 52)?.checked_sub(1),
         })
     }
 }

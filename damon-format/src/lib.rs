@@ -18,6 +18,7 @@ mod columns;
 pub mod damos;
 mod error;
 mod indexed;
+mod lasting;
 pub mod layout;
 mod parts;
 mod read_at;
@@ -38,6 +39,7 @@ mod writer;
 
 pub use error::{Damage, DamageKind, OpenError, WriteError};
 pub use indexed::{Completeness, IndexedReader};
+pub use lasting::{Lasting, Series};
 pub use layout::BlockEntry;
 pub use parts::{PartChain, PartGap};
 pub use read_at::ReadAt;

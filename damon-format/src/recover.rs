@@ -110,13 +110,13 @@ fn note_losses<W: Write>(
     time_ns: u64,
 ) -> Result<(), WriteError> {
     let mut sections = Vec::new();
-    let mut records = 0;
+    let mut counts = Counts::default();
     let mut note = |count: usize, what: String| {
-        let lost = Lost { target: None, time_ns, count: count as u64, what };
+        let lost = Record::Lost(Lost { target: None, time_ns, count: count as u64, what });
         let mut body = Vec::new();
-        wire::put_record(&Record::Lost(lost), &mut body).map_err(WriteError::Record)?;
+        wire::put_record(&lost, &mut body).map_err(WriteError::Record)?;
         put_record(&body, &mut sections);
-        records += 1;
+        counts.record(&lost);
         Ok::<(), WriteError>(())
     };
     for one in damage.iter().take(NOTED) {
@@ -127,7 +127,6 @@ fn note_losses<W: Write>(
     }
     let mut stored = Vec::new();
     Compressor::new(3, 17)?.frame(&sections, &mut stored)?;
-    let span = Some((time_ns, time_ns));
     store.begin_block(BlockKind::DATA, time_ns);
-    store.frame(&stored, &Counts { records, span, ..Counts::default() })
+    store.frame(&stored, &counts)
 }

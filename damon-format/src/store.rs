@@ -2,6 +2,7 @@
 
 use crate::WriteError;
 use crate::block::Counts;
+use crate::lasting::LastingCount;
 use crate::layout::{
     BlockEntry, BlockHeader, BlockKind, FileHeader, Footer, FrameHeader, MAX_FRAME_STORED,
 };
@@ -15,6 +16,8 @@ pub(crate) struct Store<W> {
     block: Option<OpenBlock>,
     next_sequence: u32,
     index: Vec<BlockEntry>,
+    /// Of the blocks in the index; `None` in a trace of a version whose index does not tell.
+    lasting: Option<LastingCount>,
     abandoned: bool,
     scratch: Vec<u8>,
 }
@@ -36,6 +39,7 @@ impl<W: Write> Store<W> {
             block: None,
             next_sequence: 0,
             index: Vec::new(),
+            lasting: header.tells_lasting().then(LastingCount::default),
             abandoned: false,
             scratch: Vec::new(),
         };
@@ -91,6 +95,8 @@ impl<W: Write> Store<W> {
         }
         let (start_ns, end_ns) =
             block.counts.span.unwrap_or((block.header.start_ns, block.header.start_ns));
+        let before = self.lasting.as_mut().and_then(|count| count.block(block.counts.left));
+        self.tell(before);
         self.index.push(BlockEntry {
             offset: block.offset,
             stored_len: self.offset - block.offset,
@@ -100,7 +106,15 @@ impl<W: Write> Store<W> {
             snapshots: block.counts.snapshots,
             records: block.counts.records,
             sequence: block.header.sequence,
+            lasting: None,
         });
+    }
+
+    /// How many records of the block that was listed last matter to later moments.
+    fn tell(&mut self, lasting: Option<u32>) {
+        if let Some(last) = self.index.last_mut() {
+            last.lasting = lasting;
+        }
     }
 
     /// Appends a frame to the open block; `add` says what it holds.
@@ -129,6 +143,8 @@ impl<W: Write> Store<W> {
     /// Writes the index and the footer and gives the sink back.
     pub(crate) fn finish(mut self) -> Result<W, WriteError> {
         self.end_block();
+        let last = self.lasting.as_mut().and_then(LastingCount::finish);
+        self.tell(last);
         let index = std::mem::take(&mut self.index);
         let index_offset = self.offset;
         let start_ns = index.first().map_or(0, |entry| entry.start_ns);

@@ -1,6 +1,7 @@
 //! Checks every byte of a trace.
 
 use crate::block::{BlockDecoder, Counting, Counts};
+use crate::lasting::LastingCount;
 use crate::layout::BlockKind;
 use crate::scan::{Piece, Scanner};
 use crate::stream::{read_header, read_info};
@@ -32,7 +33,7 @@ pub struct VerifyReport {
 pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
     let bytes = source.size()?;
     let mut reader = crate::read_at::Cursor::new(source, 0, bytes);
-    read_header(&mut reader)?;
+    let header = read_header(&mut reader)?;
     let mut scanner = Scanner::new(reader, crate::layout::FileHeader::LEN as u64, 0);
     read_info(&mut scanner)?;
     let mut report = VerifyReport {
@@ -47,13 +48,13 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
     };
     let mut decoder = BlockDecoder::default();
     let mut current = None;
-    let mut held: Vec<(u32, Counts)> = Vec::new();
+    let mut held = Held::default();
     while let Some(piece) = scanner.next() {
         let (offset, result) = match piece {
             Piece::Block { offset, header } => {
                 if header.kind == BlockKind::DATA {
                     report.blocks += 1;
-                    held.push((header.sequence, Counts::default()));
+                    held.begin(header.sequence);
                 }
                 current = Some(header.sequence);
                 (offset, decoder.block(&header))
@@ -62,9 +63,7 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
                 let mut counting = Counting::default();
                 let result = decoder.frame(payload, &mut counting);
                 if result.is_ok() {
-                    if let Some((_, counts)) = held.last_mut() {
-                        counts.add(&counting.counts);
-                    }
+                    held.open.add(&counting.counts);
                     report.frames += 1;
                     report.snapshots += u64::from(counting.counts.snapshots);
                     report.rows += counting.counts.rows;
@@ -88,7 +87,7 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
         report.damage.push(damage.clone());
     }
     if report.damage.is_empty()
-        && let Some(why) = contradiction(index.blocks(), &held)
+        && let Some(why) = contradiction(index.blocks(), &held.finish(), header.tells_lasting())
     {
         report.damage.push(Damage { offset: bytes, block: None, kind: DamageKind::Index(why) });
     }
@@ -99,25 +98,69 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
     Ok(report)
 }
 
-/// What the index says of a block that is not so.
-fn contradiction(index: &[BlockEntry], held: &[(u32, Counts)]) -> Option<String> {
-    let mut entries = index.iter().peekable();
-    for (sequence, counts) in held {
-        // A block of which this version understands nothing may be listed, with times of its own.
-        if counts.span.is_none() {
-            entries.next_if(|entry| entry.sequence == *sequence && entry.rows == 0);
-            continue;
+/// What a block holds.
+struct Block {
+    sequence: u32,
+    snapshots: u32,
+    rows: u64,
+    records: u32,
+    span: Option<(u64, u64)>,
+    lasting: Option<u32>,
+}
+
+/// The blocks so far, and the counts of the last one.
+#[derive(Default)]
+struct Held {
+    blocks: Vec<Block>,
+    open: Counts,
+    lasting: LastingCount,
+}
+
+impl Held {
+    fn begin(&mut self, sequence: u32) {
+        self.close();
+        let (snapshots, rows, records, span, lasting) = (0, 0, 0, None, None);
+        self.blocks.push(Block { sequence, snapshots, rows, records, span, lasting });
+    }
+
+    fn close(&mut self) {
+        let Counts { snapshots, rows, records, span, left } = std::mem::take(&mut self.open);
+        let Some((last, before)) = self.blocks.split_last_mut() else { return };
+        *last = Block { snapshots, rows, records, span, ..*last };
+        let lasting = self.lasting.block(left);
+        if let Some(before) = before.last_mut() {
+            before.lasting = lasting;
         }
-        let told = entries.next().map(|entry| {
-            let counts = Counts {
-                snapshots: entry.snapshots,
-                rows: entry.rows,
-                records: entry.records,
-                span: Some((entry.start_ns, entry.end_ns)),
-            };
-            (entry.sequence, counts)
+    }
+
+    fn finish(mut self) -> Vec<Block> {
+        self.close();
+        if let Some(last) = self.blocks.last_mut() {
+            last.lasting = self.lasting.finish();
+        }
+        self.blocks
+    }
+}
+
+/// What the index says of a block that is not so. Whether it tells the truth of lasting records is looked at where it
+/// tells them, and where this version knows what they are.
+fn contradiction(index: &[BlockEntry], held: &[Block], tells_lasting: bool) -> Option<String> {
+    let mut entries = index.iter().peekable();
+    for block in held {
+        let sequence = block.sequence;
+        // A block of which this version understands nothing may be listed, with times of its own.
+        let Some(span) = block.span else {
+            entries.next_if(|entry| entry.sequence == sequence && entry.rows == 0);
+            continue;
+        };
+        let is_so = entries.next().is_some_and(|entry| {
+            let told = (entry.sequence, entry.snapshots, entry.rows, entry.records);
+            let lasting = entry.lasting.filter(|_| tells_lasting);
+            told == (sequence, block.snapshots, block.rows, block.records)
+                && (entry.start_ns, entry.end_ns) == span
+                && lasting.is_none_or(|lasting| block.lasting == Some(lasting))
         });
-        if told != Some((*sequence, *counts)) {
+        if !is_so {
             return Some(format!("it does not describe what block {sequence} holds"));
         }
     }

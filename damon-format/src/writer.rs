@@ -177,8 +177,7 @@ impl<W: Write> TraceWriter<W> {
         }
         self.begin(record.time_ns());
         put_record(&self.section, &mut self.records);
-        self.pending.records = self.pending.records.saturating_add(1);
-        self.pending.cover(record.time_ns(), record.time_ns());
+        self.pending.record(record);
         self.flush_when_due()
     }
 

@@ -88,17 +88,17 @@ fn idle_times_of_a_known_process() {
 
 #[test]
 fn a_moment_is_that_of_its_snapshot() {
-    let (trace, view) = open(common::ten_seconds(), &Query::default());
-    let moment: Moment = "3.25s".parse().unwrap();
-    let found = view.at(&trace, &moment).unwrap().idle_times(&trace);
+    let at = |text: &str| {
+        let (trace, _) = open(common::ten_seconds(), &Query::default());
+        let moment: Moment = text.parse().unwrap();
+        View::at(&trace, &Query::default(), &moment).map(|view| view.idle_times(&trace))
+    };
+    let found = at("3.25s").unwrap();
     assert_eq!(found.bins.len(), 1);
     assert_eq!((found.bins[0].least_us, found.bins[0].most_us), (3_300_000, 3_300_000));
     assert!(near(found.bins[0].bytes, (16 * MIB) as f64));
-    let (trace, view) = open(common::ten_seconds(), &Query::default());
-    let last = view.at(&trace, &"100%".parse().unwrap()).unwrap();
-    assert_eq!(last.idle_times(&trace).bins[0].least_us, 5_000_000);
-    let (trace, view) = open(common::ten_seconds(), &Query::default());
-    assert!(view.at(&trace, &"11s".parse().unwrap()).is_err());
+    assert_eq!(at("100%").unwrap().bins[0].least_us, 5_000_000);
+    assert!(at("11s").is_err());
 }
 
 #[test]

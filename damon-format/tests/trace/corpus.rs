@@ -371,6 +371,9 @@ fn cases() -> Vec<Case> {
         }),
             "Damaged, 5 snapshots, 2 records\n\
             byte 802: the index is unusable (it does not describe what block 2 holds); it was rebuilt from the blocks";
+        "index-that-lies-about-lasting-records", |base| base.with_index(|entries| entries[0].lasting = Some(0)),
+            "Damaged, 5 snapshots, 2 records\n\
+            byte 802: the index is unusable (it does not describe what block 1 holds); it was rebuilt from the blocks";
         "index-with-an-entry-missing", |base| base.with_index(|entries| entries.truncate(2)),
             "Damaged, 5 snapshots, 2 records\n\
             byte 690: the index is unusable (the index has another number of entries than announced); it was rebuilt from the blocks";

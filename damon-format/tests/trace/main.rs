@@ -10,4 +10,5 @@ mod fuzz_bodies;
 mod fuzz_replay;
 mod golden;
 mod hostile;
+mod lasting;
 mod round_trip;

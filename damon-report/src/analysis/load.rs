@@ -171,17 +171,30 @@ impl Trace {
         self.reader.damage()
     }
 
-    /// Visits all blocks that may hold data of the selection, in parallel, each with a visitor of its
-    /// own. Neither the parts nor their order depend on the number of threads.
+    /// The blocks that concern a selection, in file order: those that overlap its time, and those whose records may matter in
+    /// it. These are the block before each of the first (the latest values before the time), and all blocks whose entry
+    /// in the index says, or does not deny, that they hold [lasting](damon_format::Lasting) records (names, mappings …).
+    pub fn blocks_for(&self, selection: &Selection) -> Vec<&BlockEntry> {
+        let blocks = self.blocks();
+        let next = blocks.iter().skip(1).map(Some).chain([None]);
+        let concerned = blocks.iter().zip(next).filter(|(block, next)| {
+            let is_before = next.is_some_and(|next| selection.overlaps(next));
+            let lasts = is_before || block.lasting != Some(0);
+            selection.overlaps(block) || block.records > 0 && lasts
+        });
+        concerned.map(|(block, _)| block).collect()
+    }
+
+    /// Visits blocks in parallel, each with a visitor of its own; those outside the selected time for their records alone.
+    /// Neither the parts nor their order depend on the number of threads.
     pub fn scan<V: Visitor + Send>(
         &self,
+        blocks: &[&BlockEntry],
         selection: &Selection,
         make: impl Fn() -> V + Sync,
     ) -> Pass<V> {
-        let results: Vec<(V, Option<Damage>)> = self
-            .blocks()
+        let results: Vec<(V, Option<Damage>)> = blocks
             .par_iter()
-            .filter(|block| selection.may_hold(block))
             .map(|block| {
                 let mut visitor = make();
                 let damage = self.visit_selected(block, selection, &mut visitor).err();

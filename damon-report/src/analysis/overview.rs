@@ -76,8 +76,8 @@ impl TargetExtent {
 /// What a recording, or a part of it, holds.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    /// All records, whatever their time, in file order; except for those of what schemes were applied to, of
-    /// which there are as many as there are snapshots.
+    /// Records in file order: all that [matter](Trace::blocks_for) in the selected time, and more; except for those of what
+    /// schemes were applied to, of which there are as many as there are snapshots.
     pub records: Vec<Record>,
     /// Targets with at least one snapshot, by number.
     pub targets: Vec<TargetExtent>,
@@ -85,15 +85,21 @@ pub struct Overview {
     pub samplings: Vec<Sampling>,
     /// Whether any snapshot has ages.
     pub has_ages: bool,
-    /// What could not be read.
+    /// What could not be read. Blocks that nothing was wanted of were not looked at.
     pub damage: Vec<Damage>,
 }
 
 impl Overview {
-    /// Reads a trace once.
+    /// Reads what concerns a part of a trace, once.
     pub fn read(trace: &Trace, selection: &Selection) -> Self {
-        let pass = trace.scan(selection, || OverviewVisitor::new(selection));
-        Self::put_together(pass)
+        let blocks = trace.blocks_for(selection);
+        Self::put_together(trace.scan(&blocks, selection, || OverviewVisitor::new(selection)))
+    }
+
+    /// The same with all records, whatever their time.
+    pub fn read_all_records(trace: &Trace, selection: &Selection) -> Self {
+        let blocks: Vec<_> = trace.blocks().iter().filter(|b| selection.may_hold(b)).collect();
+        Self::put_together(trace.scan(&blocks, selection, || OverviewVisitor::new(selection)))
     }
 
     /// Reads a few blocks spread over the selected time: what all of it is probably like.
@@ -114,15 +120,16 @@ impl Overview {
         Self::put_together(Pass { parts: parts.collect(), damage: Vec::new() })
     }
 
-    /// Reads a trace once, and keeps its snapshots if they are few.
-    pub(crate) fn read_and_keep(trace: &Trace) -> (Self, Option<Kept>) {
-        let everything = Selection::everything();
-        let rows = trace.blocks().iter().fold(0, |sum: u64, b| sum.saturating_add(b.rows));
+    /// [`read`](Self::read) that keeps the snapshots if they are few.
+    pub(crate) fn read_and_keep(trace: &Trace, selection: &Selection) -> (Self, Option<Kept>) {
+        let blocks = trace.blocks_for(selection);
+        let snapshots = blocks.iter().filter(|block| selection.overlaps(block));
+        let rows = snapshots.fold(0, |sum: u64, block| sum.saturating_add(block.rows));
         if rows > kept::MOST_ROWS {
-            return (Self::read(trace, &everything), None);
+            return (Self::read(trace, selection), None);
         }
-        let new = || (OverviewVisitor::new(&everything), kept::Part::default());
-        let pass = trace.scan(&everything, || Both(new()));
+        let new = || (OverviewVisitor::new(selection), kept::Part::default());
+        let pass = trace.scan(&blocks, selection, || Both(new()));
         let (parts, kept) = pass.parts.into_iter().map(|both| both.0).unzip();
         (Self::put_together(Pass { parts, damage: pass.damage }), Kept::new(kept))
     }
@@ -134,7 +141,7 @@ impl Overview {
         selection: &Selection,
         make: impl Fn() -> F + Sync,
     ) -> (Self, F) {
-        let blocks: Vec<_> = trace.blocks().iter().filter(|b| selection.may_hold(b)).collect();
+        let blocks = trace.blocks_for(selection);
         let (mut parts, mut damage, mut sum) = (Vec::new(), trace.damage().to_vec(), make());
         for some in blocks.chunks(rayon::current_num_threads() * AHEAD) {
             let seen = some.par_iter().map(|block| {

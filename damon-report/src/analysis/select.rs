@@ -396,8 +396,7 @@ impl Selection {
         Self { time: 0..u64::MAX, address: Addresses::all(), targets: None }
     }
 
-    /// False when a block cannot hold anything of interest. Blocks with records always can: names and
-    /// series that began before the selected time matter inside it.
+    /// False when a block can hold nothing of interest to who wants all records.
     pub fn may_hold(&self, block: &BlockEntry) -> bool {
         block.records > 0 || self.overlaps(block)
     }

@@ -1,13 +1,14 @@
 //! Heat and working set of a recording, in one pass each or together.
 
+mod making;
+
 use super::axis::{self, BandSpan};
-use super::ends::Ends;
 use super::fold::Fold;
 use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap};
 use super::kept::Kept;
 use super::load::Trace;
 use super::overview::Overview;
-use super::select::{Moment, Query, SelectError, Selection};
+use super::select::Selection;
 use super::wss::{WorkingSet, WorkingSetOptions, WorkingSetSum};
 use damon_format::TargetId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,68 +55,15 @@ pub struct View {
     pub origin_ns: u64,
     /// From the begin of the first to the end of the last snapshot of the whole recording.
     pub whole: Range<u64>,
+    /// From the begin of the first to the end of the last selected snapshot.
+    span: Range<u64>,
     kept: Option<Kept>,
 }
 
 impl View {
-    /// A view that knows of its part what a few looks tell, and where the recording begins and ends; `None` for
-    /// queries that need to know all of a recording, and where it is damaged at an end.
-    pub(super) fn sketch(trace: &Trace, query: &Query) -> Result<Option<Self>, SelectError> {
-        let Some(whole) = Ends::find(trace).filter(|_| query.is_about_time()) else {
-            return Ok(None);
-        };
-        let selection = query.select_time(&whole)?;
-        let overview = Overview::sketch(trace, &selection);
-        Ok(Some(Self { selection, overview, origin_ns: whole.start, whole, kept: None }))
-    }
-
-    /// Applies a query to a trace.
-    pub fn new(trace: &Trace, query: &Query) -> Result<Self, SelectError> {
-        if !query.is_everything()
-            && query.is_about_time()
-            && let Some(whole) = Ends::find(trace)
-        {
-            let selection = query.select_time(&whole)?;
-            let overview = Overview::read(trace, &selection);
-            return Ok(Self { selection, overview, origin_ns: whole.start, whole, kept: None });
-        }
-        Self::with(trace, query, (Overview::read(trace, &Selection::everything()), None))
-    }
-
-    /// The same for a [picture](Self::picture), which goes over a trace more than once.
-    pub fn for_picture(trace: &Trace, query: &Query) -> Result<Self, SelectError> {
-        Self::with(trace, query, Overview::read_and_keep(trace))
-    }
-
-    fn with(
-        trace: &Trace,
-        query: &Query,
-        (all, kept): (Overview, Option<Kept>),
-    ) -> Result<Self, SelectError> {
-        let whole = all.span();
-        let origin_ns = whole.start;
-        // Without snapshots there is nothing to select from; the caller says so.
-        if query.is_everything() || all.snapshots() == 0 {
-            let selection = Selection::everything();
-            return Ok(Self { selection, overview: all, origin_ns, whole, kept });
-        }
-        let selection = query.resolve(&all)?;
-        let overview = Overview::read(trace, &selection);
-        Ok(Self { selection, overview, origin_ns, whole, kept })
-    }
-
     /// The same of which more is known.
     pub(super) fn with_overview(self, overview: Overview) -> Self {
-        Self { overview, ..self }
-    }
-
-    /// The same, at one moment only; without targets if no snapshot covers it.
-    pub fn at(self, trace: &Trace, moment: &Moment) -> Result<Self, SelectError> {
-        let time_ns = moment.resolve(&self.whole)?;
-        let time = time_ns..time_ns.saturating_add(1);
-        let selection = Selection { time, ..self.selection };
-        let overview = Overview::read(trace, &selection);
-        Ok(Self { selection, overview, ..self })
+        Self { span: overview.span(), overview, ..self }
     }
 
     /// True when nothing was left out.
@@ -125,8 +73,8 @@ impl View {
 
     /// The selected time, as far as there are snapshots.
     pub fn time(&self) -> Range<u64> {
-        let span = self.overview.span();
-        span.start.max(self.selection.time.start)..span.end.min(self.selection.time.end)
+        let (span, time) = (&self.span, &self.selection.time);
+        span.start.max(time.start)..span.end.min(time.end)
     }
 
     /// A frame over everything selected.

@@ -5,7 +5,7 @@ use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment};
 use super::wss::{NOT_RESIDENT, resident};
-use super::{Streams, open};
+use super::{Streams, has_snapshots};
 use crate::analysis::idle::IdleTimes;
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
@@ -23,16 +23,20 @@ const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
 
 pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let (trace, mut view) = open(&args.file, &args.part, streams)?;
-    if let Some(at) = &args.at {
-        view = view.at(&trace, at)?;
-        if view.overview.snapshots() == 0 {
-            return Err(Failure::Usage(
-                "no snapshot covers that moment; `damon-report raw` shows when there are any"
-                    .to_owned(),
-            ));
-        }
+    let trace = Trace::open(&args.file)?;
+    let query = args.part.query();
+    let view = match &args.at {
+        Some(at) => View::at(&trace, &query, at)?,
+        None => View::new(&trace, &query)?,
+    };
+    streams.warn(trace.name(), &view.overview.damage);
+    if args.at.is_some() && view.overview.snapshots() == 0 && !view.is_whole() {
+        return Err(Failure::Usage(
+            "no snapshot covers that moment; `damon-report raw` shows when there are any"
+                .to_owned(),
+        ));
     }
+    has_snapshots(&trace, &view)?;
     if !view.overview.has_ages {
         return Err(Failure::Input(format!(
             "{}: idle times are not known: whatever recorded it did not tell the ages of regions \

@@ -1,11 +1,13 @@
 //! `info`: what was recorded, how, how complete.
 
+use super::Streams;
 use super::output::{Document, Head, json};
 use super::words::{access, bytes, clean, duration, moment, wall_clock};
-use super::{Streams, open_any};
 use crate::analysis::info::{Info, TargetInfo};
 use crate::analysis::kernel::KernelInfo;
+use crate::analysis::load::Trace;
 use crate::analysis::num::float;
+use crate::analysis::view::View;
 use crate::cli::{InfoArgs, PlainFormat};
 use crate::exit::Failure;
 use damon_format::damos::{Scheme, Schemes};
@@ -13,7 +15,9 @@ use damon_format::{Attrs, Completeness, Lost, Part, RecordingInfo, TargetKind};
 use std::io::{self, Write};
 
 pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let (trace, view) = open_any(&args.file, &args.part, terminal)?;
+    let trace = Trace::open(&args.file)?;
+    let view = View::with_all_records(&trace, &args.part.query())?;
+    terminal.warn(trace.name(), &view.overview.damage);
     let info = Info::new(&trace, &view.overview);
     match args.format {
         PlainFormat::Json => {

@@ -35,6 +35,7 @@ mod wss_more;
 
 use crate::analysis::load::Trace;
 use crate::analysis::pattern::Pattern;
+use crate::analysis::select::SelectError;
 use crate::analysis::view::View;
 use crate::cli::{Cli, Command, Part};
 use crate::exit::{Exit, Failure};
@@ -149,21 +150,20 @@ fn check(pattern: Pattern) -> Result<Pattern, Failure> {
     Ok(pattern)
 }
 
-/// Opens a trace and selects a part, which may be empty.
-fn open_any(
-    file: &Path,
-    part: &Part,
-    terminal: &mut Streams<'_>,
-) -> Result<(Trace, View), Failure> {
-    let trace = Trace::open(file)?;
-    let view = View::new(&trace, &part.query())?;
-    terminal.warn(trace.name(), &view.overview.damage);
-    Ok((trace, view))
-}
-
 /// Opens a trace and selects a part that has at least one snapshot.
 fn open(file: &Path, part: &Part, terminal: &mut Streams<'_>) -> Result<(Trace, View), Failure> {
-    let (trace, view) = open_any(file, part, terminal)?;
+    open_as(file, terminal, |trace| View::new(trace, &part.query()))
+}
+
+/// [`open`] with a view that is made in another way.
+fn open_as(
+    file: &Path,
+    terminal: &mut Streams<'_>,
+    view: impl FnOnce(&Trace) -> Result<View, SelectError>,
+) -> Result<(Trace, View), Failure> {
+    let trace = Trace::open(file)?;
+    let view = view(&trace)?;
+    terminal.warn(trace.name(), &view.overview.damage);
     has_snapshots(&trace, &view)?;
     Ok((trace, view))
 }

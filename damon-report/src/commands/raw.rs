@@ -1,10 +1,12 @@
 //! `raw`: every snapshot, region and record, as it was recorded.
 
+use super::Streams;
 use super::output::{Document, Head};
 use super::words::{access, bytes, clean, duration, moment};
-use super::{Streams, open_any};
+use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::select::Selection;
+use crate::analysis::view::View;
 use crate::cli::{RawArgs, RawFormat};
 use crate::exit::Failure;
 use crate::export::{self, ExportError, Part, Survey};
@@ -13,7 +15,10 @@ use serde::Serialize;
 use std::io::{self, Write};
 
 pub(super) fn run(args: &RawArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let (trace, view) = open_any(&args.file, &args.part, terminal)?;
+    // It may be empty.
+    let trace = Trace::open(&args.file)?;
+    let view = View::new(&trace, &args.part.query())?;
+    terminal.warn(trace.name(), &view.overview.damage);
     if args.format == RawFormat::Damo {
         let survey = Survey::read(&trace, &view.selection, &view.overview.records);
         let part = Part { trace: &trace, selection: &view.selection, survey: &survey };

@@ -5,7 +5,7 @@ use super::picture::{subtitle, title};
 use super::screen::Screen;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
-use super::{Streams, check, open};
+use super::{Streams, check, open_as};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::regions::{RegionOptions, RegionRow, RegionTable, RegionTotals, regions};
@@ -22,7 +22,8 @@ use std::io::{self, Write};
 
 pub(super) fn run(args: &RegionsArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let pattern = check(args.pattern.pattern())?;
-    let (trace, view) = open(&args.file, &args.part, streams)?;
+    let around = |trace: &Trace| View::around(trace, &args.part.query(), args.at.as_ref());
+    let (trace, view) = open_as(&args.file, streams, around)?;
     let options = RegionOptions {
         pattern,
         temperature: args.temperature.unwrap_or_default(),

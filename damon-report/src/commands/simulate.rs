@@ -4,7 +4,8 @@ use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
-use super::{Streams, open};
+use super::{Streams, open_as};
+use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::simulate::{
     Options, Outlook, PRESETS, Plan, SchemeOutcome, SimulateError, Simulation, moves_memory, preset,
@@ -25,7 +26,9 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
     if args.applied && args.format != Format::Json {
         return Err(Failure::Usage("--applied needs --format json".to_owned()));
     }
-    let (trace, view) = open(&args.file, &args.part, streams)?;
+    // Free memory and pressure are asked for at any time.
+    let all_records = |trace: &Trace| View::with_all_records(trace, &args.part.query());
+    let (trace, view) = open_as(&args.file, streams, all_records)?;
     let options = Options {
         kernel: args.kernel,
         bytes_per_ms: args.kib_per_ms.saturating_mul(1024),
