@@ -12,6 +12,11 @@ use damon_format::{
     ProbeColumns, Record, Region, Sampling, SchemeInstalled, SchemeStats, Snapshot, SystemMemory,
     TargetExecuted, TargetExited, TargetId, TraceWriter, WriterOptions,
 };
+use damon_report::analysis::load::Trace;
+use damon_report::analysis::overview::Overview;
+use damon_report::analysis::select::{Query, Selection, TimeSpec};
+use damon_report::analysis::source::Source;
+use damon_report::analysis::view::View;
 use damon_report::commands;
 use proptest::prelude::*;
 use std::ffi::OsString;
@@ -268,6 +273,43 @@ proptest! {
     }
 }
 
+/// Selections of targets, addresses and mappings in a part of the time are those that all of the trace gives.
+#[test]
+fn what_is_selected_in_a_part_of_the_time_is_the_same_as_where_all_is_known() {
+    let events = [(5, 1, SECOND), (6, 2, 2 * SECOND), (4, 0, 3 * SECOND)];
+    let bytes = trace(&events);
+    let trace = Trace::from_source("test".into(), Source::memory(bytes)).unwrap();
+    let all = Overview::read(&trace, &Selection::everything());
+    let time: TimeSpec = "4s..4.5s".parse().unwrap();
+    let query = |target: Option<&str>, address: &[&str], mapping: &[&str]| Query {
+        time: Some(time.clone()),
+        address: address.iter().map(|text| text.parse().unwrap()).collect(),
+        mapping: mapping.iter().map(|&text| text.to_owned()).collect(),
+        target: target.map(str::to_owned),
+    };
+    let low = format!("{HEAP:x}..{:x}", HEAP + MIB);
+    for query in [
+        query(Some("101"), &[], &[]),
+        query(Some("2"), &[], &[]),
+        query(Some("work"), &[&low], &[]),
+        query(None, &[&low, "7fff00000000.."], &[]),
+        query(Some("100"), &["7fff00000000.."], &["x.so"]),
+        query(None, &[], &["x.so"]),
+    ] {
+        let view = View::new(&trace, &query).unwrap();
+        assert_eq!(view.selection, query.resolve(&all).unwrap(), "{query:?}");
+        assert_eq!(view.whole, all.span());
+        assert!(view.overview.snapshots() > 0 && view.overview.snapshots() < all.snapshots() / 4);
+    }
+    for query in [
+        query(Some("nobody"), &[], &[]),
+        query(None, &["1000..2000"], &[]),
+        query(None, &[], &["nothing"]),
+    ] {
+        assert_eq!(View::new(&trace, &query).unwrap_err(), query.resolve(&all).unwrap_err());
+    }
+}
+
 /// A trace whose third block is damaged: it has snapshots and a sample of memory that the next block follows up.
 fn damaged() -> (Vec<u8>, u64) {
     let samples: Vec<(u8, u32, u64)> =
@@ -298,7 +340,6 @@ fn damage_is_told_by_who_reads_it() {
     ] {
         let told = run(args);
         let is_told = told.err.contains("fails its checksum");
-        // A part of one target: all is read to find the target, but what is said is about the part.
         assert_eq!(is_told, args[0] != "wss", "{args:?}: {}", told.err);
     }
     // The index of such a trace does not deny that records matter, so that the block is read.

@@ -260,7 +260,13 @@ impl Query {
 
     /// Applies the query to a recording; `all` is the overview of everything.
     pub fn resolve(&self, all: &Overview) -> Result<Selection, SelectError> {
-        let time = self.resolve_time(&all.span())?;
+        self.resolve_in(all, &all.span())
+    }
+
+    /// Applies the query to a recording that spans `whole`; `all` is the overview of everything, or of the selected time. If
+    /// something is not found in the latter, everything tells whether it is there, and what there is instead.
+    pub fn resolve_in(&self, all: &Overview, whole: &Range<u64>) -> Result<Selection, SelectError> {
+        let time = self.resolve_time(whole)?;
         let targets = self.resolve_target(all)?;
         let asked = self.resolve_address(all)?;
         let address = match self.resolve_mapping(all, &time, targets.as_ref())? {

@@ -91,12 +91,20 @@ impl View {
             let all = read(&everything);
             return Ok(Self::of(everything, all.0.span(), all));
         }
-        if query.is_about_time()
+        if query.time.is_some()
             && let Some(whole) = Ends::find(trace)
         {
-            let selection = query.select_time(&whole)?;
-            let some = read(&selection);
-            return Ok(Self::of(selection, whole, some));
+            let time = query.select_time(&whole)?;
+            if query.is_about_time() {
+                let some = read(&time);
+                return Ok(Self::of(time, whole, some));
+            }
+            // Who is called how, and what is mapped, is known wherever one looks.
+            let then = Overview::read(trace, &time);
+            if let Ok(selection) = query.resolve_in(&then, &whole) {
+                let some = read(&selection);
+                return Ok(Self::of(selection, whole, some));
+            }
         }
         let all = Overview::read(trace, &everything);
         let whole = all.span();
