@@ -4,8 +4,8 @@ use super::select::Selection;
 use super::source::{Opened, Source};
 use crate::import::{self, ImportError, ImportOptions, Kind};
 use damon_format::{
-    BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, RecordingInfo,
-    VerifyReport, Visitor,
+    BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, Record, RecordingInfo,
+    SnapshotView, VerifyReport, Visitor,
 };
 use rayon::prelude::*;
 use std::io;
@@ -57,15 +57,6 @@ pub struct Trace {
     source: Source,
     reader: IndexedReader<Source>,
     imported_from: Option<Kind>,
-}
-
-/// What visitors collected, in the order of the blocks, and what could not be read.
-#[derive(Debug)]
-pub struct Pass<V> {
-    /// One visitor per block.
-    pub parts: Vec<V>,
-    /// Damage met on the way, in file order.
-    pub damage: Vec<Damage>,
 }
 
 impl Trace {
@@ -185,29 +176,55 @@ impl Trace {
         concerned.map(|(block, _)| block).collect()
     }
 
-    /// Visits blocks in parallel, each with a visitor of its own; those outside the selected time for their records alone.
-    /// Neither the parts nor their order depend on the number of threads.
+    /// The records of the whole trace that matter [from their time on](damon_format::Lasting::FromThenOn), in file order, without
+    /// the damage.
+    pub fn lasting_records(&self) -> Vec<Record> {
+        let blocks = self.blocks().iter().filter(|b| b.records > 0 && b.lasting != Some(0));
+        let found = blocks.collect::<Vec<_>>().into_par_iter().map(|block| {
+            let mut records = Lasting(Vec::new());
+            // Whoever reads the trace meets the damage, and tells.
+            let _met_again: Result<(), Damage> = self.reader.visit_records(block, &mut records);
+            records.0
+        });
+        found.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    /// Visits blocks in parallel, each with a visitor of its own; those outside the selected time for their records alone. What
+    /// visitors collected goes to `take` in the order of the blocks, whatever the number of threads; at most `ahead`
+    /// blocks for each thread are held at a time. Returns the damage met on the way and when the trace was opened, in file order.
     pub fn scan<V: Visitor + Send>(
         &self,
         blocks: &[&BlockEntry],
         selection: &Selection,
+        ahead: usize,
         make: impl Fn() -> V + Sync,
-    ) -> Pass<V> {
-        let results: Vec<(V, Option<Damage>)> = blocks
-            .par_iter()
-            .map(|block| {
-                let mut visitor = make();
-                let damage = self.visit_selected(block, selection, &mut visitor).err();
-                (visitor, damage)
-            })
-            .collect();
-        let mut parts = Vec::with_capacity(results.len());
+        mut take: impl FnMut(V),
+    ) -> Vec<Damage> {
         let mut damage = self.reader.damage().to_vec();
-        for (part, found) in results {
-            parts.push(part);
-            damage.extend(found.filter(|found| !damage.contains(found)));
+        for some in blocks.chunks(rayon::current_num_threads().saturating_mul(ahead).max(1)) {
+            let seen = some.par_iter().map(|block| {
+                let mut visitor = make();
+                let found = self.visit_selected(block, selection, &mut visitor).err();
+                (visitor, found)
+            });
+            for (part, found) in seen.collect::<Vec<_>>() {
+                take(part);
+                damage.extend(found.filter(|found| !damage.contains(found)));
+            }
         }
-        damage.sort_by_key(|d| d.offset);
-        Pass { parts, damage }
+        damage.sort_by_key(|damage| damage.offset);
+        damage
+    }
+}
+
+struct Lasting(Vec<Record>);
+
+impl Visitor for Lasting {
+    fn snapshot(&mut self, _snapshot: &SnapshotView<'_>) {}
+
+    fn record(&mut self, record: Record) {
+        if record.lasting() == damon_format::Lasting::FromThenOn {
+            self.0.push(record);
+        }
     }
 }

@@ -3,10 +3,10 @@
 use super::fold::{AHEAD, Fold};
 use super::heat::TargetName;
 use super::kept::{self, Kept};
-use super::load::{Pass, Trace};
+use super::load::Trace;
 use super::select::Selection;
 use super::spans::SpanSet;
-use damon_format::{Damage, Record, Sampling, SnapshotView, TargetId, Visitor};
+use damon_format::{BlockEntry, Damage, Record, Sampling, SnapshotView, TargetId, Visitor};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -93,13 +93,20 @@ impl Overview {
     /// Reads what concerns a part of a trace, once.
     pub fn read(trace: &Trace, selection: &Selection) -> Self {
         let blocks = trace.blocks_for(selection);
-        Self::put_together(trace.scan(&blocks, selection, || OverviewVisitor::new(selection)))
+        Self::of_blocks(trace, &blocks, selection)
     }
 
     /// The same with all records, whatever their time.
     pub fn read_all_records(trace: &Trace, selection: &Selection) -> Self {
         let blocks: Vec<_> = trace.blocks().iter().filter(|b| selection.may_hold(b)).collect();
-        Self::put_together(trace.scan(&blocks, selection, || OverviewVisitor::new(selection)))
+        Self::of_blocks(trace, &blocks, selection)
+    }
+
+    fn of_blocks(trace: &Trace, blocks: &[&BlockEntry], selection: &Selection) -> Self {
+        let mut parts = Parts::default();
+        let new = || OverviewVisitor::new(selection);
+        let damage = trace.scan(blocks, selection, MANY_AHEAD, new, |part| parts.add(part));
+        parts.finish(damage)
     }
 
     /// Reads a few blocks spread over the selected time: what all of it is probably like.
@@ -117,7 +124,11 @@ impl Overview {
             let _met_again: Result<(), Damage> = trace.visit_block(block, &mut visitor);
             visitor
         });
-        Self::put_together(Pass { parts: parts.collect(), damage: Vec::new() })
+        let mut found = Parts::default();
+        for part in parts.collect::<Vec<_>>() {
+            found.add(part);
+        }
+        found.finish(Vec::new())
     }
 
     /// [`read`](Self::read) that keeps the snapshots if they are few.
@@ -128,10 +139,13 @@ impl Overview {
         if rows > kept::MOST_ROWS {
             return (Self::read(trace, selection), None);
         }
-        let new = || (OverviewVisitor::new(selection), kept::Part::default());
-        let pass = trace.scan(&blocks, selection, || Both(new()));
-        let (parts, kept) = pass.parts.into_iter().map(|both| both.0).unzip();
-        (Self::put_together(Pass { parts, damage: pass.damage }), Kept::new(kept))
+        let (mut parts, mut kept) = (Parts::default(), Vec::new());
+        let new = || Both((OverviewVisitor::new(selection), kept::Part::default()));
+        let damage = trace.scan(&blocks, selection, MANY_AHEAD, new, |Both((part, snapshots))| {
+            parts.add(part);
+            kept.push(snapshots);
+        });
+        (parts.finish(damage), Kept::new(kept))
     }
 
     /// Reads a trace once, and computes something of all of it in the same pass. Holds a few blocks' partial results at a
@@ -142,41 +156,13 @@ impl Overview {
         make: impl Fn() -> F + Sync,
     ) -> (Self, F) {
         let blocks = trace.blocks_for(selection);
-        let (mut parts, mut damage, mut sum) = (Vec::new(), trace.damage().to_vec(), make());
-        for some in blocks.chunks(rayon::current_num_threads() * AHEAD) {
-            let seen = some.par_iter().map(|block| {
-                let mut visitor = AndFold(OverviewVisitor::new(selection), make());
-                let found = trace.visit_selected(block, selection, &mut visitor).err();
-                (visitor, found)
-            });
-            for (AndFold(part, folded), found) in seen.collect::<Vec<_>>() {
-                parts.push(part);
-                sum.merge(folded);
-                damage.extend(found.filter(|found| !damage.contains(found)));
-            }
-        }
-        damage.sort_by_key(|damage| damage.offset);
-        (Self::put_together(Pass { parts, damage }), sum)
-    }
-
-    fn put_together(pass: Pass<OverviewVisitor<'_>>) -> Self {
-        let mut overview = Self { damage: pass.damage, ..Self::default() };
-        let mut targets: BTreeMap<TargetId, TargetExtent> = BTreeMap::new();
-        overview.records.reserve_exact(pass.parts.iter().map(|part| part.records.len()).sum());
-        for part in pass.parts {
-            overview.records.extend(part.records);
-            overview.has_ages |= part.has_ages;
-            for sampling in part.samplings {
-                if !overview.samplings.contains(&sampling) {
-                    overview.samplings.push(sampling);
-                }
-            }
-            for (id, state) in part.targets {
-                targets.entry(id).or_insert_with(|| TargetExtent::empty(id)).add(&state.extent);
-            }
-        }
-        overview.targets = targets.into_values().collect();
-        overview
+        let (mut parts, mut sum) = (Parts::default(), make());
+        let new = || AndFold(OverviewVisitor::new(selection), make());
+        let damage = trace.scan(&blocks, selection, AHEAD, new, |AndFold(part, folded)| {
+            parts.add(part);
+            sum.merge(folded);
+        });
+        (parts.finish(damage), sum)
     }
 
     /// From the begin of the first to the end of the last snapshot; empty without snapshots.
@@ -224,6 +210,36 @@ impl Overview {
             }
         }
         names.into_values().collect()
+    }
+}
+
+/// Blocks that a thread may be ahead of the others by where what is kept of each is little.
+const MANY_AHEAD: usize = 32;
+
+/// An overview as it grows, block by block: records are put into one list at once, so that they are never there twice.
+#[derive(Default)]
+struct Parts {
+    overview: Overview,
+    targets: BTreeMap<TargetId, TargetExtent>,
+}
+
+impl Parts {
+    fn add(&mut self, part: OverviewVisitor<'_>) {
+        let overview = &mut self.overview;
+        overview.records.extend(part.records);
+        overview.has_ages |= part.has_ages;
+        for sampling in part.samplings {
+            if !overview.samplings.contains(&sampling) {
+                overview.samplings.push(sampling);
+            }
+        }
+        for (id, state) in part.targets {
+            self.targets.entry(id).or_insert_with(|| TargetExtent::empty(id)).add(&state.extent);
+        }
+    }
+
+    fn finish(self, damage: Vec<Damage>) -> Overview {
+        Overview { targets: self.targets.into_values().collect(), damage, ..self.overview }
     }
 }
 

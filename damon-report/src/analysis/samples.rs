@@ -25,8 +25,44 @@ struct Chunk {
     touched: Column,
     monitored: Column,
     expected: Vec<f64>,
-    below: Vec<f32>,
-    above: Vec<f32>,
+    below: Distances,
+    above: Distances,
+}
+
+/// Distances to one end of the interval.
+#[derive(Clone, Debug, PartialEq)]
+enum Distances {
+    /// None so far but zero, so many times: no interval was asked for.
+    Zero(usize),
+    Each(Vec<f32>),
+}
+
+impl Default for Distances {
+    fn default() -> Self {
+        Self::Zero(0)
+    }
+}
+
+impl Distances {
+    fn push(&mut self, value: f32) {
+        match self {
+            Self::Zero(count) if value.to_bits() == 0 => *count += 1,
+            Self::Zero(count) => {
+                let mut values = Vec::with_capacity(CHUNK);
+                values.resize(*count, 0.0);
+                values.push(value);
+                *self = Self::Each(values);
+            }
+            Self::Each(values) => values.push(value),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<f32> {
+        match self {
+            Self::Zero(count) => (index < *count).then_some(0.0),
+            Self::Each(values) => values.get(index).copied(),
+        }
+    }
 }
 
 /// Numbers in as many bits as they need.
@@ -140,8 +176,8 @@ impl Chunk {
             end_ns: start_ns.wrapping_add(self.lengths.get(index)?),
             touched: self.touched.get(index)?,
             expected,
-            expected_low: expected - f64::from(*self.below.get(index)?),
-            expected_high: expected + f64::from(*self.above.get(index)?),
+            expected_low: expected - f64::from(self.below.get(index)?),
+            expected_high: expected + f64::from(self.above.get(index)?),
             monitored: self.monitored.get(index)?,
         })
     }
@@ -280,8 +316,8 @@ mod tests {
     fn sample() -> impl Strategy<Value = WorkingSetSample> {
         let times =
             (prop_oneof![Just(0_u64), any::<u64>()], prop_oneof![Just(7_u64), any::<u64>()]);
-        (times, sizes(), sizes(), 0.0_f64..1e15).prop_map(|((start_ns, length), a, b, expected)| {
-            WorkingSetSample {
+        (times, sizes(), sizes(), prop_oneof![Just(0.0), 0.0_f64..1e15]).prop_map(
+            |((start_ns, length), a, b, expected)| WorkingSetSample {
                 start_ns,
                 end_ns: start_ns.saturating_add(length),
                 touched: a,
@@ -289,8 +325,8 @@ mod tests {
                 expected_low: expected * 0.75,
                 expected_high: expected * 1.5,
                 monitored: b,
-            }
-        })
+            },
+        )
     }
 
     proptest! {
@@ -337,5 +373,9 @@ mod tests {
                 && matches!(chunk.monitored, Column::Same(..))
         );
         assert!(matches!(chunk.touched, Column::Narrow(PAGE_SHIFT, _)));
+        assert_eq!(
+            (&chunk.below, &chunk.above),
+            (&Distances::Zero(CHUNK), &Distances::Zero(CHUNK))
+        );
     }
 }
