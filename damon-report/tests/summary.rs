@@ -50,6 +50,7 @@ fn compare(part: &[&str]) {
     let file = put(&directory);
     let of = |command| json(&[&[command, file.as_str()], part].concat());
     let (summary, wss, idle, heatmap) = (of("summary"), of("wss"), of("idle"), of("heatmap"));
+    let mappings = of("mappings");
     for name in ["origin_ns", "start_ns", "end_ns"] {
         assert_eq!(summary[name], wss[name], "{name} {part:?}");
     }
@@ -60,6 +61,10 @@ fn compare(part: &[&str]) {
     for (name, value) in summary["idle"].as_object().unwrap() {
         assert!(same(value, &idle[name]), "{name} {part:?}");
     }
+    for (name, value) in summary["mappings"].as_object().unwrap() {
+        assert!(same(value, &mappings[name]), "{name} {part:?}");
+    }
+    assert!(!mappings["groups"].as_array().unwrap().is_empty());
     for (name, value) in summary["heatmap"].as_object().unwrap() {
         assert!(same(value, &heatmap[name]), "{name} {part:?}");
     }

@@ -1,13 +1,17 @@
-//! Heat, working set and idle times of a recording together, in one pass.
+//! Heat, working set, idle times and the use of mappings of a recording together, in one pass.
 //!
 //! A frame for the heat has to be known before the pass, and what was monitored is known behind it. So the frame is made for
 //! what a few blocks tell (`Overview::sketch`), and made again when all is known: if both are the same, as they are
-//! nearly always, that was it; else the heat alone is computed again. Results are those of the single analyses.
+//! nearly always, that was it; else the heat alone is computed again. What was mapped when has to be known before, too, and is
+//! [looked up](Trace::lasting_records). Results are those of the single analyses.
 
 use super::axis::{self, BandSpan};
+use super::groups::GroupBy;
 use super::heat::{Edges, Frame, HeatSum, Heatmap};
 use super::idle::{IdleScale, IdleSum, IdleTimes};
+use super::layout::Layouts;
 use super::load::Trace;
+use super::mapping_use::{MappingUse, UseOptions, UseSum};
 use super::overview::Overview;
 use super::select::{Query, SelectError};
 use super::view::{Drawn, LeftOut, Plan, View, Wanted};
@@ -22,11 +26,17 @@ pub struct Summary {
     pub working_set: WorkingSet,
     /// `None` where no ages were recorded.
     pub idle: Option<IdleTimes>,
+    /// `None` where no mappings were recorded; without the resident memory.
+    pub mappings: Option<MappingUse>,
     /// Heat of all that was monitored, in the cells that were asked for.
     pub cells: Option<Heatmap>,
     /// Heat in a form for looking at, and what had no room in it.
     pub picture: Option<(Heatmap, LeftOut)>,
 }
+
+/// As `mappings` looks at them unless told otherwise.
+const MAPPINGS: UseOptions =
+    UseOptions { threshold: 1, idle_ns: 10_000_000_000, group_by: GroupBy::Mapping };
 
 /// What a summary needs beside working set and idle times.
 #[derive(Debug)]
@@ -90,15 +100,19 @@ impl Summary {
         let selection = &guess.selection;
         let edges = frames.list().map(|frame| frame.map(|frame| Edges::new(frame, selection)));
         let scale = IdleScale::new();
-        let (overview, (heat, (working_set, idle))) =
+        let layouts = Layouts::new(&trace.lasting_records(), GroupBy::Mapping);
+        let (overview, (heat, (working_set, (idle, mappings)))) =
             Overview::read_and_fold(trace, selection, || {
                 let [cells, picture, holes] = &edges;
                 let heat = [cells, picture, holes].map(|edges| edges.as_ref().map(HeatSum::new));
                 let idle = IdleSum::new(selection, &scale, guess.origin_ns);
-                (Vec::from(heat), (WorkingSetSum::new(selection, options), idle))
+                let mappings = UseSum::new(selection, &layouts, MAPPINGS);
+                let mappings = layouts.has_mappings().then_some(mappings);
+                (Vec::from(heat), (WorkingSetSum::new(selection, options), (idle, mappings)))
             });
         let working_set = working_set.finish(&overview.records);
         let idle = overview.has_ages.then(|| idle.finish());
+        let mappings = mappings.map(|sum| sum.finish(Vec::new()));
         let mut heat = heat.into_iter();
         let mut next = || heat.next().flatten();
         let (in_cells, in_picture, in_holes) = (next(), next(), next());
@@ -123,6 +137,6 @@ impl Summary {
                 Some((heatmap, left_out))
             }
         };
-        Ok(Self { view, working_set, idle, cells, picture })
+        Ok(Self { view, working_set, idle, mappings, cells, picture })
     }
 }

@@ -12,6 +12,7 @@ use crate::analysis::distribution::Distribution;
 use crate::analysis::heat::Heatmap;
 use crate::analysis::idle::{IdleTimes, Untouched};
 use crate::analysis::load::Trace;
+use crate::analysis::mapping_use::{GroupUse, MappingUse};
 use crate::analysis::num::float;
 use crate::analysis::summary::{Parts, Summary};
 use crate::analysis::view::{View, Wanted};
@@ -35,9 +36,11 @@ use std::path::Path;
 const SHOWN: [usize; 6] = [0, 25, 50, 75, 95, 100];
 
 /// Lines of the text beside the map.
-const BESIDE_MAP: usize = 14;
+const BESIDE_MAP: usize = 21;
 /// Lines of the map, with its axis and legend, however small the screen is.
 const LEAST_MAP: usize = 12;
+/// Mappings that the text shows.
+const MAPPINGS: usize = 5;
 /// Points of the curve of idle times that the text shows.
 const LANDMARKS: usize = 4;
 
@@ -142,6 +145,8 @@ struct Body<'a> {
     working_set: Sizes<'a>,
     /// As `idle` has it; null where no ages were recorded.
     idle: Option<&'a IdleTimes>,
+    /// As `mappings` has it; null where no mappings were recorded.
+    mappings: Option<Mappings<'a>>,
     /// As `heatmap` has it.
     heatmap: Option<&'a Heatmap>,
 }
@@ -154,8 +159,15 @@ struct Sizes<'a> {
     expected: &'a Distribution,
 }
 
+/// As `mappings` has it, without the resident memory.
+#[derive(Serialize)]
+struct Mappings<'a> {
+    idle_ns: u64,
+    groups: &'a [GroupUse],
+}
+
 fn document<'a>(trace: &Trace, summary: &'a Summary) -> Document<Body<'a>> {
-    let Summary { view, working_set, idle, cells, .. } = summary;
+    let Summary { view, working_set, idle, mappings, cells, .. } = summary;
     let time = view.time();
     let WorkingSet { threshold, touched, expected, .. } = working_set;
     let body = Body {
@@ -166,6 +178,7 @@ fn document<'a>(trace: &Trace, summary: &'a Summary) -> Document<Body<'a>> {
         rows: view.overview.rows(),
         working_set: Sizes { threshold: *threshold, touched, expected },
         idle: idle.as_ref(),
+        mappings: mappings.as_ref().map(|of| Mappings { idle_ns: of.idle_ns, groups: &of.groups }),
         heatmap: cells.as_ref(),
     };
     Document { head: Head::new("summary", trace), body }
@@ -219,7 +232,7 @@ fn text(
     screen: Screen,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let Summary { view, working_set, idle, picture, .. } = summary;
+    let Summary { view, working_set, idle, mappings, picture, .. } = summary;
     writeln!(streams.out, "{}", clean(&title(&view)))?;
     writeln!(streams.out, "{}", subtitle(trace, &view))?;
     writeln!(streams.out, "{}", amounts(&view))?;
@@ -228,6 +241,9 @@ fn text(
     match &idle {
         Some(idle) => writeln!(streams.out, "{}", untouched(idle))?,
         None => writeln!(streams.out, "idle times: not known, no ages were recorded")?,
+    }
+    if let Some(mappings) = &mappings {
+        hottest(mappings, streams.out)?;
     }
     let Some((heatmap, left_out)) = picture else { return Ok(()) };
     let drawing =
@@ -282,6 +298,35 @@ fn table(set: &WorkingSet, idle: Option<&IdleTimes>, out: &mut dyn Write) -> io:
         out,
         "working set: share of the time, sampling error left out; idle time: share of the bytes"
     )
+}
+
+/// The mappings with most heat; all are told by `mappings`.
+fn hottest(all: &MappingUse, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&[
+        ("heat", Align::Right),
+        ("rate", Align::Right),
+        ("size", Align::Right),
+        ("touched", Align::Right),
+        ("mapping", Align::Left),
+    ]);
+    let share = |value: f64| format!("{:.1} %", value * 100.0);
+    for GroupUse { group, heat_share, used } in all.groups.iter().take(MAPPINGS) {
+        table.row(vec![
+            share(*heat_share),
+            share(used.rate),
+            bytes(used.size),
+            bytes(used.touched),
+            clean(&group.label()),
+        ]);
+    }
+    table.write(out)?;
+    let others = all.groups.get(MAPPINGS..).unwrap_or_default();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let rest: f64 = others.iter().map(|group| group.heat_share).sum();
+    let rest = share(rest);
+    writeln!(out, "{rest} of the heat in {} others: see damon-report mappings", others.len())
 }
 
 /// `untouched for >= 1 s 13 MiB (65 %), >= 1 min 2 MiB (10 %); accessed 4 MiB (20 %)`.
