@@ -1,6 +1,7 @@
 //! `mappings`.
 
 use super::shared::{Format, Part, duration, size};
+use crate::analysis::groups::GroupBy;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -51,6 +52,16 @@ pub enum Group {
     File,
     /// File, bss, heap, stack, thread stack, anonymous, shared memory, kernel
     Kind,
+}
+
+impl From<Group> for GroupBy {
+    fn from(group: Group) -> Self {
+        match group {
+            Group::Mapping => Self::Mapping,
+            Group::File => Self::File,
+            Group::Kind => Self::Kind,
+        }
+    }
 }
 
 /// What mappings are sorted by.

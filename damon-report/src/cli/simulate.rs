@@ -1,5 +1,6 @@
 //! `simulate`.
 
+use super::mappings::Group;
 use super::shared::{Format, Part};
 use clap::Args;
 use damon_format::damos::rules::KernelRules;
@@ -43,6 +44,9 @@ pub struct SimulateArgs {
     /// List the regions to which schemes were applied, too; json only
     #[arg(long)]
     pub applied: bool,
+    /// How finely to tell mappings apart
+    #[arg(long, value_enum, value_name = "BY", default_value = "mapping")]
+    pub group: Group,
     /// Which part.
     #[command(flatten)]
     pub part: Part,

@@ -6,12 +6,11 @@ use super::table::{Align, Table};
 use super::words::{bytes, clean, duration};
 use super::wss::resident;
 use super::{Streams, open};
-use crate::analysis::groups::GroupBy;
 use crate::analysis::load::Trace;
 use crate::analysis::mapping_use::{GroupUse, MappingUse, MemoryUse, UseOptions};
 use crate::analysis::num::float;
 use crate::analysis::view::View;
-use crate::cli::{Format, Group, MappingSort, MappingsArgs};
+use crate::cli::{Format, MappingSort, MappingsArgs};
 use crate::exit::Failure;
 use crate::render::mapping_bars::{Bar, Picture, mappings_png, mappings_svg};
 use serde::Serialize;
@@ -20,15 +19,8 @@ use std::io::{self, Write};
 pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let (trace, view) = open(&args.file, &args.part, streams)?;
-    let options = UseOptions {
-        threshold: args.threshold,
-        idle_ns: args.idle,
-        group_by: match args.group {
-            Group::Mapping => GroupBy::Mapping,
-            Group::File => GroupBy::File,
-            Group::Kind => GroupBy::Kind,
-        },
-    };
+    let options =
+        UseOptions { threshold: args.threshold, idle_ns: args.idle, group_by: args.group.into() };
     let mut all = view.mapping_use(&trace, options);
     if args.sort == MappingSort::Idle && all.total.idle.is_none() {
         return Err(Failure::Input(format!(

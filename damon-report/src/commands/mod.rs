@@ -15,6 +15,7 @@ mod mappings;
 mod merge;
 mod new_file;
 mod nr_regions;
+mod outcomes;
 mod output;
 mod partial;
 mod picture;

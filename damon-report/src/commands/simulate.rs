@@ -1,5 +1,6 @@
 //! `simulate`: what schemes would have done.
 
+use super::outcomes;
 use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
 use super::table::{Align, Table};
@@ -36,6 +37,7 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
         ignore_page_filters: args.ignore_page_filters,
         accept_write_only: args.accept_write_only,
         keep_applied: args.applied,
+        group_by: args.group.into(),
         ..Options::default()
     };
     let said = |error: SimulateError| match error {
@@ -122,6 +124,7 @@ fn text(out: &mut dyn Write, view: &View, simulation: &Simulation) -> io::Result
     if simulation.schemes.iter().any(|outcome| moves_memory(outcome.scheme.action)) {
         consequences(out, view, simulation)?;
         writeln!(out)?;
+        outcomes::by_mapping(out, simulation)?;
     }
     writeln!(out, "this rests on:")?;
     simulation.assumptions.iter().try_for_each(|text| writeln!(out, "- {}", clean(text)))

@@ -1,6 +1,7 @@
 //! What has been put away and has not come back.
 
 use super::Outlook;
+use super::by_mapping::Book;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -15,6 +16,8 @@ struct Piece {
     end: u64,
     /// Of its bytes, 0..1.
     share: Outlook,
+    /// In whose account of the [`Book`] its bytes are.
+    group: u32,
 }
 
 /// Bytes away of one target.
@@ -40,22 +43,25 @@ impl Away {
         sum
     }
 
-    /// Puts a range away; returns the bytes that were not away before.
-    pub(super) fn put(&mut self, range: Range<u64>) -> Outlook {
+    /// Puts a range of a `group` away; returns the bytes that were not away before.
+    pub(super) fn put(&mut self, range: Range<u64>, group: u32, book: &mut Book) -> Outlook {
         if range.is_empty() {
             return Outlook::default();
         }
-        let mut new = Outlook::same(size(&range));
-        new = new.with(self.take(&range), |all, before| (all - before).max(0.0));
-        self.pieces.insert(range.start, Piece { end: range.end, share: Outlook::same(1.0) });
+        let all = Outlook::same(size(&range));
+        let new = all.with(self.take(&range, book), |all, before| (all - before).max(0.0));
+        self.pieces.insert(range.start, Piece { end: range.end, share: Outlook::same(1.0), group });
+        book.put(group, all, new);
         new
     }
 
     /// Brings a range back; returns the bytes that were away.
-    pub(super) fn take(&mut self, range: &Range<u64>) -> Outlook {
-        self.carve(range).into_iter().fold(Outlook::default(), |mut sum, (part, share)| {
+    pub(super) fn take(&mut self, range: &Range<u64>, book: &mut Book) -> Outlook {
+        self.carve(range).into_iter().fold(Outlook::default(), |mut sum, (part, piece)| {
             let bytes = size(&part);
-            sum.add(share.map(|share| share * bytes));
+            let bytes = piece.share.map(|share| share * bytes);
+            book.lose(piece.group, bytes);
+            sum.add(bytes);
             sum
         })
     }
@@ -67,20 +73,22 @@ impl Away {
         range: &Range<u64>,
         back: Outlook,
         page: f64,
+        book: &mut Book,
     ) -> (Outlook, u64) {
         let (mut sum, mut events) = (Outlook::default(), 0);
-        for (part, share) in self.carve(range) {
-            let bytes = size(&part);
+        for (part, piece) in self.carve(range) {
+            let (bytes, share) = (size(&part), piece.share);
             let gone = share.with(back, |share, back| share * back);
             let gone_bytes = gone.map(|gone| gone * bytes);
             events += u64::from(gone_bytes.expected >= page);
             sum.add(gone_bytes);
+            book.refault(piece.group, gone_bytes);
             let left = share.with(gone, |share, gone| {
                 let left = share - gone;
                 if left < NOTHING { 0.0 } else { left }
             });
             if left != Outlook::default() {
-                self.pieces.insert(part.start, Piece { end: part.end, share: left });
+                self.pieces.insert(part.start, Piece { end: part.end, share: left, ..piece });
             }
         }
         if self.pieces.len() > MOST_PIECES {
@@ -90,7 +98,7 @@ impl Away {
     }
 
     /// Takes out what lies in the range; what sticks out stays.
-    fn carve(&mut self, range: &Range<u64>) -> Vec<(Range<u64>, Outlook)> {
+    fn carve(&mut self, range: &Range<u64>) -> Vec<(Range<u64>, Piece)> {
         if range.is_empty() || self.pieces.is_empty() {
             return Vec::new();
         }
@@ -112,21 +120,21 @@ impl Away {
             if inside.end < piece.end {
                 self.pieces.insert(inside.end, piece);
             }
-            parts.push((inside, piece.share));
+            parts.push((inside, piece));
         }
         parts
     }
 
-    /// Puts touching neighbours together in pairs.
+    /// Puts touching neighbours of a group together in pairs.
     fn coarsen(&mut self) {
         let mut coarse: BTreeMap<u64, Piece> = BTreeMap::new();
         let mut open: Option<(u64, Piece)> = None;
         for (start, piece) in std::mem::take(&mut self.pieces) {
             open = match open {
-                Some((first, one)) if one.end == start => {
+                Some((first, one)) if one.end == start && one.group == piece.group => {
                     let (a, b) = (size(&(first..one.end)), size(&(start..piece.end)));
                     let share = one.share.with(piece.share, |x, y| (x * a + y * b) / (a + b));
-                    coarse.insert(first, Piece { end: piece.end, share });
+                    coarse.insert(first, Piece { share, ..piece });
                     None
                 }
                 Some((first, one)) => {
@@ -151,26 +159,26 @@ mod tests {
 
     #[test]
     fn what_is_accessed_comes_back_by_its_share() {
-        let mut away = Away::default();
-        assert_eq!(away.put(100..200), Outlook::same(100.0));
-        assert_eq!(away.put(150..250), Outlook::same(50.0), "half of it was away");
-        let (back, events) = away.access(&(80..120), BACK, 1.0);
+        let (mut away, mut book) = (Away::default(), Book::default());
+        assert_eq!(away.put(100..200, 0, &mut book), Outlook::same(100.0));
+        assert_eq!(away.put(150..250, 0, &mut book), Outlook::same(50.0), "half of it was away");
+        let (back, events) = away.access(&(80..120), BACK, 1.0, &mut book);
         assert_eq!(back, Outlook { optimistic: 2.0, expected: 5.0, pessimistic: 20.0 });
         assert_eq!(events, 1);
-        let (again, events) = away.access(&(100..120), BACK, 4.0);
+        let (again, events) = away.access(&(100..120), BACK, 4.0, &mut book);
         assert_eq!((again.expected, again.pessimistic), (3.75, 0.0));
         assert_eq!(events, 0, "less than a page");
         assert_eq!(away.bytes().pessimistic, 130.0);
-        assert_eq!(away.take(&(0..u64::MAX)).expected, 130.0 + 20.0 * 0.75 * 0.75);
+        assert_eq!(away.take(&(0..u64::MAX), &mut book).expected, 130.0 + 20.0 * 0.75 * 0.75);
         assert_eq!(away.bytes(), Outlook::default());
     }
 
     #[test]
     fn coarse_pieces_hold_the_same_bytes() {
-        let mut away = Away::default();
-        let _new = away.put(0..1000);
+        let (mut away, mut book) = (Away::default(), Book::default());
+        let _new = away.put(0..1000, 0, &mut book);
         for start in (0..1000).step_by(10) {
-            let _back = away.access(&(start..start + 5), BACK, 1.0);
+            let _back = away.access(&(start..start + 5), BACK, 1.0, &mut book);
         }
         let before = away.bytes();
         let pieces = away.pieces.len();
@@ -182,16 +190,16 @@ mod tests {
     proptest! {
         #[test]
         fn follows_each_byte(steps in prop::collection::vec((0_u64..90, 1_u64..30, 0_u8..3), 0..30)) {
-            let mut away = Away::default();
+            let (mut away, mut book) = (Away::default(), Book::default());
             let mut bytes = [0.0_f64; 128];
             for (start, length, what) in steps {
                 let range = start..start + length;
                 let of = &mut bytes[usize::try_from(start).unwrap()..][..usize::try_from(length).unwrap()];
                 let before: f64 = of.iter().sum();
                 let found = match what {
-                    0 => away.put(range.clone()).expected - (size(&range) - before),
-                    1 => away.take(&range).expected - before,
-                    _ => away.access(&range, BACK, 1.0).0.expected - before * 0.25,
+                    0 => away.put(range.clone(), 0, &mut book).expected - (size(&range) - before),
+                    1 => away.take(&range, &mut book).expected - before,
+                    _ => away.access(&range, BACK, 1.0, &mut book).0.expected - before * 0.25,
                 };
                 prop_assert!(found.abs() < 1e-9);
                 for byte in of {

@@ -2,9 +2,11 @@
 
 use super::ages::Ages;
 use super::away::Away;
+use super::by_mapping::Book;
 use super::line::{Line, LinePoint, Minutes};
 use super::plan::{Effect, Plan, attrs, works};
 use super::{Outlook, SchemeSum};
+use crate::analysis::layout::{Cursor, Slot, split};
 use crate::analysis::num::float;
 use crate::analysis::sampling_error::wilson;
 use damon_format::damos::kernel::{Action, Goal, Scheme};
@@ -13,6 +15,7 @@ use damon_format::damos::rules::{
 };
 use damon_format::{Region, Sampling, SchemeApplied, Snapshot, TargetId};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What is remembered of a target.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +40,8 @@ pub(super) struct Engine<'p> {
     line: Line,
     minutes: Minutes,
     applied: Vec<SchemeApplied>,
+    book: Book,
+    cursor: Cursor<'p>,
 }
 
 /// Sums over all moments; bytes are weighted with nanoseconds where that is said.
@@ -76,6 +81,7 @@ pub(super) struct Ended<'p> {
     pub(super) line: Vec<LinePoint>,
     pub(super) minutes: Minutes,
     pub(super) applied: Vec<SchemeApplied>,
+    pub(super) book: Book,
 }
 
 impl<'p> Engine<'p> {
@@ -96,10 +102,13 @@ impl<'p> Engine<'p> {
             line: Line::new(),
             minutes: Minutes::default(),
             applied: Vec::new(),
+            book: Book::default(),
+            cursor: Cursor::new(&plan.layouts),
         }
     }
 
-    pub(super) fn end(self) -> Ended<'p> {
+    pub(super) fn end(mut self) -> Ended<'p> {
+        self.book.at(self.totals.observed_ns);
         Ended {
             plan: self.plan,
             operation: self.operation,
@@ -109,6 +118,7 @@ impl<'p> Engine<'p> {
             line: self.line.finish(),
             minutes: self.minutes,
             applied: self.applied,
+            book: self.book,
         }
     }
 
@@ -117,6 +127,7 @@ impl<'p> Engine<'p> {
         let Some(first) = moment.first() else { return };
         let start_ns = moment.iter().map(|s| s.start_ns).min().unwrap_or(first.start_ns);
         let end_ns = moment.iter().map(|s| s.end_ns).max().unwrap_or(first.end_ns);
+        self.book.at(self.totals.observed_ns);
         self.forget_exited(start_ns);
         self.pass(first.sampling, start_ns);
         self.last_end_ns = Some(end_ns);
@@ -131,7 +142,8 @@ impl<'p> Engine<'p> {
         let (mut refaulted, mut refaults) = (Outlook::default(), 0);
         for (target, regions) in &recorded {
             let state = self.targets.entry(*target).or_default();
-            let (bytes, events) = refault(&mut state.away, regions, &self.scale, self.plan.exact);
+            let (bytes, events) =
+                refault(&mut state.away, &mut self.book, regions, &self.scale, self.plan.exact);
             refaulted.add(bytes);
             refaults += events;
             let mut regions = regions.clone();
@@ -153,6 +165,8 @@ impl<'p> Engine<'p> {
             recorded: &recorded,
             put: Outlook::default(),
             back: Outlook::default(),
+            book: &mut self.book,
+            cursor: &mut self.cursor,
         };
         self.operation.run(self.passed, end_ns, &mut now, &mut field);
         let (put, back) = (field.put, field.back);
@@ -194,7 +208,9 @@ impl<'p> Engine<'p> {
         while let Some((_, target)) =
             self.plan.exits.get(self.exited).filter(|(time_ns, _)| *time_ns <= now_ns)
         {
-            self.targets.remove(target);
+            if let Some(mut state) = self.targets.remove(target) {
+                let _gone = state.away.take(&(0..u64::MAX), &mut self.book);
+            }
             self.operation.forget_target(target.0);
             self.exited += 1;
         }
@@ -325,12 +341,18 @@ fn regions(snapshot: &Snapshot, scale: &Scale) -> Vec<Region> {
 }
 
 /// Lets what is away come back where it was accessed, and forgets what is not monitored any more.
-fn refault(away: &mut Away, regions: &[Region], scale: &Scale, exact: bool) -> (Outlook, u64) {
+fn refault(
+    away: &mut Away,
+    book: &mut Book,
+    regions: &[Region],
+    scale: &Scale,
+    exact: bool,
+) -> (Outlook, u64) {
     let most = scale.max_nr_accesses;
     let (mut bytes, mut events) = (Outlook::default(), 0);
     let mut at = 0;
     for region in regions {
-        let _unmapped = away.take(&(at..region.start));
+        let _unmapped = away.take(&(at..region.start), book);
         at = region.end;
         if region.nr_accesses == 0 {
             continue;
@@ -338,11 +360,12 @@ fn refault(away: &mut Away, regions: &[Region], scale: &Scale, exact: bool) -> (
         let rate = (f64::from(region.nr_accesses) / f64::from(most.max(1))).min(1.0);
         let low = if exact { rate } else { wilson(region.nr_accesses, most.max(1)).0.min(rate) };
         let back = Outlook { optimistic: low, expected: rate, pessimistic: 1.0 };
-        let (some, pieces) = away.access(&(region.start..region.end), back, float(scale.page_size));
+        let range = region.start..region.end;
+        let (some, pieces) = away.access(&range, back, float(scale.page_size), book);
         bytes.add(some);
         events += pieces;
     }
-    let _unmapped = away.take(&(at..u64::MAX));
+    let _unmapped = away.take(&(at..u64::MAX), book);
     (bytes, events)
 }
 
@@ -360,7 +383,7 @@ fn is_since_begin(region: &Region, aggr_us: u64, begun_us: u64) -> bool {
 }
 
 /// Where schemes act.
-struct Field<'a> {
+struct Field<'a, 'p> {
     plan: &'a Plan<'a>,
     targets: &'a mut BTreeMap<TargetId, TargetState>,
     sums: &'a mut [SchemeSum],
@@ -371,9 +394,11 @@ struct Field<'a> {
     recorded: &'a [(TargetId, Vec<Region>)],
     put: Outlook,
     back: Outlook,
+    book: &'a mut Book,
+    cursor: &'a mut Cursor<'p>,
 }
 
-impl Field<'_> {
+impl Field<'_, '_> {
     fn note(&mut self, scheme: u32, target: TargetId, region: Region) {
         let same = |last: &&mut SchemeApplied| last.time_ns == self.now_ns && last.target == target;
         // Schemes take turns at each region: theirs are among the last few.
@@ -399,13 +424,13 @@ impl Field<'_> {
     }
 }
 
-impl Readings for Field<'_> {
+impl Readings for Field<'_, '_> {
     fn read(&mut self, goal: &Goal) -> Option<u64> {
         self.plan.series.goal(goal, self.now_ns)
     }
 }
 
-impl World for Field<'_> {
+impl World for Field<'_, '_> {
     fn apply(&mut self, attempt: &Attempt) -> Outcome {
         let target = TargetId(attempt.target);
         let region = attempt.region;
@@ -425,15 +450,17 @@ impl World for Field<'_> {
             let away = &mut self.targets.entry(target).or_default().away;
             match Effect::of(attempt.action) {
                 Effect::None => {}
-                Effect::Back => back = away.take(&range),
-                Effect::Away => match self.plan.mapped.get(&target) {
-                    None => put = away.put(range),
-                    Some(mapped) => {
-                        for part in mapped.within(&range) {
-                            put.add(away.put(part));
+                Effect::Back => back = away.take(&range, self.book),
+                Effect::Away => {
+                    let slots = self.cursor.at(target, self.now_ns);
+                    let mut piece = |part, group| put.add(away.put(part, group, self.book));
+                    match self.plan.mapped.get(&target) {
+                        None => by_group(slots, range, &mut piece),
+                        Some(mapped) => {
+                            mapped.within(&range).for_each(|p| by_group(slots, p, &mut piece));
                         }
                     }
-                },
+                }
             }
         }
         if let Some(sum) = self.sums.get_mut(attempt.scheme) {
@@ -452,4 +479,19 @@ impl World for Field<'_> {
         let elapsed_ns = u64::try_from(ns).unwrap_or(u64::MAX);
         Outcome { applied: size, filter_passed, elapsed_ns }
     }
+}
+
+/// Hands over the pieces of a range with the groups they belong to.
+fn by_group(slots: &[Slot], range: Range<u64>, give: &mut impl FnMut(Range<u64>, u32)) {
+    let behind = slots.partition_point(|slot| slot.end <= range.start);
+    let mut at = range.start;
+    split(
+        slots.get(behind..).unwrap_or_default(),
+        std::iter::once((0, range)),
+        |_, size, group| {
+            let end = at.saturating_add(size);
+            give(at..end, group);
+            at = end;
+        },
+    );
 }

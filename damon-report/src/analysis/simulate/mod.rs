@@ -11,6 +11,7 @@
 
 mod ages;
 mod away;
+mod by_mapping;
 mod engine;
 mod line;
 mod outlook;
@@ -18,12 +19,14 @@ mod plan;
 mod presets;
 mod series;
 
+pub use by_mapping::MappingOutcome;
 pub use line::{LinePoint, WorstMinute};
 pub use outlook::Outlook;
 pub use plan::{Options, Plan, SimulateError};
 pub use presets::{PRESETS, Preset, preset};
 
 use super::fold::Fold;
+use super::groups::GroupBy;
 use super::load::Trace;
 use super::num::float;
 use super::together::together;
@@ -153,6 +156,10 @@ pub struct Simulation {
     pub out_per_second: Outlook,
     /// Bytes refaulted per second.
     pub in_per_second: Outlook,
+    /// How finely mappings are told apart.
+    pub group_by: GroupBy,
+    /// Whose memory was put away, most first; means, put away and refaulted bytes add up to those above.
+    pub by_mapping: Vec<MappingOutcome>,
     /// The course of it.
     pub line: Vec<LinePoint>,
     /// Regions to which schemes were applied, if that was asked for.
@@ -238,7 +245,7 @@ impl<'p> Walk<'p> {
 }
 
 fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, SimulateError> {
-    let Ended { plan, operation, sums, totals, aggr_us, line, minutes, applied } = ended;
+    let Ended { plan, operation, sums, totals, aggr_us, line, minutes, applied, book } = ended;
     let last_ns = line.last().map_or(0, |point| point.end_ns);
     let lasts_us = last_ns.saturating_sub(plan.origin_ns) / 1000;
     let time = float(totals.observed_ns.max(1));
@@ -318,6 +325,8 @@ fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, Simulat
         worst_minute: minutes.worst(working_set),
         out_per_second: per_second(totals.put_away),
         in_per_second: per_second(totals.refaulted),
+        group_by: plan.options.group_by,
+        by_mapping: book.finish(plan.layouts.groups()),
         line,
         applied,
     })

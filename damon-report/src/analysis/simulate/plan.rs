@@ -1,6 +1,8 @@
 //! What is simulated, and whether it can be: everything that is decided before the first snapshot is read.
 
 use super::series::Series;
+use crate::analysis::groups::GroupBy;
+use crate::analysis::layout::Layouts;
 use crate::analysis::load::Trace;
 use crate::analysis::mappings;
 use crate::analysis::select::Selection;
@@ -31,6 +33,8 @@ pub struct Options {
     pub keep_applied: bool,
     /// The same schemes were at work while recording: ages are those that they have left behind.
     pub replay: bool,
+    /// How finely mappings are told apart.
+    pub group_by: GroupBy,
 }
 
 impl Default for Options {
@@ -43,6 +47,7 @@ impl Default for Options {
             accept_write_only: false,
             keep_applied: false,
             replay: false,
+            group_by: GroupBy::Mapping,
         }
     }
 }
@@ -140,6 +145,8 @@ pub struct Plan<'a> {
     pub(super) exits: Vec<(u64, TargetId)>,
     /// What was mapped at some time, where that is known.
     pub(super) mapped: BTreeMap<TargetId, SpanSet>,
+    /// Whose an address was when.
+    pub(super) layouts: Layouts,
     /// Rates carry no sampling error.
     pub(super) exact: bool,
     pub(super) origin_ns: u64,
@@ -190,6 +197,7 @@ impl<'a> Plan<'a> {
             resident: view.resident(),
             exits,
             mapped: mapped.collect(),
+            layouts: Layouts::new(records, options.group_by),
             exact: info.backend.exact || info.backend.granularity == Granularity::Mapping,
             origin_ns: view.origin_ns,
             options,
