@@ -4,6 +4,7 @@
 //! * [`kernel`] — one scheme in the units of the kernel's sysfs files. Whoever installs, applies or
 //!   simulates schemes takes this.
 //! * [`rules`] — the kernel's arithmetic of applying them.
+//! * [`sysfs`] — what is written into which files to install them.
 
 pub mod kernel;
 mod keywords;
@@ -14,6 +15,7 @@ pub mod rules;
 mod samples;
 mod scheme;
 mod suggest;
+pub mod sysfs;
 mod words;
 mod write;
 

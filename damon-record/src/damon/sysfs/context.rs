@@ -4,6 +4,7 @@ use super::error::TreeError;
 use super::schemes::SchemeFiles;
 use super::tree::Tree;
 use damon_format::Attrs;
+use damon_format::damos::sysfs::NR_SCHEMES;
 
 /// A set of monitoring operations: which addresses are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +58,7 @@ pub struct Context {
 
 impl Context {
     pub(in crate::damon) const TARGETS: &'static str = "targets/nr_targets";
-    pub(in crate::damon) const SCHEMES: &'static str = "schemes/nr_schemes";
+    pub(in crate::damon) const SCHEMES: &'static str = NR_SCHEMES;
 
     /// The context whose directory `tree` is.
     pub fn new(tree: Tree) -> Self {

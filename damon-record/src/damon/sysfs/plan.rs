@@ -3,93 +3,35 @@
 use super::admin::{Admin, Command, Kdamond};
 use super::error::TreeError;
 use super::tree::Tree;
+pub use damon_format::damos::sysfs::{Feature, Step, When};
 use nix::errno::Errno;
 use std::path::PathBuf;
 
-/// Something that not every kernel has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Feature {
-    /// As in "this kernel has no …".
-    pub what: String,
-    /// The first release with it, as in "Linux 6.8".
-    pub since: &'static str,
-}
-
-impl Feature {
-    /// `what`, first released in `since`.
-    pub fn new(what: impl Into<String>, since: &'static str) -> Self {
-        Self { what: what.into(), since }
+fn applies(step: &Step, context: &Tree) -> bool {
+    match &step.when {
+        When::Always => true,
+        When::Has(path) => context.exists(path),
+        When::Lacks(path) => !context.exists(path),
     }
 }
 
-/// Which kernels a step is for. Both paths are relative to the context's directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum When {
-    /// All of them.
-    Always,
-    /// Those that have this file or directory.
-    Has(String),
-    /// Those that have it not.
-    Lacks(String),
-}
-
-/// One value in one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Relative to the context's directory.
-    pub path: String,
-    /// What is written, without a line end.
-    pub value: String,
-    /// On which kernels.
-    pub when: When,
-    /// What it is for, where a kernel may be too old for it.
-    pub needs: Option<Feature>,
-}
-
-impl Step {
-    /// Writes `value` into a file that every kernel has.
-    pub fn new(path: impl Into<String>, value: &(impl ToString + ?Sized)) -> Self {
-        Self { path: path.into(), value: value.to_string(), when: When::Always, needs: None }
+fn execute(step: &Step, context: &Tree) -> Result<(), TreeError> {
+    if !applies(step, context) {
+        return Ok(());
     }
-
-    /// Refuses `what` by name on kernels without the file, or that do not know the value.
-    #[must_use]
-    pub fn needs(self, what: impl Into<String>, since: &'static str) -> Self {
-        Self { needs: Some(Feature::new(what, since)), ..self }
+    let Some(Feature { what, since }) = &step.needs else {
+        return context.set(&step.path, &step.value);
+    };
+    if !context.exists(&step.path) {
+        let path = context.path(&step.path);
+        return Err(TreeError::Missing { path, what: what.clone(), since });
     }
-
-    /// Only on some kernels.
-    #[must_use]
-    pub fn when(self, when: When) -> Self {
-        Self { when, ..self }
-    }
-
-    fn applies(&self, context: &Tree) -> bool {
-        match &self.when {
-            When::Always => true,
-            When::Has(path) => context.exists(path),
-            When::Lacks(path) => !context.exists(path),
+    context.set(&step.path, &step.value).map_err(|error| match error {
+        TreeError::Write { path, value, errno: Errno::EINVAL } => {
+            TreeError::Unknown { path, value, what: what.clone(), since }
         }
-    }
-
-    fn execute(&self, context: &Tree) -> Result<(), TreeError> {
-        if !self.applies(context) {
-            return Ok(());
-        }
-        let Some(Feature { what, since }) = &self.needs else {
-            return context.set(&self.path, &self.value);
-        };
-        if !context.exists(&self.path) {
-            let path = context.path(&self.path);
-            return Err(TreeError::Missing { path, what: what.clone(), since });
-        }
-        context.set(&self.path, &self.value).map_err(|error| match error {
-            TreeError::Write { path, value, errno: Errno::EINVAL } => {
-                TreeError::Unknown { path, value, what: what.clone(), since }
-            }
-            other => other,
-        })
-    }
+        other => other,
+    })
 }
 
 /// A step as it is shown to people.
@@ -121,7 +63,7 @@ impl Plan {
 
     /// Writes everything below `context`, each value read back; stops at the first error.
     pub fn execute(&self, context: &Tree) -> Result<(), TreeError> {
-        self.steps.iter().try_for_each(|step| step.execute(context))
+        self.steps.iter().try_for_each(|step| execute(step, context))
     }
 
     /// Everything that is written to create kdamond 0 with this context below `admin` and to start it,
