@@ -2,7 +2,8 @@
 
 use super::mappings::Group;
 use super::shared::{Format, Part};
-use clap::Args;
+use crate::analysis::simulate::emit::Form;
+use clap::{Args, ValueEnum};
 use damon_format::damos::rules::KernelRules;
 use std::path::PathBuf;
 
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 Examples:
   damon-report simulate work.damon --schemes pageout.json
   damon-report simulate work.damon --schemes reclaim --ignore-watermarks --kernel 6.12
-  damon-report simulate work.damon --schemes pageout.json --format csv > line.csv"
+  damon-report simulate work.damon --schemes pageout.json --format csv > line.csv
+  damon-report simulate work.damon --schemes pageout.json --emit sysfs > apply.sh"
 )]
 pub struct SimulateArgs {
     /// The trace; - for standard input
@@ -44,12 +46,36 @@ pub struct SimulateArgs {
     /// List the regions to which schemes were applied, too; json only
     #[arg(long)]
     pub applied: bool,
+    /// Do not simulate: write the schemes down for whoever applies them, and how to take them back
+    #[arg(long, value_enum, value_name = "FOR", conflicts_with_all = ["format", "applied"])]
+    pub emit: Option<Emit>,
     /// How finely to tell mappings apart
     #[arg(long, value_enum, value_name = "BY", default_value = "mapping")]
     pub group: Group,
     /// Which part.
     #[command(flatten)]
     pub part: Part,
+}
+
+/// For whom schemes are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Emit {
+    /// The JSON that damo takes for --schemes
+    Damo,
+    /// A shell script that writes the kernel's sysfs files, and takes it back
+    Sysfs,
+    /// A shell script that calls damon-record --schemes
+    Record,
+}
+
+impl From<Emit> for Form {
+    fn from(emit: Emit) -> Self {
+        match emit {
+            Emit::Damo => Self::Damo,
+            Emit::Sysfs => Self::Sysfs,
+            Emit::Record => Self::Record,
+        }
+    }
 }
 
 fn kernel(text: &str) -> Result<KernelRules, String> {

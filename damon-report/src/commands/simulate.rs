@@ -8,6 +8,7 @@ use super::words::{bytes, clean, duration, moment, percent};
 use super::{Streams, open_as};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
+use crate::analysis::simulate::emit::{Place, emit};
 use crate::analysis::simulate::{
     Options, Outlook, PRESETS, Plan, SchemeOutcome, SimulateError, Simulation, moves_memory, preset,
 };
@@ -46,9 +47,15 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
         }
         _ => Failure::Usage(format!("{}: {error}", args.schemes)),
     };
-    let simulation = Plan::new(&trace, &view, &schemes, options)
-        .and_then(|plan| plan.run(&trace))
-        .map_err(said)?;
+    let plan = Plan::new(&trace, &view, &schemes, options).map_err(&said)?;
+    if let Some(form) = args.emit {
+        plan.warnings().iter().for_each(|text| streams.say(&format!("warning: {text}")));
+        let handed = emit(form.into(), &schemes, &Place::of(&trace, &view))
+            .map_err(|error| said(error.into()))?;
+        handed.notes.iter().for_each(|text| streams.say(text));
+        return Ok(write!(streams.out, "{}", handed.text)?);
+    }
+    let simulation = plan.run(&trace).map_err(said)?;
     match args.format {
         Format::Text => {
             writeln!(streams.out, "{}", clean(&title(&view)))?;

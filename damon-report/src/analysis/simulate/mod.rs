@@ -12,6 +12,7 @@
 mod ages;
 mod away;
 mod by_mapping;
+pub mod emit;
 mod engine;
 mod line;
 mod outlook;

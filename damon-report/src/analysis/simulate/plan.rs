@@ -12,7 +12,7 @@ use crate::analysis::wss::ResidentSample;
 use damon_format::damos::kernel::{Action, Filter, WatermarkMetric, Watermarks};
 use damon_format::damos::rules::{Addresses, KernelRules};
 use damon_format::damos::{Scheme, Schemes, SchemesError};
-use damon_format::{AccessKind, Attrs, Granularity, Record, TargetId, TargetKind};
+use damon_format::{AccessKind, Attrs, Granularity, Record, Sampling, TargetId, TargetKind};
 use std::collections::BTreeMap;
 
 /// What the user decides.
@@ -227,6 +227,11 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// What speaks against believing the result, as far as it is known before.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn assume(&mut self, text: String) {
         if !self.assumptions.contains(&text) {
             self.assumptions.push(text);
@@ -356,6 +361,26 @@ impl<'a> Plan<'a> {
 
 pub(super) fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {
     Attrs { sample_us, aggr_us, update_us: 0, min_nr_regions: 0, max_nr_regions: 0 }
+}
+
+/// Intervals and region limits to monitor by in the way of a recording; what it does not tell is as DAMON has it.
+pub(super) fn default_attrs(recorded: Attrs, samplings: &[Sampling]) -> Attrs {
+    let or = |value: u64, default: u64| if value == 0 { default } else { value };
+    let (sample_us, aggr_us) = match samplings.first() {
+        Some(first) if recorded.sample_us == 0 || recorded.aggr_us == 0 => {
+            (first.sample_us, first.aggr_us)
+        }
+        _ => (recorded.sample_us, recorded.aggr_us),
+    };
+    let (min, max) = (recorded.min_nr_regions, recorded.max_nr_regions);
+    let unknown = min == 0 || max == 0;
+    Attrs {
+        sample_us: or(sample_us, 5_000),
+        aggr_us: or(aggr_us, 100_000),
+        update_us: or(recorded.update_us, 1_000_000),
+        min_nr_regions: if unknown { 10 } else { min },
+        max_nr_regions: if unknown { 1_000 } else { max },
+    }
 }
 
 fn without_watermarks(mut list: Vec<Scheme>) -> Option<Schemes> {

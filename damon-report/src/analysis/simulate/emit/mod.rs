@@ -1,0 +1,246 @@
+//! Handing simulated schemes over to whoever applies them, and how to take them back.
+//!
+//! Nothing is applied here: the result is text, for `damo`, for a shell, or for `damon-record`. Whoever runs a script
+//! names the processes; those of the recording are told in a comment, because their numbers may be somebody else's by
+//! now.
+
+mod script;
+
+use super::plan::default_attrs;
+use crate::analysis::load::Trace;
+use crate::analysis::view::View;
+use damon_format::damos::kernel::Action;
+use damon_format::damos::{Schemes, SchemesError};
+use damon_format::{Attrs, Record, TargetKind};
+use std::fmt::Write as _;
+use std::ops::Range;
+
+/// For whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The JSON that damo takes for `--schemes`.
+    Damo,
+    /// A shell script that writes the kernel's sysfs files.
+    Sysfs,
+    /// A shell script that calls `damon-record --schemes`.
+    Record,
+}
+
+/// What is handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// JSON or a script, with a line end.
+    pub text: String,
+    /// How to apply it, how to take it back, and what stays then; in scripts as comments already.
+    pub notes: Vec<String>,
+}
+
+/// On what it is to be applied, as far as the recording tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What was recorded, for comments.
+    pub name: String,
+    /// Intervals and region limits, in whose units schemes are installed.
+    pub attrs: Attrs,
+    /// Physical addresses instead of processes, and which.
+    pub physical: Option<Vec<Range<u64>>>,
+    /// Recorded processes: name and number, in the order of their targets.
+    pub processes: Vec<(String, u32)>,
+}
+
+impl Place {
+    /// That of a recording: the same intervals, region limits and kind of targets.
+    pub fn of(trace: &Trace, view: &View) -> Self {
+        let physical = view.overview.records.iter().find_map(|record| match record {
+            Record::TargetStarted(t) if t.kind == TargetKind::Physical => Some(t.target),
+            _ => None,
+        });
+        let ranges = physical.map(|target| {
+            let extents = view.overview.targets.iter().filter(|extent| extent.target == target);
+            extents.flat_map(|extent| extent.spans.ranges()).collect()
+        });
+        let names = view.overview.target_names();
+        let recorded = |target| view.overview.targets.iter().any(|t| t.target == target);
+        let processes = names.into_iter().filter(|name| recorded(name.target));
+        Self {
+            name: trace.name().to_owned(),
+            attrs: default_attrs(trace.info().attrs, &view.overview.samplings),
+            physical: ranges,
+            processes: processes.map(|name| (name.comm, name.pid)).collect(),
+        }
+    }
+}
+
+/// Writes the schemes down for somebody.
+pub fn emit(form: Form, schemes: &Schemes, place: &Place) -> Result<Handover, SchemesError> {
+    let stays = what_stays(schemes);
+    match form {
+        Form::Damo => {
+            let text = format!("{:#}\n", schemes.to_json());
+            Ok(Handover { text, notes: damo_notes(place, stays) })
+        }
+        Form::Record => Ok(Handover { text: record(schemes, place, &stays), notes: Vec::new() }),
+        Form::Sysfs => {
+            let kernel = schemes.to_kernel(&place.attrs)?;
+            let text = script::script(&kernel, schemes, place, &stays);
+            Ok(Handover { text, notes: Vec::new() })
+        }
+    }
+}
+
+fn damo_notes(place: &Place, stays: Vec<String>) -> Vec<String> {
+    let Attrs { sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions } = place.attrs;
+    let target = match (&place.physical, place.processes.as_slice()) {
+        (Some(_), _) => "paddr".to_owned(),
+        (None, [(_, pid)]) => format!("PID ({pid} when it was recorded)"),
+        (None, _) => "PID".to_owned(),
+    };
+    let mut notes = vec![
+        format!(
+            "apply it: damo start --monitoring_intervals {sample_us}us {aggr_us}us {update_us}us \
+             --monitoring_nr_regions_range {min_nr_regions} {max_nr_regions} --schemes FILE {target}"
+        ),
+        "take it back: damo stop".to_owned(),
+    ];
+    notes.extend(stays);
+    notes
+}
+
+/// What an action has done that stopping does not undo, and what does; one sentence each.
+fn what_stays(schemes: &Schemes) -> Vec<String> {
+    let mut stays: Vec<String> = Vec::new();
+    for scheme in schemes.as_slice() {
+        let text = match scheme.action {
+            Action::Pageout => {
+                "stays out: what was paged out, until it is accessed; it needs no command"
+                    .to_owned()
+            }
+            Action::Hugepage | Action::Nohugepage => format!(
+                "stays: the advice `{}` on the mappings, for as long as they are there; only the opposite advice \
+                 replaces it",
+                scheme.action
+            ),
+            Action::Collapse => {
+                "stays: huge pages that were made, until reclaim splits them".to_owned()
+            }
+            Action::MigrateHot | Action::MigrateCold => {
+                "stays where it is: what was moved; to move pages of a process back: migratepages PID FROM TO"
+                    .to_owned()
+            }
+            Action::Cold
+            | Action::LruPrio
+            | Action::LruDeprio
+            | Action::Willneed
+            | Action::Stat => continue,
+        };
+        if !stays.contains(&text) {
+            stays.push(text);
+        }
+    }
+    stays
+}
+
+/// A script that calls the recorder; its standard input is the schemes, so that no file is left behind.
+fn record(schemes: &Schemes, place: &Place, stays: &[String]) -> String {
+    let Attrs { sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions } = place.attrs;
+    let mut text = String::from("#!/bin/sh\n");
+    let mut say = |line: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _infallible = text.write_fmt(line);
+        text.push('\n');
+    };
+    say(format_args!(
+        "# Records, and applies schemes that were simulated on {}.",
+        plain(&place.name)
+    ));
+    say(format_args!("#"));
+    say(format_args!("# apply:      sh THIS_FILE{}", arguments(place)));
+    say(format_args!(
+        "# take back:  Ctrl-C, or kill -INT the recorder: it removes the schemes when it ends."
+    ));
+    for line in stays {
+        say(format_args!("#             {}", plain(line)));
+    }
+    say(format_args!("set -eu"));
+    let subject = if place.physical.is_some() {
+        "--physical"
+    } else {
+        say(format_args!(
+            "[ $# -gt 0 ] || {{ echo {} >&2; exit 2; }}",
+            quote(&format!(
+                "give the process to record and to apply schemes to: PID{}",
+                recorded(place)
+            ))
+        ));
+        "\"$@\""
+    };
+    say(format_args!(
+        "exec damon-record --sample {sample_us}us --aggr {aggr_us}us --update {update_us}us \\\n    \
+         --min-regions {min_nr_regions} --max-regions {max_nr_regions} --schemes /dev/stdin {subject} <<'END'"
+    ));
+    // Texts in JSON hold no line ends: no line of it is the end.
+    say(format_args!("{:#}", schemes.to_json()));
+    say(format_args!("END"));
+    text
+}
+
+/// What a script is called with.
+fn arguments(place: &Place) -> String {
+    if place.physical.is_some() { String::new() } else { format!(" PID...{}", recorded(place)) }
+}
+
+fn recorded(place: &Place) -> String {
+    let names: Vec<String> = place
+        .processes
+        .iter()
+        .take(8)
+        .map(|(comm, pid)| format!("{} (pid {pid} then)", plain(comm)))
+        .collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => {
+            let more = place.processes.len().saturating_sub(names.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("    # recorded: {}{more}", names.join(", "))
+        }
+    }
+}
+
+/// Text of others in a comment: it stays on its line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// One word for a POSIX shell, whatever is in the text.
+fn quote(text: &str) -> String {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "_-+./:,=%".contains(c);
+    if !text.is_empty() && text.chars().all(is_safe) {
+        return text.to_owned();
+    }
+    // No shell has words with a NUL, and neither has the kernel.
+    format!("'{}'", text.replace('\0', "").replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_is_one_word_and_no_comment_ends_early() {
+        assert_eq!(quote("free_mem_rate"), "free_mem_rate");
+        assert_eq!(quote(""), "''");
+        assert_eq!(quote("a b; $(reboot) `x` \"y\""), "'a b; $(reboot) `x` \"y\"'");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(plain("a\nrm -rf /\r"), "a?rm -rf /?");
+    }
+
+    #[test]
+    fn what_an_action_leaves_behind_is_said_once() {
+        let of = |json: &str| what_stays(&Schemes::from_json(json).unwrap());
+        assert!(of(r#"[{"action": "stat"}, {"action": "cold"}]"#).is_empty());
+        let twice = of(r#"[{"action": "pageout"}, {"action": "pageout"}]"#);
+        assert!(twice.len() == 1 && twice[0].contains("until it is accessed"), "{twice:?}");
+        let moved = of(r#"[{"action": "migrate_cold", "target_nid": 1}]"#);
+        assert!(moved[0].contains("migratepages PID FROM TO"), "{moved:?}");
+    }
+}

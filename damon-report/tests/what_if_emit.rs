@@ -1,0 +1,363 @@
+//! Simulated schemes as they are handed over: read, run and compared by whoever takes them.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod common;
+
+use clap::Parser as _;
+use common::program::Ran;
+use common::{BEGIN, MIB, SECOND};
+use damon_format::damos::Schemes;
+use damon_format::{
+    AccessKind, Record, Region, Sampling, Snapshot, TargetId, TargetKind, TargetStarted,
+    TraceWriter, WriterOptions,
+};
+use damon_record::damon::fake::Fake;
+use damon_record::damon::sysfs::{Admin, Operations, Target, Wanted, When};
+use damon_record::monitor::AddressRange;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Something of everything that a kernel of 7.2 knows.
+const RICH: &str = r#"[{"action": "pageout",
+    "access_pattern": {"sz_bytes": {"min": "4 K", "max": "1 G"}, "nr_accesses": {"max": "0 %"}, "age": {"min": "2 s"}},
+    "apply_interval_us": "1 s",
+    "quotas": {"sz_bytes": "3 M", "time_ms": 100, "reset_interval_ms": "500 ms", "weights": {"age_permil": 1},
+        "goals": [{"metric": "node_memcg_used_bp", "nid": 0, "memcg_path": "/it's $(here); a b", "target_value": "50 %"}]},
+    "watermarks": {"metric": "free_mem_rate", "interval_us": "5 s", "high_permil": 500, "mid_permil": 400, "low_permil": 200},
+    "filters": [{"filter_type": "addr", "matching": true, "allow": false, "address_range": {"start": 4096, "end": 8192}},
+        {"filter_type": "memcg", "matching": true, "allow": true, "memcg_path": "/`x`"}]},
+  {"action": "migrate_cold", "target_nid": 1, "access_pattern": {"age": {"min": "3 s"}}}]"#;
+
+/// What kernels know that have one directory of filters.
+const OLD: &str = r#"[{"action": "stat", "filters": [{"filter_type": "memcg", "memcg_path": "/x y"}, {"filter_type": "target",
+    "damon_target_idx": 0, "matching": false}]}]"#;
+
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { directory: tempfile::tempdir().unwrap() };
+        bench.put("work.damon", &recording(TargetKind::Process, "wo\nrk"));
+        bench.put("physical.damon", &recording(TargetKind::Physical, ""));
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn emit(&self, file: &str, schemes: &str, form: &str) -> Ran {
+        let output = Command::new(env!("CARGO_BIN_EXE_damon-report"))
+            .args(["simulate", file, "--schemes", schemes, "--emit", form])
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ran::of(&output)
+    }
+
+    /// Runs a script of that text on DAMON's directory `admin`.
+    fn sh(&self, text: &str, admin: &str, args: &[&str]) -> Ran {
+        self.put("script.sh", text.as_bytes());
+        let found = std::env::var_os("PATH").unwrap();
+        let mut path = self.directory.path().as_os_str().to_owned();
+        path.push(":");
+        path.push(found);
+        let output = Command::new("sh")
+            .arg("script.sh")
+            .args(args)
+            .current_dir(self.directory.path())
+            .env("DAMON_SYSFS", self.path(admin))
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ran::of(&output)
+    }
+}
+
+fn recording(kind: TargetKind, comm: &str) -> Vec<u8> {
+    let mut info = common::info();
+    info.backend.access = AccessKind::ReadWrite;
+    info.attrs.min_nr_regions = 11;
+    let mut writer = TraceWriter::create(Vec::new(), &info, WriterOptions::default()).unwrap();
+    writer
+        .record(&Record::TargetStarted(TargetStarted {
+            target: TargetId(0),
+            time_ns: BEGIN,
+            kind,
+            pid: if kind == TargetKind::Process { 4711 } else { 0 },
+            start_ticks: 1,
+            parent: None,
+            comm: comm.into(),
+            exe: String::new(),
+        }))
+        .unwrap();
+    let regions = [(1, 3), (5, 9)].map(|(start, end)| Region {
+        start: start * MIB,
+        end: end * MIB,
+        nr_accesses: 0,
+        age: 3,
+    });
+    let sampling = Sampling::from_intervals(5_000, 100_000);
+    let snapshot =
+        Snapshot::new(TargetId(0), BEGIN, BEGIN + SECOND / 10, sampling, regions.to_vec());
+    writer.snapshot(&snapshot).unwrap();
+    writer.finish().unwrap()
+}
+
+/// Simulations that recordings do not allow have no other form either.
+const HARMLESS: &str = r#"[{"action": "pageout", "access_pattern": {"nr_accesses": {"max": "2.5 %"}, "age": {"min": "7 aggr_intervals"}},
+    "quotas": {"sz_bytes": "3 M", "reset_interval_ms": "500 ms", "weights": {"age_permil": 3}}}]"#;
+
+#[test]
+fn damos_form_is_read_as_the_same_schemes() {
+    let bench = Bench::new();
+    bench.put("some.json", HARMLESS.as_bytes());
+    let presets = damon_report::analysis::simulate::PRESETS;
+    let cases = presets.iter().map(|p| (p.name, p.json)).chain([("some.json", HARMLESS)]);
+    for (name, json) in cases.filter(|(name, _)| !["reclaim", "lru-sort"].contains(name)) {
+        let ran = bench.emit("work.damon", name, "damo");
+        assert_eq!(ran.status, 0, "{name}: {}", ran.err);
+        assert_eq!(Schemes::from_json(&ran.out), Schemes::from_json(json), "{name}");
+        assert!(ran.err.contains("take it back: damo stop"), "{}", ran.err);
+        assert!(ran.err.contains("--monitoring_intervals 5000us 100000us"), "{}", ran.err);
+    }
+    let refused = bench.emit("work.damon", "reclaim", "damo");
+    assert_eq!(
+        (refused.status, refused.out.as_str()),
+        (2, ""),
+        "what is not simulated is not advised"
+    );
+    assert!(refused.err.contains("schemes[0].watermarks"), "{}", refused.err);
+}
+
+/// DAMON's directory of that release on a disk, with all files that setting up `wanted` would make appear, as plain
+/// files; what they hold is what they hold before.
+fn tree(at: &Path, release: (u32, u32), wanted: &Wanted) -> BTreeMap<String, String> {
+    let fake = Fake::new(release);
+    let shape = |path: &str, count: usize| {
+        fake.with(|kernel| kernel.elsewhere(path, &count.to_string())).unwrap().unwrap();
+    };
+    let context = "kdamonds/0/contexts/0";
+    shape("kdamonds/nr_kdamonds", 1);
+    shape("kdamonds/0/contexts/nr_contexts", 1);
+    let all = wanted.plan();
+    let counts = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with("nr_"));
+    for step in all.steps().iter().filter(|step| counts(&step.path)) {
+        let exists = |path: &str| fake.tree().exists(&format!("{context}/{path}"));
+        let applies = match &step.when {
+            When::Always => true,
+            When::Has(path) => exists(path),
+            When::Lacks(path) => !exists(path),
+        };
+        if applies {
+            shape(&format!("{context}/{}", step.path), step.value.parse().unwrap());
+        }
+    }
+    let mut files = fake.with(|kernel| kernel.listing()).unwrap();
+    files.insert("kdamonds/nr_kdamonds".into(), "0".into());
+    files.insert("kdamonds/0/pid".into(), "7000".into());
+    for (path, value) in &files {
+        let file = at.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, value).unwrap();
+    }
+    files
+}
+
+fn files(at: &Path, of: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    of.keys().map(|path| (path.clone(), fs::read_to_string(at.join(path)).unwrap())).collect()
+}
+
+/// What the recorder sets up for these schemes and the test's own process, or the whole machine.
+fn wanted(json: &str, physical: bool) -> Wanted {
+    let attrs = damon_format::Attrs { min_nr_regions: 11, ..common::info().attrs };
+    let range = |start: u64, end: u64| AddressRange { start: start * MIB, end: end * MIB };
+    let regions = if physical { vec![range(1, 3), range(5, 9)] } else { Vec::new() };
+    Wanted {
+        operations: if physical { Operations::Paddr } else { Operations::Vaddr },
+        attrs,
+        goal: None,
+        targets: vec![Target { pid: (!physical).then(std::process::id), regions }],
+        schemes: Schemes::from_json(json).unwrap().to_kernel(&attrs).unwrap(),
+    }
+}
+
+fn script(json: &str, physical: bool) -> String {
+    use damon_report::analysis::simulate::emit::{Form, Place, emit};
+    let attrs = damon_format::Attrs { min_nr_regions: 11, ..common::info().attrs };
+    let place = Place {
+        name: "work\n.damon".into(),
+        attrs,
+        physical: physical.then(|| vec![MIB..3 * MIB, 5 * MIB..9 * MIB]),
+        processes: vec![("wo\nrk'".into(), 4711)],
+    };
+    emit(Form::Sysfs, &Schemes::from_json(json).unwrap(), &place).unwrap().text
+}
+
+#[test]
+fn the_script_writes_what_the_recorder_would_write() {
+    let me = std::process::id().to_string();
+    let cases = [((7, 2), false, RICH), ((7, 2), true, RICH), ((6, 12), false, OLD)];
+    for (release, physical, json) in cases {
+        let bench = Bench::new();
+        let wanted = wanted(json, physical);
+        let admin = bench.path("admin");
+        let before = tree(&admin, release, &wanted);
+        let args: &[&str] = if physical { &[] } else { &[me.as_str()] };
+        let ran = bench.sh(&script(json, physical), "admin", args);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(ran.out.contains("undo 7000"), "{}", ran.out);
+        // The same by the recorder, on the fake that makes directories as the kernel does.
+        let fake = Fake::new(release);
+        fake.with(|kernel| kernel.elsewhere("kdamonds/nr_kdamonds", "1")).unwrap().unwrap();
+        fake.with(|kernel| kernel.elsewhere("kdamonds/0/contexts/nr_contexts", "1"))
+            .unwrap()
+            .unwrap();
+        let context = Admin::new(fake.tree()).kdamond(0).unwrap().context().unwrap().unwrap();
+        wanted.plan().execute(context.tree()).unwrap();
+        let mut right = fake.with(|kernel| kernel.listing()).unwrap();
+        right.insert("kdamonds/0/state".into(), "on".into());
+        right.insert("kdamonds/0/pid".into(), "7000".into());
+        let found = files(&admin, &before);
+        assert_eq!(found.len(), right.len());
+        let same = |a: &str, b: &str| a.trim_end() == b.trim_end();
+        let differ: Vec<_> =
+            found.iter().filter(|(path, value)| !same(value, &right[*path])).collect();
+        assert!(differ.is_empty(), "{release:?} {physical}: {differ:?}");
+        let hard = if json == RICH { "it's $(here); a b" } else { "/x y" };
+        assert!(right.values().any(|value| value.contains(hard)));
+        // And back.
+        let foreign = bench.sh(&script(json, physical), "admin", &["undo", "6999"]);
+        assert!(foreign.status == 1 && foreign.err.contains("somebody else's"), "{}", foreign.err);
+        assert_eq!(files(&admin, &before), found, "nothing was touched");
+        let back = bench.sh(&script(json, physical), "admin", &["undo", "7000"]);
+        assert_eq!((back.status, back.out.as_str()), (0, "taken back\n"), "{}", back.err);
+        let found = files(&admin, &before);
+        assert_eq!(
+            (found["kdamonds/0/state"].as_str(), found["kdamonds/nr_kdamonds"].as_str()),
+            ("off", "0")
+        );
+    }
+}
+
+#[test]
+fn each_file_is_there_when_it_is_written() {
+    // The order of the lines, tried on a kernel whose directories appear as they are asked for.
+    for physical in [false, true] {
+        let fake = Fake::new((7, 2));
+        let put = |path: &str, value: &str| {
+            fake.with(|kernel| kernel.elsewhere(path, value))
+                .unwrap()
+                .map_err(|e| format!("{path}: {e}"))
+        };
+        put("kdamonds/nr_kdamonds", "1").unwrap();
+        put("kdamonds/0/contexts/nr_contexts", "1").unwrap();
+        let script = script(RICH, physical);
+        let lines = script.lines().filter_map(|line| line.trim_start().strip_prefix("put "));
+        let mut written = 0;
+        for line in lines.filter(|line| !line.contains("$target")) {
+            let (path, value) = line.split_once(' ').unwrap();
+            let value =
+                value.strip_prefix('\'').map_or(value, |quoted| quoted.split_once('\'').unwrap().0);
+            let value = value.split(' ').next().unwrap().replace("$#", "1");
+            if !path.starts_with("schemes/0/filters") {
+                put(&format!("kdamonds/0/contexts/0/{path}"), &value).unwrap();
+                written += 1;
+            }
+        }
+        assert!(written > 50, "{written}");
+    }
+}
+
+#[test]
+fn the_script_leaves_others_alone_and_nothing_behind() {
+    let me = std::process::id().to_string();
+    let bench = Bench::new();
+    let admin = bench.path("admin");
+    let before = tree(&admin, (7, 2), &wanted(RICH, false));
+    let script = script(RICH, false);
+    // Somebody else's.
+    fs::write(admin.join("kdamonds/nr_kdamonds"), "2\n").unwrap();
+    let ran = bench.sh(&script, "admin", &[&me]);
+    assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("somebody else uses DAMON (2 kdamonds"), "{}", ran.err);
+    let mut now = files(&admin, &before);
+    assert_eq!(now.insert("kdamonds/nr_kdamonds".into(), "0".into()).as_deref(), Some("2\n"));
+    assert_eq!(now, before, "nothing else was written");
+    // No process, and none that exists.
+    fs::write(admin.join("kdamonds/nr_kdamonds"), "0").unwrap();
+    assert!(bench.sh(&script, "admin", &[]).err.contains("wo?rk' (pid 4711 then)"));
+    assert!(bench.sh(&script, "admin", &["0"]).err.contains("no such process"));
+    assert_eq!(files(&admin, &before), before);
+    // A kernel that lacks something: what was begun is undone.
+    fs::remove_file(admin.join("kdamonds/0/contexts/0/schemes/0/apply_interval_us")).unwrap();
+    let ran = bench.sh(&script, "admin", &[&me]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("no apply intervals of schemes (it needs Linux 6.7)"), "{}", ran.err);
+    let nr = fs::read_to_string(admin.join("kdamonds/nr_kdamonds")).unwrap();
+    assert_eq!(nr, "0");
+    assert!(!admin.join("kdamonds/0/contexts/0/schemes/0/apply_interval_us").exists());
+    // A kernel without.
+    let none = bench.sh(&script, "nowhere", &[&me]);
+    assert!(none.status == 1 && none.err.contains("without DAMON"), "{}", none.err);
+}
+
+#[test]
+fn the_call_of_the_recorder_is_one_that_it_takes() {
+    let bench = Bench::new();
+    bench.put("some.json", HARMLESS.as_bytes());
+    bench.put(
+        "damon-record",
+        b"#!/bin/sh\nfor a in \"$@\"; do echo \"$a\"; done > args\ncat /dev/stdin > input\n",
+    );
+    let made = Command::new("chmod")
+        .args(["755", "damon-record"])
+        .current_dir(bench.directory.path())
+        .status();
+    assert!(made.unwrap().success());
+    for (file, schemes, args) in
+        [("work.damon", "some.json", &["17", "18"][..]), ("physical.damon", "some.json", &[])]
+    {
+        let ran = bench.emit(file, schemes, "record");
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let done = bench.sh(&ran.out, "unused", args);
+        assert_eq!(done.status, 0, "{}", done.err);
+        let words = fs::read_to_string(bench.path("args")).unwrap();
+        let line = ["damon-record"].into_iter().chain(words.lines());
+        let plan = damon_record::cli::Cli::try_parse_from(line).unwrap().record.plan().unwrap();
+        assert_eq!((plan.min_regions, plan.max_regions), (11, 1000));
+        assert_eq!(plan.schemes.as_deref(), Some(Path::new("/dev/stdin")));
+        let given = Schemes::from_json(&fs::read_to_string(bench.path("input")).unwrap());
+        assert_eq!(given, Schemes::from_json(HARMLESS));
+    }
+    let ran = bench.emit("work.damon", "some.json", "record");
+    assert_eq!(bench.sh(&ran.out, "unused", &[]).status, 2, "no process was given");
+    assert!(ran.out.contains("Ctrl-C") && ran.out.contains("wo?rk (pid 4711 then)"), "{}", ran.out);
+}
+
+#[test]
+fn presets_are_handed_over_and_nothing_is_simulated() {
+    let bench = Bench::new();
+    for form in ["damo", "sysfs", "record"] {
+        let ran = bench.emit("work.damon", "thp", form);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let text = format!("{}{}", ran.out, ran.err);
+        assert!(text.contains("hugepage") && text.contains("the advice `nohugepage`"), "{text}");
+    }
+    let both = Command::new(env!("CARGO_BIN_EXE_damon-report"))
+        .args(["simulate", "x", "--schemes", "thp", "--emit", "damo", "--format", "json"])
+        .output()
+        .unwrap();
+    assert_eq!(Ran::of(&both).status, 2);
+}
