@@ -13,7 +13,7 @@ use damon_format::{
 use damon_report::analysis::groups::{GroupBy, MemoryKind};
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
-use damon_report::analysis::simulate::{Options, Outlook, Plan, Simulation};
+use damon_report::analysis::simulate::{Options, Outlook, Plan, Simulation, Verdict};
 use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 
@@ -130,4 +130,47 @@ fn the_accounts_of_mappings_add_up_to_the_whole() {
     let kinds = Options { group_by: GroupBy::Kind, ..Options::default() };
     let file = &simulate(&trace, COLD, kinds).by_mapping[2].group;
     assert_eq!((file.kind, file.name.as_str()), (MemoryKind::File, ""));
+}
+
+#[test]
+fn the_evidence_and_the_verdict_are_judged() {
+    let sampled = RecordingInfo {
+        backend: damon_format::Backend { exact: false, ..info().backend },
+        ..info()
+    };
+    // 64 MiB that have had 6 * 20 samples, fewer than pages; half a working set of 2 MiB comes back at most.
+    let cold = |index: u32, nr| {
+        let age = if nr > 0 { 0 } else { index };
+        snapshot(0, index.into(), &[(0, 2, 20, index), (2, 66, nr, age), (70, 71, 0, index)])
+    };
+    let found = simulate(
+        &trace(&sampled, &[], &(0..10).map(|index| cold(index, 0)).collect::<Vec<_>>()),
+        COLD,
+        Options::default(),
+    );
+    let grain = found.granularity.as_ref().unwrap();
+    assert!(near(grain.in_large, 64.0 / 65.0), "{grain:?}");
+    assert_eq!((grain.on_few_samples, grain.unseen), (Some(0.0), Some(1.0)));
+    assert_eq!(grain.by_size.len(), 2);
+    assert_eq!(found.promotion_verdict, Verdict::Below);
+    // 65 MiB in the 6th of 10 aggregations: that much each second, a day long.
+    assert!(near(found.paged_out_per_day.unwrap().expected, 65.0 * 1_048_576.0 * 86_400.0));
+    assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+    let back: Vec<_> = (0..10).map(|index| cold(index, u32::from(index == 8))).collect();
+    let found = simulate(&trace(&sampled, &[], &back), COLD, Options::default());
+    assert_eq!(found.promotion_verdict, Verdict::Above, "{:?}", found.promotion_percent);
+    // The same once in three hours: felt if the whole region was meant.
+    let mut rarely = back;
+    for snapshot in rarely.iter_mut().skip(9) {
+        snapshot.start_ns += 10_800 * SECOND;
+        snapshot.end_ns += 21_600 * SECOND;
+    }
+    let found = simulate(&trace(&sampled, &[], &rarely), COLD, Options::default());
+    assert_eq!(found.promotion_verdict, Verdict::Unsure, "{:?}", found.promotion_percent);
+    let warned = found.warnings.join("\n");
+    assert!(warned.contains("50.0 % of the time was not recorded"), "{warned}");
+    assert!(warned.contains("% longer than their interval"), "{warned}");
+    let stat =
+        simulate(&trace(&info(), &[], &rarely), r#"[{"action": "stat"}]"#, Options::default());
+    assert_eq!((stat.granularity, stat.paged_out_per_day), (None, None));
 }

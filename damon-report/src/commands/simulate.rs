@@ -250,20 +250,16 @@ fn consequences(out: &mut dyn Write, view: &View, simulation: &Simulation) -> io
         &simulation.promotion_percent,
         &per_minute,
     );
+    if let Some(per_day) = &simulation.paged_out_per_day {
+        row("paged out a day (device wear)".into(), per_day, &bytes);
+    }
     if let Some(worst) = &simulation.worst_minute {
         let at = worst.minute.saturating_mul(60_000_000_000).saturating_add(view.origin_ns);
         let name = format!("worst minute, from {}", moment(at, view.origin_ns));
         row(name, &worst.percent, &per_minute);
     }
     table.write(out)?;
-    let expected = simulation.promotion_percent.expected;
-    let limit = simulation.promotion_limit_percent;
-    writeln!(
-        out,
-        "working set {} (touched per aggregation, mean); {} {limit} % a minute, from where on it is felt",
-        bytes(simulation.working_set),
-        if expected > limit { "ABOVE" } else { "below" }
-    )?;
+    outcomes::verdict(out, simulation)?;
     let resident = simulation.resident.as_ref().map(|resident| resident.recorded);
     if resident.is_some_and(|resident| simulation.away.most.expected > resident) {
         writeln!(

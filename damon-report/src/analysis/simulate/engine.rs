@@ -3,25 +3,24 @@
 use super::ages::Ages;
 use super::away::Away;
 use super::by_mapping::Book;
+use super::field::{Field, is_since_begin};
+use super::grain::Grain;
 use super::line::{Line, LinePoint, Minutes};
-use super::plan::{Effect, Plan, attrs, works};
+use super::plan::{Plan, attrs};
 use super::{Outlook, SchemeSum};
-use crate::analysis::layout::{Cursor, Slot, split};
+use crate::analysis::layout::Cursor;
 use crate::analysis::num::float;
 use crate::analysis::sampling_error::wilson;
-use damon_format::damos::kernel::{Action, Goal, Scheme};
-use damon_format::damos::rules::{
-    Addresses, Attempt, Operation, Outcome, Readings, Scale, TargetRegions, World,
-};
+use damon_format::damos::kernel::Scheme;
+use damon_format::damos::rules::{Operation, Scale, TargetRegions};
 use damon_format::{Region, Sampling, SchemeApplied, Snapshot, TargetId};
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// What is remembered of a target.
 #[derive(Clone, Debug, Default)]
-struct TargetState {
+pub(super) struct TargetState {
     ages: Ages,
-    away: Away,
+    pub(super) away: Away,
 }
 
 /// A simulation under way.
@@ -41,6 +40,7 @@ pub(super) struct Engine<'p> {
     minutes: Minutes,
     applied: Vec<SchemeApplied>,
     book: Book,
+    grain: Grain,
     cursor: Cursor<'p>,
 }
 
@@ -82,6 +82,7 @@ pub(super) struct Ended<'p> {
     pub(super) minutes: Minutes,
     pub(super) applied: Vec<SchemeApplied>,
     pub(super) book: Book,
+    pub(super) grain: Grain,
 }
 
 impl<'p> Engine<'p> {
@@ -103,6 +104,7 @@ impl<'p> Engine<'p> {
             minutes: Minutes::default(),
             applied: Vec::new(),
             book: Book::default(),
+            grain: Grain::new(),
             cursor: Cursor::new(&plan.layouts),
         }
     }
@@ -119,6 +121,7 @@ impl<'p> Engine<'p> {
             minutes: self.minutes,
             applied: self.applied,
             book: self.book,
+            grain: self.grain,
         }
     }
 
@@ -166,6 +169,8 @@ impl<'p> Engine<'p> {
             put: Outlook::default(),
             back: Outlook::default(),
             book: &mut self.book,
+            grain: &mut self.grain,
+            samples: self.scale.max_nr_accesses,
             cursor: &mut self.cursor,
         };
         self.operation.run(self.passed, end_ns, &mut now, &mut field);
@@ -374,124 +379,4 @@ fn could_match(scheme: &Scheme, region: &Region) -> bool {
     region.age < scheme.age.min
         && scheme.sz.contains(&region.size())
         && scheme.nr_accesses.contains(&region.nr_accesses)
-}
-
-/// Whether the region has been like this for as long as was recorded, so that it is not known for how long.
-fn is_since_begin(region: &Region, aggr_us: u64, begun_us: u64) -> bool {
-    let age_us = (u64::from(region.age) + 1).saturating_mul(aggr_us);
-    age_us >= begun_us.saturating_sub(aggr_us / 2)
-}
-
-/// Where schemes act.
-struct Field<'a, 'p> {
-    plan: &'a Plan<'a>,
-    targets: &'a mut BTreeMap<TargetId, TargetState>,
-    sums: &'a mut [SchemeSum],
-    applied: &'a mut Vec<SchemeApplied>,
-    now_ns: u64,
-    begun_us: u64,
-    aggr_us: u64,
-    recorded: &'a [(TargetId, Vec<Region>)],
-    put: Outlook,
-    back: Outlook,
-    book: &'a mut Book,
-    cursor: &'a mut Cursor<'p>,
-}
-
-impl Field<'_, '_> {
-    fn note(&mut self, scheme: u32, target: TargetId, region: Region) {
-        let same = |last: &&mut SchemeApplied| last.time_ns == self.now_ns && last.target == target;
-        // Schemes take turns at each region: theirs are among the last few.
-        let found = self.applied.iter_mut().rev().take_while(same).find(|a| a.scheme == scheme);
-        match found {
-            Some(last) => last.regions.push(region),
-            None => self.applied.push(SchemeApplied {
-                time_ns: self.now_ns,
-                scheme,
-                target,
-                regions: vec![region],
-            }),
-        }
-    }
-
-    /// Whether the recorded age of that memory reaches back to the begin.
-    fn is_since_begin(&self, target: TargetId, region: &Region) -> bool {
-        let Some((_, regions)) = self.recorded.iter().find(|(t, _)| *t == target) else {
-            return false;
-        };
-        let behind = regions.partition_point(|r| r.end <= region.start);
-        regions.get(behind).is_some_and(|r| is_since_begin(r, self.aggr_us, self.begun_us))
-    }
-}
-
-impl Readings for Field<'_, '_> {
-    fn read(&mut self, goal: &Goal) -> Option<u64> {
-        self.plan.series.goal(goal, self.now_ns)
-    }
-}
-
-impl World for Field<'_, '_> {
-    fn apply(&mut self, attempt: &Attempt) -> Outcome {
-        let target = TargetId(attempt.target);
-        let region = attempt.region;
-        let (range, size) = (region.start..region.end, region.size());
-        if self.plan.options.keep_applied
-            && let Ok(scheme) = u32::try_from(attempt.scheme)
-        {
-            self.note(scheme, target, region);
-        }
-        let since_begin = self.is_since_begin(target, &region);
-        let is_physical = self.plan.addresses == Addresses::Physical;
-        let filter_passed = if is_physical { size } else { 0 };
-        let done = attempt.action != Action::Stat && works(attempt.action, self.plan.addresses);
-        let mut put = Outlook::default();
-        let mut back = Outlook::default();
-        if done {
-            let away = &mut self.targets.entry(target).or_default().away;
-            match Effect::of(attempt.action) {
-                Effect::None => {}
-                Effect::Back => back = away.take(&range, self.book),
-                Effect::Away => {
-                    let slots = self.cursor.at(target, self.now_ns);
-                    let mut piece = |part, group| put.add(away.put(part, group, self.book));
-                    match self.plan.mapped.get(&target) {
-                        None => by_group(slots, range, &mut piece),
-                        Some(mapped) => {
-                            mapped.within(&range).for_each(|p| by_group(slots, p, &mut piece));
-                        }
-                    }
-                }
-            }
-        }
-        if let Some(sum) = self.sums.get_mut(attempt.scheme) {
-            if since_begin {
-                sum.tried_since_begin = sum.tried_since_begin.saturating_add(size);
-            }
-            sum.put_away.add(put);
-            sum.brought_back.add(back);
-        }
-        self.put.add(put);
-        self.back.add(back);
-        if !done {
-            return Outcome { applied: 0, filter_passed, elapsed_ns: 0 };
-        }
-        let ns = u128::from(size) * 1_000_000 / u128::from(self.plan.options.bytes_per_ms.max(1));
-        let elapsed_ns = u64::try_from(ns).unwrap_or(u64::MAX);
-        Outcome { applied: size, filter_passed, elapsed_ns }
-    }
-}
-
-/// Hands over the pieces of a range with the groups they belong to.
-fn by_group(slots: &[Slot], range: Range<u64>, give: &mut impl FnMut(Range<u64>, u32)) {
-    let behind = slots.partition_point(|slot| slot.end <= range.start);
-    let mut at = range.start;
-    split(
-        slots.get(behind..).unwrap_or_default(),
-        std::iter::once((0, range)),
-        |_, size, group| {
-            let end = at.saturating_add(size);
-            give(at..end, group);
-            at = end;
-        },
-    );
 }

@@ -14,6 +14,8 @@ mod away;
 mod by_mapping;
 pub mod emit;
 mod engine;
+mod field;
+mod grain;
 mod line;
 mod outlook;
 mod plan;
@@ -21,6 +23,7 @@ mod presets;
 mod series;
 
 pub use by_mapping::MappingOutcome;
+pub use grain::{FEW_SAMPLES, Granularity, LARGE, SizeShare};
 pub use line::{LinePoint, WorstMinute};
 pub use outlook::Outlook;
 pub use plan::{Options, Plan, SimulateError};
@@ -35,11 +38,35 @@ use damon_format::damos::kernel::{Action, Scheme};
 use damon_format::damos::rules::{KernelRules, Stats};
 use damon_format::{Region, SchemeApplied, SchemeStats, Snapshot, SnapshotView, TargetId};
 use engine::{Ended, Engine};
+use grain::per_day;
 use line::share;
 use serde::Serialize;
 
 /// Promotions above this share of the working set per minute are felt, per cent (Google's limit for far memory).
 pub const PROMOTION_LIMIT_PERCENT: f64 = 0.2;
+
+/// On which side of a limit a number lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Not above it, under each reading.
+    Below,
+    /// The readings disagree.
+    Unsure,
+    /// Above it, under each reading.
+    Above,
+}
+
+impl Verdict {
+    fn of(number: Outlook, limit: f64) -> Self {
+        let readings = [number.optimistic, number.expected, number.pessimistic];
+        match readings.into_iter().filter(|reading| *reading > limit).count() {
+            0 => Self::Below,
+            3 => Self::Above,
+            _ => Self::Unsure,
+        }
+    }
+}
 
 /// What is collected of a scheme on the way.
 #[derive(Clone, Debug, Default)]
@@ -151,12 +178,19 @@ pub struct Simulation {
     pub promotion_percent: Outlook,
     /// The limit it is compared with.
     pub promotion_limit_percent: f64,
+    /// On which side of it.
+    pub promotion_verdict: Verdict,
     /// The minute in which most came back.
     pub worst_minute: Option<WorstMinute>,
     /// Bytes put away per second.
     pub out_per_second: Outlook,
     /// Bytes refaulted per second.
     pub in_per_second: Outlook,
+    /// Bytes that `pageout` puts away in a day: what is written to swap at most, because pages that were written out
+    /// before and not changed since, and clean pages of files, are not written.
+    pub paged_out_per_day: Option<Outlook>,
+    /// What the size of regions and the number of samples add to the uncertainty; none where nothing was put away.
+    pub granularity: Option<Granularity>,
     /// How finely mappings are told apart.
     pub group_by: GroupBy,
     /// Whose memory was put away, most first; means, put away and refaulted bytes add up to those above.
@@ -246,7 +280,8 @@ impl<'p> Walk<'p> {
 }
 
 fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, SimulateError> {
-    let Ended { plan, operation, sums, totals, aggr_us, line, minutes, applied, book } = ended;
+    let Ended { plan, operation, sums, totals, aggr_us, line, minutes, applied, book, grain } =
+        ended;
     let last_ns = line.last().map_or(0, |point| point.end_ns);
     let lasts_us = last_ns.saturating_sub(plan.origin_ns) / 1000;
     let time = float(totals.observed_ns.max(1));
@@ -300,6 +335,11 @@ fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, Simulat
     let working_set = totals.touched / time;
     let per_second = |bytes: Outlook| bytes.map(|bytes| bytes * 1e9 / time);
     let resident_time = float(totals.resident_ns.max(1));
+    let promotion_percent =
+        per_second(totals.refaulted).map(|bytes| share(bytes * 60.0, working_set) * 100.0);
+    let pageouts = schemes.iter().filter(|one| one.scheme.action == Action::Pageout);
+    let paged_out = pageouts.map(|one| one.put_away).reduce(|a, b| a.with(b, |a, b| a + b));
+    let paged_out_per_day = paged_out.map(|bytes| per_second(bytes).map(per_day));
     Ok(Simulation {
         rules: plan.rules,
         assumptions: plan.assumptions.clone(),
@@ -320,12 +360,14 @@ fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, Simulat
         brought_back: totals.brought_back,
         refaulted: totals.refaulted,
         refaults: totals.refaults,
-        promotion_percent: per_second(totals.refaulted)
-            .map(|bytes| share(bytes * 60.0, working_set) * 100.0),
+        promotion_percent,
+        promotion_verdict: Verdict::of(promotion_percent, PROMOTION_LIMIT_PERCENT),
         promotion_limit_percent: PROMOTION_LIMIT_PERCENT,
         worst_minute: minutes.worst(working_set),
         out_per_second: per_second(totals.put_away),
         in_per_second: per_second(totals.refaulted),
+        paged_out_per_day,
+        granularity: grain.finish(plan.exact),
         group_by: plan.options.group_by,
         by_mapping: book.finish(plan.layouts.groups()),
         line,

@@ -1,10 +1,13 @@
 //! What is simulated, and whether it can be: everything that is decided before the first snapshot is read.
 
+use super::line::share;
 use super::series::Series;
 use crate::analysis::groups::GroupBy;
 use crate::analysis::layout::Layouts;
 use crate::analysis::load::Trace;
 use crate::analysis::mappings;
+use crate::analysis::num::float;
+use crate::analysis::overview::TargetExtent;
 use crate::analysis::select::Selection;
 use crate::analysis::spans::SpanSet;
 use crate::analysis::view::View;
@@ -205,6 +208,7 @@ impl<'a> Plan<'a> {
             warnings: Vec::new(),
         };
         plan.warn_of_recording(info.backend.access, records);
+        plan.warnings.extend(coverage(&overview.targets));
         if plan.options.kernel.is_none() && of_recording.is_none() {
             plan.assume(
                 "the recording does not name its kernel: by the rules of Linux 6.18".into(),
@@ -361,6 +365,35 @@ impl<'a> Plan<'a> {
 
 pub(super) fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {
     Attrs { sample_us, aggr_us, update_us: 0, min_nr_regions: 0, max_nr_regions: 0 }
+}
+
+/// A part of the time that is not covered, or by which aggregations are too long, below which nobody is told.
+const NOTEWORTHY: f64 = 0.01;
+
+/// How much of the time was not observed, and how much longer aggregations took than they should.
+fn coverage(targets: &[TargetExtent]) -> Vec<String> {
+    let sum = |of: &dyn Fn(&TargetExtent) -> u64| {
+        float(targets.iter().map(of).fold(0, u64::saturating_add))
+    };
+    let spanned = sum(&|t| t.end_ns.saturating_sub(t.start_ns));
+    let (observed, nominal) = (sum(&|t| t.observed_ns), sum(&|t| t.nominal_ns));
+    let mut warnings = Vec::new();
+    let missing = share(spanned - observed, spanned);
+    if missing > NOTEWORTHY {
+        warnings.push(format!(
+            "{:.1} % of the time was not recorded: what was accessed then is not seen, and nothing is applied",
+            missing * 100.0
+        ));
+    }
+    let stretch = share(observed - nominal, nominal);
+    if stretch > NOTEWORTHY {
+        warnings.push(format!(
+            "aggregations took {:.1} % longer than their interval: ages are that much greater in truth, and schemes would \
+             be applied as much later",
+            stretch * 100.0
+        ));
+    }
+    warnings
 }
 
 /// Intervals and region limits to monitor by in the way of a recording; what it does not tell is as DAMON has it.
