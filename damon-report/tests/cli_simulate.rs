@@ -104,11 +104,78 @@ fn presets_are_known_by_name() {
 }
 
 #[test]
+fn tiers_and_huge_pages_are_told() {
+    let bench = Bench::new();
+    let tier = ["work.damon", "--schemes", "tier", "--accept-write-only", "--fast-tier", "8MiB"];
+    let ran = bench.run(&tier);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    golden("simulate-tier.txt", &ran.out);
+    let ran = bench.run(&[&tier[..], &["--format", "csv"]].concat());
+    golden("simulate-tier.csv", &ran.out);
+    let ran = bench.run(&[&tier[..], &["--format", "csv", "--show", "line"]].concat());
+    assert!(ran.out.starts_with("start_ns,") && ran.out.lines().count() == 101, "{}", ran.out);
+    let ran = bench.run(&["work.damon", "--schemes", "thp"]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    golden("simulate-thp.txt", &ran.out);
+    // The curve does not need schemes that migrate.
+    let ran = bench.run(&[&ACCEPTED[..], &["--show", "tiers", "--format", "csv"]].concat());
+    assert!(ran.out.starts_with("percent,mean,most\n1,"), "{}", ran.out);
+    let wrong = bench.run(&[&ACCEPTED[..], &["--fast-tier", "0"]].concat());
+    assert!(wrong.status == 2 && wrong.err.contains("8GiB"), "{}", wrong.err);
+}
+
+#[test]
+fn pictures_are_drawn_of_both() {
+    let bench = Bench::new();
+    let svg = |name: &str| fs::read_to_string(bench.directory.path().join(name)).unwrap();
+    let ran = bench.run(&[&ACCEPTED[..], &["-o", "line.svg"]].concat());
+    assert_eq!((ran.status, ran.out.as_str()), (0, "line.svg\n"), "{}", ran.err);
+    assert!(ran.err.contains("WRITES ONLY"), "nowhere in the picture: {}", ran.err);
+    for words in [
+        "paged out",
+        "resident as recorded",
+        "in per second",
+        "limit: 0.2 % of the working set a minute",
+    ] {
+        assert!(svg("line.svg").contains(words), "{words}");
+    }
+    let ran = bench.run(
+        &[&ACCEPTED[..], &["-o", "tier.svg", "--show", "tiers", "--fast-tier", "3MiB"]].concat(),
+    );
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    for words in ["share of all accesses", "fast tier", "mean", "50 %"] {
+        assert!(svg("tier.svg").contains(words), "{words}");
+    }
+    let ran = bench.run(&[&ACCEPTED[..], &["-o", "line.png", "--size", "400x300"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(fs::read(bench.directory.path().join("line.png")).unwrap().starts_with(b"\x89PNG"));
+    let ran = bench.run(&[&ACCEPTED[..], &["-o", "line.jpg"]].concat());
+    assert!(ran.status == 2 && ran.err.contains(".png or .svg"), "{}", ran.err);
+}
+
+#[test]
 fn mistakes_are_answered_with_their_place() {
     let bench = Bench::new();
-    let cases: [(&str, &str); 5] = [
+    let cases = [
         ("[]", "the list of schemes is empty"),
         (r#"[{"action": "pagout"}]"#, "schemes[0].action"),
+        (r#"[{"action": "pagout"}]"#, "did you mean pageout"),
+        (r#"{"schemes": []}"#, "empty"),
+        (r#"[{"action": "stat"}, {"acess_pattern": {}}]"#, "schemes[1].acess_pattern"),
+        (
+            r#"[{"access_pattern": {"nr_accesses": {"min": "5 samples", "max": "10 %"}}}]"#,
+            "schemes[0].access_pattern.nr_accesses",
+        ),
+        (
+            r#"[{"access_pattern": {"sz_bytes": {"min": "5 M", "max": "1 M"}}}]"#,
+            "schemes[0].access_pattern.sz_bytes",
+        ),
+        (
+            r#"[{"action": "pageout", "quotas": {"sz_bytes": "1 M"}}]"#,
+            "schemes[0].quotas.reset_interval_ms",
+        ),
+        (r#"[{"action": "migrate_cold"}]"#, "schemes[0].target_nid"),
+        (r#"[{"action": "stat"}"#, "line 1"),
         (
             r#"[{"access_pattern": {"age": {"min": "5 s", "max": "1 s"}}}]"#,
             "schemes[0].access_pattern.age",

@@ -236,6 +236,43 @@ fn what_cannot_be_known_is_refused_with_its_place() {
     assert!(matches!(simulate(&ageless, COLD, Options::default()), Err(SimulateError::NoAges)));
 }
 
+#[test]
+fn what_speaks_against_a_recording_is_said() {
+    let installed = |action: &str| {
+        Record::SchemeInstalled(damon_format::SchemeInstalled {
+            time_ns: BEGIN,
+            scheme: 0,
+            json: format!(r#"{{"action": "{action}"}}"#),
+            by: "kernel".into(),
+        })
+    };
+    let scene = cold_area(20, 12..14, 20);
+    let warnings = |records: &[Record], schemes: &str| {
+        let recorded = trace(&info(), 64, records, &scene);
+        simulate(&recorded, schemes, Options::default()).unwrap().warnings.join("; ")
+    };
+    assert_eq!(warnings(&[installed("stat")], COLD), "", "counting changes nothing");
+    assert!(warnings(&[installed("pageout")], COLD).contains("active while recording"));
+    // One of two asks for more than was recorded.
+    let both = COLD.replacen(
+        '[',
+        r#"[{"action": "stat", "access_pattern": {"age": {"min": "3 s"}}}, "#,
+        1,
+    );
+    let warned = warnings(&[], &both);
+    assert!(
+        warned.contains("schemes[0]: asks for an age of 3 s; the recording lasts 2 s"),
+        "{warned}"
+    );
+    // How much is not known, because it was so when the recording began: 12 pages that would be old enough in 5 of 20
+    // aggregations, and 4 that never were cold.
+    let found = simulate(&trace(&info(), 64, &[], &scene), COLD, Options::default()).unwrap();
+    let outcome = &found.schemes[0];
+    assert!((outcome.unknown - float(12 * PAGE * 5) / 20.0).abs() < 1e-6, "{}", outcome.unknown);
+    // The first two of three times it had been cold since the begin.
+    assert!((outcome.tried_since_begin - 2.0 / 3.0).abs() < 1e-9);
+}
+
 /// Random snapshots of two targets: pages in random regions with random counts and ages that grow or begin anew.
 fn recordings() -> impl Strategy<Value = Vec<Snapshot>> {
     let row = (1_u64..9, 0_u64..3, 0_u32..4, 0_u32..12);

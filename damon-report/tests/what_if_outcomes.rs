@@ -174,3 +174,79 @@ fn the_evidence_and_the_verdict_are_judged() {
         simulate(&trace(&info(), &[], &rarely), r#"[{"action": "stat"}]"#, Options::default());
     assert_eq!((stat.granularity, stat.paged_out_per_day), (None, None));
 }
+
+#[test]
+fn tiers_follow_what_schemes_move_and_goals_see_it() {
+    // 16 MiB, 2 of them hot all the time, 2 only in the first ten aggregations; ages begin with the recording.
+    let at = |index: u32| {
+        let (was_hot, age) = if index < 10 { (20, index) } else { (0, index - 10) };
+        snapshot(0, index.into(), &[(0, 2, 20, index), (2, 4, was_hot, age), (4, 16, 0, index)])
+    };
+    let snapshots: Vec<_> = (0..40).map(at).collect();
+    let trace = trace(&info(), &[], &snapshots);
+    let schemes = r#"[{"action": "migrate_hot", "target_nid": 0, "access_pattern": {"nr_accesses": {"min": "50 %"}}},
+        {"action": "migrate_cold", "target_nid": 1, "access_pattern": {"nr_accesses": {"max": "0 %"}, "age": {"min": "5 aggr_intervals"}}}]"#;
+    let mib = |value: f64| value * 1_048_576.0;
+    let found = simulate(&trace, schemes, Options::default()).tiers.unwrap();
+    // All of it is fast until 12 MiB have been cold for 5, and 2 more from the 16th on.
+    assert_eq!((found.fast.most, found.slow.most), (mib(16.0), mib(14.0)));
+    assert!(near(found.slow.mean, mib(12.0 * 35.0 + 2.0 * 25.0) / 40.0), "{found:?}");
+    assert_eq!((found.demoted, found.promoted, found.served_fast), (mib(14.0), 0.0, Some(1.0)));
+    // A fast tier of 4 MiB holds a quarter of everything at first.
+    let sized = Options { fast_tier: Some(4 * MIB), ..Options::default() };
+    let whole = simulate(&trace, schemes, sized.clone());
+    let found = whole.tiers.as_ref().unwrap();
+    assert_eq!((found.fast.most, found.served_at_best), (mib(4.0), Some(1.0)));
+    // It is full until 3 MiB of cold memory are gone from it after aggregation 5; then what is hot moves in.
+    let served = |index: usize| whole.line[index].served.unwrap().share().unwrap();
+    assert!(near(served(0), 0.25) && near(served(5), 0.25), "{} {}", served(0), served(5));
+    assert!(near(served(7), 1.0), "{}", served(7));
+    assert!(near(found.promoted, mib(3.0)));
+    assert!(near(found.curve.last().unwrap().mean, mib(4.0 * 10.0 + 2.0 * 30.0) / 40.0));
+    assert!(near(found.curve.last().unwrap().most, mib(4.0)));
+    // sz_applied is what was moved, not what was tried.
+    assert_eq!(whole.schemes[0].stats.sz_applied, 3 * MIB);
+    assert!(whole.schemes[0].stats.sz_tried > 3 * MIB);
+    // A goal on how full node 0 is: without the size nothing is known of it.
+    let goal = schemes.replace(
+        r#""target_nid": 1,"#,
+        r#""target_nid": 1, "quotas": {"sz_bytes": "1 M", "reset_interval_ms": "100 ms",
+            "goal_tuner": "temporal", "goals": [{"metric": "node_mem_free_bp", "nid": 0, "target_value": "25 %"}]},"#,
+    );
+    let view = View::new(&trace, &Query::default()).unwrap();
+    let list = Schemes::from_json(&goal).unwrap();
+    let unknown = Plan::new(&trace, &view, &list, Options::default()).unwrap_err().to_string();
+    assert!(
+        unknown.contains("schemes[1].quotas.goals") && unknown.contains("--fast-tier"),
+        "{unknown}"
+    );
+    let tuned = simulate(&trace, &goal, sized);
+    let found = tuned.tiers.as_ref().unwrap();
+    assert!(
+        found.demoted >= mib(1.0) && found.demoted < mib(4.0),
+        "stops with a quarter free: {found:?}"
+    );
+    assert!(
+        tuned.assumptions.iter().any(|text| text.contains("how full the simulated fast tier is"))
+    );
+}
+
+#[test]
+fn huge_pages_are_counted_where_they_were_advised_and_mapped() {
+    let at = |index: u32| snapshot(0, index.into(), &[(0, 9, 10, index), (9, 30, 0, index)]);
+    let snapshots: Vec<_> = (0..10).map(at).collect();
+    let records = [mapped(0, 0, &[(1, 9, "[heap]"), (9, 10, "/x")])];
+    let trace = trace(&info(), &records, &snapshots);
+    let thp = r#"[{"action": "hugepage", "access_pattern": {"nr_accesses": {"min": "5 %"}}}]"#;
+    let found = simulate(&trace, thp, Options::default());
+    let huge = found.huge.unwrap();
+    // 1..9 MiB hold three whole blocks, accessed in half of the samples.
+    assert_eq!((huge.most, huge.end, huge.bloat), (6 * MIB, 6 * MIB, 0.0));
+    assert!(near(huge.hot, huge.mean) && near(huge.hot_expected, huge.hot / 2.0));
+    assert_eq!(found.line[3].huge, Some(6.0 * 1_048_576.0));
+    assert!(found.assumptions.iter().any(|text| text.contains("khugepaged")));
+    let everything = r#"[{"action": "hugepage"}]"#;
+    let huge = simulate(&trace, everything, Options::default()).huge.unwrap();
+    assert_eq!((huge.most, huge.bloat_most), (8 * MIB, MIB), "2..10, and 9..10 was never accessed");
+    assert_eq!(simulate(&trace, COLD, Options::default()).huge, None);
+}

@@ -27,6 +27,22 @@ impl SpanSet {
         self.spans.insert(start, end);
     }
 
+    /// Takes a range out.
+    pub fn remove(&mut self, range: &Range<u64>) {
+        loop {
+            let part = self.within(range).next();
+            let Some(part) = part else { return };
+            let Some((&start, &end)) = self.spans.range(..=part.start).next_back() else { return };
+            self.spans.remove(&start);
+            if start < part.start {
+                self.spans.insert(start, part.start);
+            }
+            if part.end < end {
+                self.spans.insert(part.end, end);
+            }
+        }
+    }
+
     /// Adds all of another set.
     pub fn extend(&mut self, other: &Self) {
         for range in other.ranges() {
@@ -143,7 +159,10 @@ mod tests {
             for range in b.ranges() {
                 let parts: Vec<_> = a.within(&range).collect();
                 let mut one = SpanSet::default();
-                one.insert(range);
+                one.insert(range.clone());
+                let mut left = a.clone();
+                left.remove(&range);
+                prop_assert_eq!(left, a.difference(&one));
                 prop_assert_eq!(parts, a.intersection(&one).ranges().collect::<Vec<_>>());
             }
             for i in 0..TOP {

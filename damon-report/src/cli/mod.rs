@@ -47,7 +47,7 @@ pub use raw::{RawArgs, RawFormat};
 pub use regions::{RegionsArgs, SortBy, Style};
 pub use repair::RepairArgs;
 pub use shared::{Colour, Format, Output, Part, PlainFormat};
-pub use simulate::SimulateArgs;
+pub use simulate::{Show, SimulateArgs};
 pub use slice::SliceArgs;
 pub use summary::SummaryArgs;
 pub use times::TimesArgs;

@@ -1,7 +1,7 @@
 //! `simulate`.
 
 use super::mappings::Group;
-use super::shared::{Format, Part};
+use super::shared::{Format, Part, size};
 use crate::analysis::simulate::emit::Form;
 use clap::{Args, ValueEnum};
 use damon_format::damos::rules::KernelRules;
@@ -17,6 +17,8 @@ Examples:
   damon-report simulate work.damon --schemes pageout.json
   damon-report simulate work.damon --schemes reclaim --ignore-watermarks --kernel 6.12
   damon-report simulate work.damon --schemes pageout.json --format csv > line.csv
+  damon-report simulate work.damon --schemes pageout.json -o line.svg
+  damon-report simulate work.damon --schemes tier --fast-tier 8GiB -o tier.png
   damon-report simulate work.damon --schemes pageout.json --emit sysfs > apply.sh"
 )]
 pub struct SimulateArgs {
@@ -28,7 +30,16 @@ pub struct SimulateArgs {
     /// By the rules of this release of Linux [default: that of the recording]
     #[arg(long, value_name = "RELEASE", value_parser = kernel)]
     pub kernel: Option<KernelRules>,
-    /// How to write it; csv is the time line
+    /// Draw a picture into this file; its name ends in .png or .svg
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["format", "emit"])]
+    pub output: Option<PathBuf>,
+    /// Pixels of the picture
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size)]
+    pub size: (u32, u32),
+    /// What csv and pictures show [default: tiers if all schemes migrate, else line]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub show: Option<Show>,
+    /// How to write it
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
     /// KiB that the action does in a millisecond: what time quotas are charged by
@@ -40,6 +51,10 @@ pub struct SimulateArgs {
     /// Filters that look at single pages let everything pass
     #[arg(long)]
     pub ignore_page_filters: bool,
+    /// Size of the fast tier, node 0 or where `migrate_hot` moves to: no more has room there, and the preset `tier` keeps it
+    /// nearly full of what is hottest
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub fast_tier: Option<u64>,
     /// Put memory away that was not written, although it may have been read
     #[arg(long)]
     pub accept_write_only: bool,
@@ -55,6 +70,15 @@ pub struct SimulateArgs {
     /// Which part.
     #[command(flatten)]
     pub part: Part,
+}
+
+/// What is shown where there is room for one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Show {
+    /// Bytes away and traffic over time
+    Line,
+    /// How much of the hottest memory serves how much of the accesses
+    Tiers,
 }
 
 /// For whom schemes are written down.
@@ -78,7 +102,40 @@ impl From<Emit> for Form {
     }
 }
 
+/// A size in bytes: powers of 1024, as in scheme files.
+fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || "write a size above 0, e.g. 512MiB or 8GiB".to_owned();
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().ok().ok_or_else(wrong)?;
+    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
 fn kernel(text: &str) -> Result<KernelRules, String> {
     KernelRules::of_release(text)
         .ok_or_else(|| "write a release as uname -r does, e.g. 6.12 or 6.12.117".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024_and_not_nothing() {
+        assert_eq!(bytes("8GiB"), Ok(8 << 30));
+        assert_eq!(bytes("512 m"), Ok(512 << 20));
+        assert_eq!(bytes("4096"), Ok(4096));
+        for wrong in ["", "0", "-1", "8 GiBs", "1.5G", "99999999999T", "G"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 }

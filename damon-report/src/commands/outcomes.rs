@@ -1,9 +1,14 @@
 //! What `simulate` tells of what would have come of it, beside the bytes away.
 
+use super::picture::Kind;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, percent};
 use crate::analysis::num::float;
 use crate::analysis::simulate::{MappingOutcome, Outlook, Simulation, Verdict};
+use crate::analysis::view::View;
+use crate::cli::Show;
+use crate::exit::Failure;
+use crate::render::{tiers, what_if};
 use std::io::{self, Write};
 
 /// Groups that the text shows; JSON has all.
@@ -89,4 +94,149 @@ pub(super) fn by_mapping(out: &mut dyn Write, simulation: &Simulation) -> io::Re
     }
     table.write(out)?;
     writeln!(out)
+}
+
+/// Shares of the accesses that the text tells, per cent; JSON and csv have all.
+const SHOWN: [f64; 7] = [50.0, 80.0, 90.0, 95.0, 99.0, 99.9, 100.0];
+
+/// Fast and slow memory, and how much is needed for how much of the accesses.
+pub(super) fn tiers(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
+    let Some(tiers) = &simulation.tiers else { return Ok(()) };
+    let share = |share: f64| format!("{} %", percent(share));
+    let size = tiers.fast_size.map_or_else(|| "no limit".to_owned(), |size| bytes(float(size)));
+    writeln!(out, "fast tier: node {}, {size}", tiers.fast_node)?;
+    let mut table =
+        Table::new(&[("", Align::Left), ("mean", Align::Right), ("most", Align::Right)]);
+    for (name, level) in [("in the fast tier", tiers.fast), ("in slow ones", tiers.slow)] {
+        table.row(vec![name.into(), bytes(level.mean), bytes(level.most)]);
+    }
+    table.write(out)?;
+    let seconds = float(simulation.observed_ns.max(1)) / 1e9;
+    let moved =
+        |what: &str, moved: f64| format!("{what} {}, {}/s", bytes(moved), bytes(moved / seconds));
+    let (up, down) = (moved("promoted", tiers.promoted), moved("demoted", tiers.demoted));
+    writeln!(out, "{up}; {down}")?;
+    match (tiers.served_fast, tiers.served_at_best) {
+        (None, _) => writeln!(out, "nothing was accessed")?,
+        (Some(served), None) => {
+            writeln!(out, "{} of all accesses served by the fast tier", share(served))?;
+        }
+        (Some(served), Some(best)) => writeln!(
+            out,
+            "{} of all accesses served by the fast tier; {} if it held what is hottest in each aggregation",
+            share(served),
+            share(best)
+        )?,
+    }
+    writeln!(out)?;
+    let mut table = Table::new(&[
+        ("accesses", Align::Right),
+        ("served by, mean", Align::Right),
+        ("most", Align::Right),
+        ("", Align::Left),
+    ]);
+    let shown = |percent: f64| SHOWN.iter().any(|shown| (shown - percent).abs() < 1e-9);
+    for point in tiers.curve.iter().filter(|point| shown(point.percent)) {
+        let accesses = format!("{} %", point.percent);
+        let what =
+            if point.percent < 100.0 { "of the hottest memory" } else { "of all memory accessed" };
+        table.row(vec![accesses, bytes(point.mean), bytes(point.most), what.into()]);
+    }
+    table.write(out)?;
+    writeln!(out)
+}
+
+/// Huge pages.
+pub(super) fn huge(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
+    let Some(huge) = &simulation.huge else { return Ok(()) };
+    let mut table = Table::new(&[
+        ("in huge pages", Align::Left),
+        ("mean", Align::Right),
+        ("most", Align::Right),
+        ("", Align::Left),
+    ]);
+    let page = float(huge.page.max(1));
+    let mut row = |name: &str, mean: f64, most: Option<u64>, why: &str| {
+        let most = most.map_or_else(String::new, |most| bytes(float(most)));
+        table.row(vec![name.into(), bytes(mean), most, why.into()]);
+    };
+    row("bytes", huge.mean, Some(huge.most), "");
+    let rate =
+        format!("in regions that were accessed; by their rates {}", bytes(huge.hot_expected));
+    row("hot", huge.hot, None, &rate);
+    row("bloat", huge.bloat, Some(huge.bloat_most), "no access recorded so far");
+    let pages = |bytes: f64| format!("{:.1}", bytes / page);
+    table.row(vec![
+        "huge pages".into(),
+        pages(huge.mean),
+        pages(float(huge.most)),
+        format!("{} at the end", pages(float(huge.end))),
+    ]);
+    table.write(out)?;
+    writeln!(out)
+}
+
+/// How much memory serves how much of the accesses.
+pub(super) fn curve_csv(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
+    writeln!(out, "percent,mean,most")?;
+    let points = simulation.tiers.iter().flat_map(|tiers| &tiers.curve);
+    for point in points {
+        writeln!(out, "{},{},{}", point.percent, point.mean, point.most)?;
+    }
+    Ok(())
+}
+
+/// What a picture is told beside the numbers.
+pub(super) struct Drawn<'a> {
+    pub(super) title: &'a str,
+    pub(super) subtitle: &'a str,
+    pub(super) verb: &'a str,
+}
+
+impl Drawn<'_> {
+    /// One of the pictures, ready to be written.
+    pub(super) fn picture(
+        &self,
+        show: Show,
+        view: &View,
+        simulation: &Simulation,
+        kind: Kind,
+        (width, height): (u32, u32),
+    ) -> Result<Vec<u8>, Failure> {
+        let &Drawn { title, subtitle, verb } = self;
+        match show {
+            Show::Line => {
+                let percent = simulation.promotion_limit_percent;
+                let limit = simulation.working_set * percent / 100.0 / 60.0;
+                let what = format!("{percent} % of the working set a minute");
+                let picture = what_if::Picture {
+                    line: &simulation.line,
+                    verb,
+                    limit: (limit, &what),
+                    title,
+                    subtitle,
+                    start_ns: view.time().start,
+                    end_ns: view.time().end,
+                    origin_ns: view.origin_ns,
+                };
+                Ok(match kind {
+                    Kind::Png => what_if::what_if_png(&picture, width, height)?,
+                    Kind::Svg => what_if::what_if_svg(&picture, width, height)?.into_bytes(),
+                })
+            }
+            Show::Tiers => {
+                let tiers = simulation.tiers.as_ref();
+                let picture = tiers::Picture {
+                    curve: tiers.map_or(&[], |tiers| &tiers.curve),
+                    fast_size: tiers.and_then(|tiers| tiers.fast_size).map(float),
+                    title,
+                    subtitle,
+                };
+                Ok(match kind {
+                    Kind::Png => tiers::tiers_png(&picture, width, height)?,
+                    Kind::Svg => tiers::tiers_svg(&picture, width, height)?.into_bytes(),
+                })
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::outcomes;
 use super::output::{Document, Head, json};
-use super::picture::{subtitle, title};
+use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
 use super::{Streams, open_as};
@@ -10,10 +10,11 @@ use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::simulate::emit::{Place, emit};
 use crate::analysis::simulate::{
-    Options, Outlook, PRESETS, Plan, SchemeOutcome, SimulateError, Simulation, moves_memory, preset,
+    Options, Outlook, PRESETS, Plan, SchemeOutcome, SimulateError, Simulation, TIER_OF_A_SIZE,
+    moves_memory, preset,
 };
 use crate::analysis::view::View;
-use crate::cli::{Format, SimulateArgs};
+use crate::cli::{Format, Show, SimulateArgs};
 use crate::exit::Failure;
 use damon_format::damos::Schemes;
 use damon_format::damos::kernel::{Action, Scheme};
@@ -28,6 +29,8 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
     if args.applied && args.format != Format::Json {
         return Err(Failure::Usage("--applied needs --format json".to_owned()));
     }
+    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let output = args.output.as_deref().zip(kind);
     // Free memory and pressure are asked for at any time.
     let all_records = |trace: &Trace| View::with_all_records(trace, &args.part.query());
     let (trace, view) = open_as(&args.file, streams, all_records)?;
@@ -39,6 +42,8 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
         accept_write_only: args.accept_write_only,
         keep_applied: args.applied,
         group_by: args.group.into(),
+        fast_tier: args.fast_tier,
+        follow_tiers: args.show == Some(Show::Tiers),
         ..Options::default()
     };
     let said = |error: SimulateError| match error {
@@ -56,6 +61,15 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
         return Ok(write!(streams.out, "{}", handed.text)?);
     }
     let simulation = plan.run(&trace).map_err(said)?;
+    let migrates = schemes.as_slice().iter().all(|scheme| scheme.action.migrates());
+    let show = args.show.unwrap_or(if migrates { Show::Tiers } else { Show::Line });
+    if let Some((path, kind)) = output {
+        warn(streams, &simulation);
+        let (title, subtitle) = (title(&view), subtitle(&trace, &view));
+        let drawn = outcomes::Drawn { title: &title, subtitle: &subtitle, verb: verb(&simulation) };
+        let picture = drawn.picture(show, &view, &simulation, kind, args.size)?;
+        return write(path, &picture, streams);
+    }
     match args.format {
         Format::Text => {
             writeln!(streams.out, "{}", clean(&title(&view)))?;
@@ -64,7 +78,10 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
         }
         Format::Csv => {
             warn(streams, &simulation);
-            Ok(csv(streams.out, &simulation)?)
+            match show {
+                Show::Line => Ok(csv(streams.out, &simulation)?),
+                Show::Tiers => Ok(outcomes::curve_csv(streams.out, &simulation)?),
+            }
         }
         Format::Json => {
             warn(streams, &simulation);
@@ -93,7 +110,9 @@ fn schemes(args: &SimulateArgs) -> Result<Schemes, Failure> {
     let name = &args.schemes;
     let wrong = |why: String| Failure::Usage(format!("{name}: {why}"));
     if let Some(preset) = preset(name) {
-        return Schemes::from_json(preset.json).map_err(|error| wrong(error.to_string()));
+        let is_sized = preset.name == "tier" && args.fast_tier.is_some();
+        let json = if is_sized { TIER_OF_A_SIZE } else { preset.json };
+        return Schemes::from_json(json).map_err(|error| wrong(error.to_string()));
     }
     let mut text = String::new();
     let read = if name == "-" {
@@ -128,11 +147,14 @@ fn text(out: &mut dyn Write, view: &View, simulation: &Simulation) -> io::Result
         scheme(out, index, outcome)?;
         writeln!(out)?;
     }
-    if simulation.schemes.iter().any(|outcome| moves_memory(outcome.scheme.action)) {
+    let actions = || simulation.schemes.iter().map(|outcome| outcome.scheme.action);
+    if actions().any(|action| moves_memory(action) && !action.migrates()) {
         consequences(out, view, simulation)?;
         writeln!(out)?;
         outcomes::by_mapping(out, simulation)?;
     }
+    outcomes::tiers(out, simulation)?;
+    outcomes::huge(out, simulation)?;
     writeln!(out, "this rests on:")?;
     simulation.assumptions.iter().try_for_each(|text| writeln!(out, "- {}", clean(text)))
 }
@@ -274,7 +296,7 @@ fn csv(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
     writeln!(
         out,
         "start_ns,end_ns,observed_ns,away_optimistic,away,away_pessimistic,put_away,\
-         refaulted_optimistic,refaulted,refaulted_pessimistic,refaults,tried,resident"
+         refaulted_optimistic,refaulted,refaulted_pessimistic,refaults,tried,resident,huge,served_fast"
     )?;
     for p in &simulation.line {
         write!(
@@ -293,10 +315,10 @@ fn csv(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
             p.refaults,
             p.tried
         )?;
-        match p.resident {
-            Some(resident) => writeln!(out, "{resident}")?,
-            None => writeln!(out)?,
-        }
+        let optional =
+            |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        let served = p.served.and_then(|served| served.share());
+        writeln!(out, "{},{},{}", optional(p.resident), optional(p.huge), optional(served))?;
     }
     Ok(())
 }

@@ -192,7 +192,8 @@ fn at(line: &[(i32, i32)], x: i32) -> Option<i32> {
     Some(y0 + round(f64::from(y1 - y0) * share))
 }
 
-fn shade<B: DrawingBackend>(
+/// Fills what lies between two lines, or below the only one.
+pub(super) fn shade<B: DrawingBackend>(
     pen: &mut Pen<B>,
     plot: Rect,
     lines: &[Vec<(i32, i32)>],

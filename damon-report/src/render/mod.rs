@@ -7,6 +7,7 @@
 //! | `wss` | the working set over time beside its distribution |
 //! | `footprint` | memory that is held and memory that is used, over time |
 //! | `mapping_bars` | sizes of mappings beside one another |
+//! | `what_if`, `tiers` | what schemes would have done over time; how much memory serves how much of the accesses |
 //! | `curve` | bytes over a duration, on a logarithmic axis |
 //! | `terminal` | heatmap and working set as text |
 //! | `histogram` | bytes by rate, age, size or temperature |
@@ -43,8 +44,10 @@ mod series;
 mod svg;
 pub mod terminal;
 mod text;
+pub mod tiers;
 pub mod timeline;
 mod units;
+pub mod what_if;
 pub mod wss;
 
 pub use colour::{Look, Rgb, Scale};

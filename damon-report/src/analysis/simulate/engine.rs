@@ -5,8 +5,10 @@ use super::away::Away;
 use super::by_mapping::Book;
 use super::field::{Field, is_since_begin};
 use super::grain::Grain;
+use super::huge::Huge;
 use super::line::{Line, LinePoint, Minutes};
 use super::plan::{Plan, attrs};
+use super::tiers::Tiers;
 use super::{Outlook, SchemeSum};
 use crate::analysis::layout::Cursor;
 use crate::analysis::num::float;
@@ -41,6 +43,8 @@ pub(super) struct Engine<'p> {
     applied: Vec<SchemeApplied>,
     book: Book,
     grain: Grain,
+    tiers: Option<Tiers>,
+    huge: Option<Huge>,
     cursor: Cursor<'p>,
 }
 
@@ -83,6 +87,8 @@ pub(super) struct Ended<'p> {
     pub(super) applied: Vec<SchemeApplied>,
     pub(super) book: Book,
     pub(super) grain: Grain,
+    pub(super) tiers: Option<Tiers>,
+    pub(super) huge: Option<Huge>,
 }
 
 impl<'p> Engine<'p> {
@@ -105,6 +111,8 @@ impl<'p> Engine<'p> {
             applied: Vec::new(),
             book: Book::default(),
             grain: Grain::new(),
+            tiers: plan.tiers(),
+            huge: plan.huge(),
             cursor: Cursor::new(&plan.layouts),
         }
     }
@@ -122,6 +130,8 @@ impl<'p> Engine<'p> {
             applied: self.applied,
             book: self.book,
             grain: self.grain,
+            tiers: self.tiers,
+            huge: self.huge,
         }
     }
 
@@ -157,6 +167,10 @@ impl<'p> Engine<'p> {
         }
         let length_ns = end_ns.saturating_sub(start_ns);
         let before = self.before(&now, length_ns, end_ns);
+        let most = self.scale.max_nr_accesses;
+        let mapped = &self.plan.mapped;
+        let served =
+            self.tiers.as_mut().map(|tiers| tiers.begin(&recorded, mapped, most, length_ns));
         let mut field = Field {
             plan: self.plan,
             targets: &mut self.targets,
@@ -170,6 +184,8 @@ impl<'p> Engine<'p> {
             back: Outlook::default(),
             book: &mut self.book,
             grain: &mut self.grain,
+            tiers: self.tiers.as_mut(),
+            huge: self.huge.as_mut(),
             samples: self.scale.max_nr_accesses,
             cursor: &mut self.cursor,
         };
@@ -179,6 +195,10 @@ impl<'p> Engine<'p> {
             self.targets.entry(state.0).or_default().ages.learn(&state.1, &regions.regions);
         }
         let tried = self.after(&before);
+        if let Some(tiers) = &mut self.tiers {
+            tiers.end(length_ns);
+        }
+        let huge = self.huge.as_mut().map(|huge| huge.moment(&recorded, most, length_ns));
         let point = LinePoint {
             start_ns,
             end_ns,
@@ -189,6 +209,8 @@ impl<'p> Engine<'p> {
             refaults,
             tried,
             resident: self.resident_at(end_ns),
+            huge,
+            served,
         };
         self.minutes.add(start_ns.saturating_sub(self.plan.origin_ns), length_ns, refaulted);
         self.sum_up(&point, &recorded, back);
@@ -215,6 +237,12 @@ impl<'p> Engine<'p> {
         {
             if let Some(mut state) = self.targets.remove(target) {
                 let _gone = state.away.take(&(0..u64::MAX), &mut self.book);
+            }
+            if let Some(tiers) = &mut self.tiers {
+                tiers.forget(*target);
+            }
+            if let Some(huge) = &mut self.huge {
+                huge.forget(*target);
             }
             self.operation.forget_target(target.0);
             self.exited += 1;

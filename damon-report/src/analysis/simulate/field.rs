@@ -5,7 +5,9 @@ use super::SchemeSum;
 use super::by_mapping::Book;
 use super::engine::TargetState;
 use super::grain::Grain;
+use super::huge::Huge;
 use super::plan::{Effect, Plan, works};
+use super::tiers::Tiers;
 use crate::analysis::layout::{Cursor, Slot, split};
 use damon_format::damos::kernel::{Action, Goal};
 use damon_format::damos::rules::{Addresses, Attempt, Outcome, Readings, World};
@@ -27,6 +29,8 @@ pub(super) struct Field<'a, 'p> {
     pub(super) back: Outlook,
     pub(super) book: &'a mut Book,
     pub(super) grain: &'a mut Grain,
+    pub(super) tiers: Option<&'a mut Tiers>,
+    pub(super) huge: Option<&'a mut Huge>,
     /// In an aggregation.
     pub(super) samples: u32,
     pub(super) cursor: &'a mut Cursor<'p>,
@@ -48,6 +52,20 @@ impl Field<'_, '_> {
         }
     }
 
+    /// Tiers and huge pages; bytes that were moved, where that is known.
+    fn account(&mut self, attempt: &Attempt, target: TargetId, range: &Range<u64>) -> Option<u64> {
+        if let Some(huge) = &mut self.huge {
+            match self.plan.mapped.get(&target) {
+                None => huge.apply(attempt.action, target, range.clone()),
+                Some(mapped) => {
+                    mapped.within(range).for_each(|part| huge.apply(attempt.action, target, part));
+                }
+            }
+        }
+        let tiers = self.tiers.as_mut().filter(|_| attempt.action.migrates())?;
+        Some(tiers.migrate(attempt.scheme, target, range))
+    }
+
     /// What was recorded of that memory.
     fn recorded(&self, target: TargetId, region: &Region) -> Option<Region> {
         let (_, regions) = self.recorded.iter().find(|(t, _)| *t == target)?;
@@ -58,7 +76,8 @@ impl Field<'_, '_> {
 
 impl Readings for Field<'_, '_> {
     fn read(&mut self, goal: &Goal) -> Option<u64> {
-        self.plan.series.goal(goal, self.now_ns)
+        let of_tier = self.tiers.as_ref().and_then(|tiers| tiers.goal(goal));
+        of_tier.or_else(|| self.plan.series.goal(goal, self.now_ns))
     }
 }
 
@@ -80,7 +99,9 @@ impl World for Field<'_, '_> {
         let done = attempt.action != Action::Stat && works(attempt.action, self.plan.addresses);
         let mut put = Outlook::default();
         let mut back = Outlook::default();
+        let mut applied = size;
         if done {
+            applied = self.account(attempt, target, &range).unwrap_or(size);
             let away = &mut self.targets.entry(target).or_default().away;
             match Effect::of(attempt.action) {
                 Effect::None => {}
@@ -112,7 +133,7 @@ impl World for Field<'_, '_> {
         }
         let ns = u128::from(size) * 1_000_000 / u128::from(self.plan.options.bytes_per_ms.max(1));
         let elapsed_ns = u64::try_from(ns).unwrap_or(u64::MAX);
-        Outcome { applied: size, filter_passed, elapsed_ns }
+        Outcome { applied, filter_passed, elapsed_ns }
     }
 }
 

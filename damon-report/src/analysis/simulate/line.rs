@@ -1,6 +1,7 @@
 //! What a simulation did in the course of time: a line of limited length, and minutes.
 
 use super::Outlook;
+use super::tiers::Served;
 use crate::analysis::num::float;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -31,6 +32,10 @@ pub struct LinePoint {
     pub tried: u64,
     /// Mean resident size as recorded; none where no memory was recorded.
     pub resident: Option<f64>,
+    /// Mean of the bytes in huge pages at the ends of the aggregations; none where no scheme is about them.
+    pub huge: Option<f64>,
+    /// Accesses that the fast tier served; none where no scheme is about tiers.
+    pub served: Option<Served>,
 }
 
 impl LinePoint {
@@ -38,10 +43,15 @@ impl LinePoint {
         let (a, b) = (float(self.observed_ns), float(other.observed_ns));
         let mean = |x: f64, y: f64| if a + b > 0.0 { (x * a + y * b) / (a + b) } else { y };
         self.away = self.away.with(other.away, mean);
-        self.resident = match (self.resident, other.resident) {
+        let either = |one: Option<f64>, two: Option<f64>| match (one, two) {
             (Some(one), Some(two)) => Some(mean(one, two)),
             (one, two) => one.or(two),
         };
+        self.resident = either(self.resident, other.resident);
+        self.huge = either(self.huge, other.huge);
+        if let (Some(served), Some(more)) = (&mut self.served, other.served) {
+            served.add(more);
+        }
         self.end_ns = other.end_ns;
         self.observed_ns = self.observed_ns.saturating_add(other.observed_ns);
         self.put_away.add(other.put_away);
@@ -166,6 +176,8 @@ mod tests {
             refaults: 1,
             tried: 3,
             resident: Some(5.0),
+            huge: Some(float(index)),
+            served: Some(Served { fast: 1.0, all: 2.0 }),
         }
     }
 
@@ -182,7 +194,8 @@ mod tests {
         assert_eq!((points[0].start_ns, points.last().unwrap().end_ns), (0, moments));
         assert!(points.windows(2).all(|pair| pair[0].end_ns == pair[1].start_ns));
         assert_eq!(points[0].away.expected, 1.5, "the mean of 0, 1, 2, 3");
-        assert_eq!(points[0].tried, 12);
+        assert_eq!((points[0].tried, points[0].huge), (12, Some(1.5)));
+        assert_eq!(points[0].served, Some(Served { fast: 4.0, all: 8.0 }));
     }
 
     #[test]

@@ -16,18 +16,24 @@ pub mod emit;
 mod engine;
 mod field;
 mod grain;
+mod huge;
 mod line;
 mod outlook;
 mod plan;
 mod presets;
 mod series;
+mod tier_curve;
+mod tiers;
 
 pub use by_mapping::MappingOutcome;
 pub use grain::{FEW_SAMPLES, Granularity, LARGE, SizeShare};
+pub use huge::HugeOutcome;
 pub use line::{LinePoint, WorstMinute};
 pub use outlook::Outlook;
 pub use plan::{Options, Plan, SimulateError};
-pub use presets::{PRESETS, Preset, preset};
+pub use presets::{PRESETS, Preset, TIER_OF_A_SIZE, preset};
+pub use tier_curve::CurvePoint;
+pub use tiers::{Level, Served, TierOutcome};
 
 use super::fold::Fold;
 use super::groups::GroupBy;
@@ -35,12 +41,14 @@ use super::load::Trace;
 use super::num::float;
 use super::together::together;
 use damon_format::damos::kernel::{Action, Scheme};
-use damon_format::damos::rules::{KernelRules, Stats};
+use damon_format::damos::rules::{KernelRules, SchemeState, Stats};
 use damon_format::{Region, SchemeApplied, SchemeStats, Snapshot, SnapshotView, TargetId};
 use engine::{Ended, Engine};
 use grain::per_day;
+use huge::Huge;
 use line::share;
 use serde::Serialize;
+use tiers::Tiers;
 
 /// Promotions above this share of the working set per minute are felt, per cent (Google's limit for far memory).
 pub const PROMOTION_LIMIT_PERCENT: f64 = 0.2;
@@ -195,6 +203,10 @@ pub struct Simulation {
     pub group_by: GroupBy,
     /// Whose memory was put away, most first; means, put away and refaulted bytes add up to those above.
     pub by_mapping: Vec<MappingOutcome>,
+    /// Fast and slow memory; none where no scheme migrates, and nobody asked.
+    pub tiers: Option<TierOutcome>,
+    /// Huge pages; none where no scheme is about them.
+    pub huge: Option<HugeOutcome>,
     /// The course of it.
     pub line: Vec<LinePoint>,
     /// Regions to which schemes were applied, if that was asked for.
@@ -280,8 +292,20 @@ impl<'p> Walk<'p> {
 }
 
 fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, SimulateError> {
-    let Ended { plan, operation, sums, totals, aggr_us, line, minutes, applied, book, grain } =
-        ended;
+    let Ended {
+        plan,
+        operation,
+        sums,
+        totals,
+        aggr_us,
+        line,
+        minutes,
+        applied,
+        book,
+        grain,
+        tiers,
+        huge,
+    } = ended;
     let last_ns = line.last().map_or(0, |point| point.end_ns);
     let lasts_us = last_ns.saturating_sub(plan.origin_ns) / 1000;
     let time = float(totals.observed_ns.max(1));
@@ -289,7 +313,6 @@ fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, Simulat
     let mut too_short = Vec::new();
     let mut schemes = Vec::with_capacity(sums.len());
     for (index, (state, sum)) in operation.schemes().iter().zip(sums).enumerate() {
-        let stats: &Stats = state.stats();
         let scheme = state.scheme();
         let asked_us = u64::from(scheme.age.min).saturating_mul(aggr_us);
         if asked_us > lasts_us && asked_us > totals.highest_age_us {
@@ -300,25 +323,7 @@ fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, Simulat
                 seconds(lasts_us)
             ));
         }
-        let passes = float(sum.passes.max(1));
-        let windows = state.account().windows();
-        let record = stats.record(last_ns, u32::try_from(index).unwrap_or(u32::MAX));
-        schemes.push(SchemeOutcome {
-            scheme: scheme.clone(),
-            stats: record,
-            passes: sum.passes,
-            windows,
-            windows_limited: (windows > 0).then(|| float(stats.qt_exceeds) / float(windows)),
-            passes_limited: float(sum.passes_full) / passes,
-            eligible: sum.eligible / passes,
-            skipped: sum.skipped / passes,
-            skipped_most: sum.skipped_most,
-            off: float(sum.off_ns) / time,
-            tried_since_begin: share(float(sum.tried_since_begin), float(stats.sz_tried)),
-            unknown: sum.unknown / time,
-            put_away: sum.put_away,
-            brought_back: sum.brought_back,
-        });
+        schemes.push(scheme_outcome(index, state, &sum, time, last_ns));
     }
     if too_short.len() == schemes.len()
         && let Some(asked_us) = too_short.iter().min()
@@ -370,9 +375,41 @@ fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, Simulat
         granularity: grain.finish(plan.exact),
         group_by: plan.options.group_by,
         by_mapping: book.finish(plan.layouts.groups()),
+        tiers: tiers.map(Tiers::finish),
+        huge: huge.map(Huge::finish),
         line,
         applied,
     })
+}
+
+/// What one scheme has done in `time` nanoseconds.
+fn scheme_outcome(
+    index: usize,
+    state: &SchemeState,
+    sum: &SchemeSum,
+    time: f64,
+    last_ns: u64,
+) -> SchemeOutcome {
+    let (stats, scheme): (&Stats, _) = (state.stats(), state.scheme());
+    let passes = float(sum.passes.max(1));
+    let windows = state.account().windows();
+    let record = stats.record(last_ns, u32::try_from(index).unwrap_or(u32::MAX));
+    SchemeOutcome {
+        scheme: scheme.clone(),
+        stats: record,
+        passes: sum.passes,
+        windows,
+        windows_limited: (windows > 0).then(|| float(stats.qt_exceeds) / float(windows)),
+        passes_limited: float(sum.passes_full) / passes,
+        eligible: sum.eligible / passes,
+        skipped: sum.skipped / passes,
+        skipped_most: sum.skipped_most,
+        off: float(sum.off_ns) / time,
+        tried_since_begin: share(float(sum.tried_since_begin), float(stats.sz_tried)),
+        unknown: sum.unknown / time,
+        put_away: sum.put_away,
+        brought_back: sum.brought_back,
+    }
 }
 
 /// Whether an action leaves a trace in the [bytes away](Simulation::away).

@@ -1,7 +1,9 @@
 //! What is simulated, and whether it can be: everything that is decided before the first snapshot is read.
 
+use super::huge::Huge;
 use super::line::share;
 use super::series::Series;
+use super::tiers::{self, Tiers};
 use crate::analysis::groups::GroupBy;
 use crate::analysis::layout::Layouts;
 use crate::analysis::load::Trace;
@@ -12,7 +14,7 @@ use crate::analysis::select::Selection;
 use crate::analysis::spans::SpanSet;
 use crate::analysis::view::View;
 use crate::analysis::wss::ResidentSample;
-use damon_format::damos::kernel::{Action, Filter, WatermarkMetric, Watermarks};
+use damon_format::damos::kernel::{Action, Filter, Goal, WatermarkMetric, Watermarks};
 use damon_format::damos::rules::{Addresses, KernelRules};
 use damon_format::damos::{Scheme, Schemes, SchemesError};
 use damon_format::{AccessKind, Attrs, Granularity, Record, Sampling, TargetId, TargetKind};
@@ -38,6 +40,10 @@ pub struct Options {
     pub replay: bool,
     /// How finely mappings are told apart.
     pub group_by: GroupBy,
+    /// Size of the fast tier, bytes; none without limit.
+    pub fast_tier: Option<u64>,
+    /// Follow tiers even if no scheme migrates.
+    pub follow_tiers: bool,
 }
 
 impl Default for Options {
@@ -51,6 +57,8 @@ impl Default for Options {
             keep_applied: false,
             replay: false,
             group_by: GroupBy::Mapping,
+            fast_tier: None,
+            follow_tiers: false,
         }
     }
 }
@@ -231,6 +239,19 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// The tiers that are followed.
+    pub(super) fn tiers(&self) -> Option<Tiers> {
+        let migrates = self.schemes.as_slice().iter().any(|scheme| scheme.action.migrates());
+        let wanted = migrates || self.options.follow_tiers || self.options.fast_tier.is_some();
+        wanted.then(|| Tiers::new(&self.schemes, self.options.fast_tier))
+    }
+
+    /// The huge pages that are followed.
+    pub(super) fn huge(&self) -> Option<Huge> {
+        let actions = self.schemes.as_slice().iter().map(|scheme| scheme.action);
+        actions.into_iter().any(Huge::is_about).then(Huge::default)
+    }
+
     /// What speaks against believing the result, as far as it is known before.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -313,13 +334,28 @@ impl<'a> Plan<'a> {
             ));
         }
         let goals = &scheme.quota.goals;
-        if let Some(goal) = goals.iter().find(|goal| !self.series.knows(goal)) {
+        let node = tiers::fast_node(&self.schemes);
+        let of_tier =
+            |goal: &&Goal| self.options.fast_tier.is_some() && tiers::is_about(goal, node);
+        let recorded: Vec<&Goal> = goals.iter().filter(|goal| !of_tier(goal)).collect();
+        if let Some(goal) = recorded.iter().find(|goal| !self.series.knows(goal)) {
             return unknown(format!(
-                ".quotas.goals: the recording does not tell `{}` of node {} over time; leave the goal out",
-                goal.metric, goal.nid
+                ".quotas.goals: the recording does not tell `{}` of node {} over time; leave the goal out{}",
+                goal.metric,
+                goal.nid,
+                if tiers::is_about(goal, node) {
+                    ", or give the node a size: --fast-tier"
+                } else {
+                    ""
+                }
             ));
         }
-        if !goals.is_empty() {
+        if recorded.len() < goals.len() {
+            self.assume(format!(
+                "schemes[{index}]: goals of node {node} are measured by how full the simulated fast tier is"
+            ));
+        }
+        if !recorded.is_empty() {
             self.assume(format!(
                 "schemes[{index}]: goals are measured by what was recorded, machine-wide and without the scheme's effect"
             ));
@@ -356,6 +392,12 @@ impl<'a> Plan<'a> {
                 scheme.action
             ));
         }
+        if scheme.action.migrates() {
+            self.assume(TIERS.into());
+        }
+        if Huge::is_about(scheme.action) {
+            self.assume(HUGE.into());
+        }
         if Effect::of(scheme.action) != Effect::None {
             self.assume("an action works for all of the memory to which it is applied".into());
         }
@@ -367,8 +409,19 @@ pub(super) fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {
     Attrs { sample_us, aggr_us, update_us: 0, min_nr_regions: 0, max_nr_regions: 0 }
 }
 
-/// A part of the time that is not covered, or by which aggregations are too long, below which nobody is told.
-const NOTEWORTHY: f64 = 0.01;
+/// On what accounts of tiers rest.
+const TIERS: &str = "all that is mapped has pages; memory begins in the fast tier as far as there is room, each address with the \
+                     same share; only schemes move it, an access does not";
+
+/// On what accounts of huge pages rest.
+const HUGE: &str = "aligned 2 MiB blocks that lie wholly in advised and mapped memory become huge pages at once, and stop being ones \
+                    at once when they are advised otherwise; in truth both take khugepaged, a fault or reclaim";
+
+/// A part of the time that is not covered below which nobody is told.
+const GAPS: f64 = 0.01;
+
+/// The same for the part by which aggregations are too long; a few per cent are usual with the kernel's DAMON.
+const STRETCH: f64 = 0.05;
 
 /// How much of the time was not observed, and how much longer aggregations took than they should.
 fn coverage(targets: &[TargetExtent]) -> Vec<String> {
@@ -379,14 +432,14 @@ fn coverage(targets: &[TargetExtent]) -> Vec<String> {
     let (observed, nominal) = (sum(&|t| t.observed_ns), sum(&|t| t.nominal_ns));
     let mut warnings = Vec::new();
     let missing = share(spanned - observed, spanned);
-    if missing > NOTEWORTHY {
+    if missing > GAPS {
         warnings.push(format!(
             "{:.1} % of the time was not recorded: what was accessed then is not seen, and nothing is applied",
             missing * 100.0
         ));
     }
     let stretch = share(observed - nominal, nominal);
-    if stretch > NOTEWORTHY {
+    if stretch > STRETCH {
         warnings.push(format!(
             "aggregations took {:.1} % longer than their interval: ages are that much greater in truth, and schemes would \
              be applied as much later",

@@ -50,7 +50,7 @@ pub const PRESETS: [Preset; 4] = [
     Preset {
         name: "tier",
         about: "what is accessed to node 0, the hottest first, and what was not for 10 s to node 1, the coldest first, \
-                200 MiB a second each; the size of the fast tier is not simulated",
+                200 MiB a second each; with --fast-tier as long as node 0 is neither full nor has room",
         json: r#"[{"action": "migrate_hot", "target_nid": 0,
             "access_pattern": {"nr_accesses": {"min": "5 %"}}, "apply_interval_us": "1 s",
             "quotas": {"sz_bytes": "200 MiB", "reset_interval_ms": "1 s",
@@ -61,6 +61,19 @@ pub const PRESETS: [Preset; 4] = [
                 "weights": {"nr_accesses_permil": 1, "age_permil": 1}}}]"#,
     },
 ];
+
+/// `tier` for a fast tier of limited size: quotas are tuned by how full node 0 is (Linux 6.16), so that it is nearly full of
+/// what is hottest. The targets are those of the kernel's example (`samples/damon/mtier.c`).
+pub const TIER_OF_A_SIZE: &str = r#"[{"action": "migrate_hot", "target_nid": 0,
+    "access_pattern": {"nr_accesses": {"min": "5 %"}}, "apply_interval_us": "1 s",
+    "quotas": {"sz_bytes": "200 MiB", "reset_interval_ms": "1 s",
+        "weights": {"nr_accesses_permil": 1, "age_permil": 1},
+        "goals": [{"metric": "node_mem_used_bp", "nid": 0, "target_value": 9970}]}},
+  {"action": "migrate_cold", "target_nid": 1,
+    "access_pattern": {"nr_accesses": {"max": "0 %"}, "age": {"min": "10 s"}}, "apply_interval_us": "1 s",
+    "quotas": {"sz_bytes": "200 MiB", "reset_interval_ms": "1 s",
+        "weights": {"nr_accesses_permil": 1, "age_permil": 1},
+        "goals": [{"metric": "node_mem_free_bp", "nid": 0, "target_value": 50}]}}]"#;
 
 /// The preset of this name.
 pub fn preset(name: &str) -> Option<&'static Preset> {
@@ -93,5 +106,7 @@ mod tests {
         );
         assert_eq!(preset("thp").map(|preset| preset.name), Some("thp"));
         assert_eq!(preset("THP"), None);
+        let sized = Schemes::from_json(TIER_OF_A_SIZE).unwrap();
+        assert!(sized.as_slice().iter().all(|scheme| scheme.quota.goals.len() == 1));
     }
 }
