@@ -85,11 +85,22 @@ fn simulated(trace: &Trace, view: &View) {
         {"action": "willneed", "access_pattern": {"nr_accesses": {"min": "40 %"}, "sz_bytes": {"max": "1 E"}},
          "filters": [{"filter_type": "addr", "matching": true, "allow": false,
             "address_range": {"start": 4097, "end": 18446744073709551615}}]},
-        {"action": "cold", "quotas": {"sz_bytes": "1 T", "reset_interval_ms": "max"}}]"#;
+        {"action": "cold", "quotas": {"sz_bytes": "1 T", "reset_interval_ms": "max"}},
+        {"action": "migrate_hot", "target_nid": 0, "access_pattern": {"nr_accesses": {"min": "1 %"}},
+         "quotas": {"sz_bytes": "1 G", "reset_interval_ms": "100 ms",
+            "goals": [{"metric": "node_mem_used_bp", "nid": 0, "target_value": "90 %"}]}},
+        {"action": "migrate_cold", "target_nid": 1, "dests": [{"id": 0, "weight": 1}, {"id": 2, "weight": 2}]},
+        {"action": "hugepage"},
+        {"action": "nohugepage", "access_pattern": {"nr_accesses": {"max": "0 %"}}}]"#;
     let schemes = Schemes::from_json(SCHEMES);
     assert!(schemes.is_ok(), "{schemes:?}");
     let Ok(schemes) = schemes else { return };
-    let options = Options { accept_write_only: true, keep_applied: true, ..Options::default() };
+    let options = Options {
+        accept_write_only: true,
+        keep_applied: true,
+        fast_tier: Some(64 << 20),
+        ..Options::default()
+    };
     let Ok(found) = Plan::new(trace, view, &schemes, options).and_then(|plan| plan.run(trace))
     else {
         return;
@@ -98,6 +109,22 @@ fn simulated(trace: &Trace, view: &View) {
         let all = [of.optimistic, of.expected, of.pessimistic];
         assert!(all.iter().all(|bytes| bytes.is_finite() && *bytes >= 0.0), "{of:?}");
     }
+    assert!(found.tiers.is_some() && found.huge.is_some(), "schemes are about both");
+    let (Some(tiers), Some(huge)) = (&found.tiers, &found.huge) else { return };
+    let of_mappings = found.by_mapping.iter().flat_map(|one| [one.away.expected, one.share]);
+    let others = [
+        tiers.fast.mean,
+        tiers.slow.most,
+        tiers.promoted,
+        tiers.demoted,
+        tiers.served_fast.unwrap_or(0.0),
+        huge.mean,
+        huge.hot,
+        huge.bloat,
+    ];
+    let curve = tiers.curve.iter().map(|point| point.mean);
+    let mut all = of_mappings.chain(others).chain(curve);
+    assert!(all.all(|value| value.is_finite() && value >= 0.0), "{found:?}");
     assert!(found.line.len() <= 2048);
 }
 

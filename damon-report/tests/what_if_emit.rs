@@ -199,6 +199,7 @@ fn script(json: &str, physical: bool) -> String {
     let place = Place {
         name: "work\n.damon".into(),
         attrs,
+        kernel: "7.2.0".into(),
         physical: physical.then(|| vec![MIB..3 * MIB, 5 * MIB..9 * MIB]),
         processes: vec![("wo\nrk'".into(), 4711)],
     };

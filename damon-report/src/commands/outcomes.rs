@@ -111,11 +111,10 @@ pub(super) fn tiers(out: &mut dyn Write, simulation: &Simulation) -> io::Result<
         table.row(vec![name.into(), bytes(level.mean), bytes(level.most)]);
     }
     table.write(out)?;
-    let seconds = float(simulation.observed_ns.max(1)) / 1e9;
-    let moved =
-        |what: &str, moved: f64| format!("{what} {}, {}/s", bytes(moved), bytes(moved / seconds));
-    let (up, down) = (moved("promoted", tiers.promoted), moved("demoted", tiers.demoted));
-    writeln!(out, "{up}; {down}")?;
+    let moved = |moved: f64, rate: f64| format!("{}, {}/s", bytes(moved), bytes(rate));
+    let up = moved(tiers.promoted, tiers.promoted_per_second);
+    let down = moved(tiers.demoted, tiers.demoted_per_second);
+    writeln!(out, "promoted {up}; demoted {down}")?;
     match (tiers.served_fast, tiers.served_at_best) {
         (None, _) => writeln!(out, "nothing was accessed")?,
         (Some(served), None) => {
@@ -155,7 +154,6 @@ pub(super) fn huge(out: &mut dyn Write, simulation: &Simulation) -> io::Result<(
         ("most", Align::Right),
         ("", Align::Left),
     ]);
-    let page = float(huge.page.max(1));
     let mut row = |name: &str, mean: f64, most: Option<u64>, why: &str| {
         let most = most.map_or_else(String::new, |most| bytes(float(most)));
         table.row(vec![name.into(), bytes(mean), most, why.into()]);
@@ -165,12 +163,11 @@ pub(super) fn huge(out: &mut dyn Write, simulation: &Simulation) -> io::Result<(
         format!("in regions that were accessed; by their rates {}", bytes(huge.hot_expected));
     row("hot", huge.hot, None, &rate);
     row("bloat", huge.bloat, Some(huge.bloat_most), "no access recorded so far");
-    let pages = |bytes: f64| format!("{:.1}", bytes / page);
     table.row(vec![
         "huge pages".into(),
-        pages(huge.mean),
-        pages(float(huge.most)),
-        format!("{} at the end", pages(float(huge.end))),
+        format!("{:.1}", huge.pages),
+        huge.pages_most.to_string(),
+        format!("{} at the end", huge.pages_end),
     ]);
     table.write(out)?;
     writeln!(out)

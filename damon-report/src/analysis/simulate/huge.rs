@@ -22,6 +22,12 @@ pub struct HugeOutcome {
     pub most: u64,
     /// At the end.
     pub end: u64,
+    /// Number of huge pages, mean over time.
+    pub pages: f64,
+    /// Most at one time.
+    pub pages_most: u64,
+    /// At the end.
+    pub pages_end: u64,
     /// Of [`mean`](Self::mean), bytes in regions that were accessed in the aggregation.
     pub hot: f64,
     /// Of that, weighted with the access rate: a lower estimate.
@@ -92,13 +98,15 @@ impl Huge {
             let regions = moment.iter().find(|(t, _)| t == target).map_or(&[][..], |(_, r)| r);
             for block in state.huge.ranges().map(|range| whole_blocks(&range)) {
                 let size = block.end.saturating_sub(block.start);
-                let accessed = state.accessed.within(&block).map(|part| part.end - part.start);
+                let accessed =
+                    state.accessed.within(&block).map(|part| part.end.saturating_sub(part.start));
                 bytes = bytes.saturating_add(size);
                 bloat = bloat.saturating_add(size.saturating_sub(accessed.sum()));
                 let behind = regions.partition_point(|region| region.end <= block.start);
                 let inside = regions.iter().skip(behind).take_while(|r| r.start < block.end);
                 for region in inside.filter(|region| region.nr_accesses > 0) {
-                    let overlap = region.end.min(block.end) - region.start.max(block.start);
+                    let end = region.end.min(block.end);
+                    let overlap = end.saturating_sub(region.start.max(block.start));
                     let rate = f64::from(region.nr_accesses) / f64::from(most.max(1));
                     hot += float(overlap);
                     expected += float(overlap) * rate.min(1.0);
@@ -127,6 +135,9 @@ impl Huge {
         HugeOutcome {
             page: BLOCK,
             mean: sums.mean / time,
+            pages: sums.mean / time / float(BLOCK),
+            pages_most: sums.most / BLOCK,
+            pages_end: sums.end / BLOCK,
             hot: sums.hot / time,
             hot_expected: sums.hot_expected / time,
             bloat: sums.bloat / time,
@@ -179,6 +190,7 @@ mod tests {
         assert_eq!(huge.moment(&[(T, vec![region(10, 20, 20)])], 20, 1), float(mib(2)));
         let found = huge.finish();
         assert_eq!((found.mean, found.most, found.end), (float(mib(28)) / 4.0, mib(10), mib(2)));
+        assert_eq!((found.pages, found.pages_most, found.pages_end), (3.5, 5, 1));
         // 2 MiB in the first, none in the second, 2 MiB in the third.
         assert_eq!(found.hot, float(mib(4)) / 4.0);
         assert_eq!(found.hot_expected, float(mib(3)) / 4.0);

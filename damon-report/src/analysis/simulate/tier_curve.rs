@@ -27,12 +27,17 @@ pub(super) struct HotBytes {
     time: f64,
 }
 
-/// No aggregation has more samples than are told apart.
-const MOST_COUNTS: usize = 4096;
+/// Access frequencies that are told apart where an aggregation has this many samples.
+fn told_apart(samples: u32) -> u32 {
+    samples.clamp(1, 4096)
+}
 
 impl HotBytes {
-    pub(super) fn add(&mut self, nr_accesses: u32, bytes: f64) {
-        let index = usize::try_from(nr_accesses).unwrap_or(MOST_COUNTS).min(MOST_COUNTS);
+    /// Bytes that were accessed in so many of `most` samples.
+    pub(super) fn add(&mut self, nr_accesses: u32, most: u32, bytes: f64) {
+        let (most, top) = (u64::from(most.max(1)), u64::from(told_apart(most)));
+        let scaled = (u64::from(nr_accesses).min(most) * top).div_ceil(most);
+        let Ok(index) = usize::try_from(scaled) else { return };
         if index >= self.now.len() {
             self.now.resize(index.saturating_add(1), 0.0);
         }
@@ -43,8 +48,8 @@ impl HotBytes {
 
     /// The moment is over. Returns the accesses (rate × bytes) that the hottest `size` bytes of it served.
     pub(super) fn moment(&mut self, time: f64, most: u32, size: Option<f64>) -> f64 {
-        let top = float_of(usize::try_from(most).unwrap_or(MOST_COUNTS).clamp(1, MOST_COUNTS));
-        let density = |index: usize| (float_of(index) / top).min(1.0);
+        let top = f64::from(told_apart(most));
+        let density = |index: usize| float_of(index) / top;
         let all: f64 = self.now.iter().enumerate().map(|(i, bytes)| bytes * density(i)).sum();
         if all <= 0.0 {
             self.now.clear();
@@ -107,12 +112,12 @@ mod tests {
     fn the_hottest_memory_serves_most() {
         let mut hot = HotBytes::default();
         // 10 bytes in each of 20 samples, 100 in one of 20, 1000 never: 10 and 5 accesses.
-        hot.add(20, 10.0);
-        hot.add(1, 100.0);
+        hot.add(20, 20, 10.0);
+        hot.add(1, 20, 100.0);
         let best = hot.moment(1.0, 20, Some(30.0));
         assert!((best - 11.0).abs() < 1e-9, "{best}");
         // Half as long with nothing but the first, and a while with nothing.
-        hot.add(20, 10.0);
+        hot.add(20, 20, 10.0);
         hot.moment(0.5, 20, None);
         hot.moment(9.0, 20, None);
         let curve = hot.finish();
@@ -125,5 +130,9 @@ mod tests {
         assert!((at(100.0).most - 110.0).abs() < 1e-6);
         assert!(curve.is_sorted_by(|a, b| a.mean <= b.mean && a.most <= b.most));
         assert!(HotBytes::default().finish().is_empty());
+        let mut many = HotBytes::default();
+        many.add(500_000, 1_000_000, 8.0);
+        many.add(u32::MAX, 1_000_000, 1.0);
+        assert!((many.moment(1.0, 1_000_000, None) - 5.0).abs() < 1e-9);
     }
 }

@@ -32,6 +32,10 @@ pub struct TierOutcome {
     pub promoted: f64,
     /// Bytes moved to slow ones.
     pub demoted: f64,
+    /// [`promoted`](Self::promoted) per second.
+    pub promoted_per_second: f64,
+    /// [`demoted`](Self::demoted) per second.
+    pub demoted_per_second: f64,
     /// How much memory serves which share of the accesses, whatever the schemes are.
     pub curve: Vec<CurvePoint>,
 }
@@ -183,7 +187,7 @@ impl Tiers {
                     let bytes = size(&range);
                     served.fast += bytes * share * rate * time;
                     served.all += bytes * rate * time;
-                    self.hot.add(region.nr_accesses, bytes);
+                    self.hot.add(region.nr_accesses, most, bytes);
                 }
             }
         }
@@ -261,6 +265,8 @@ impl Tiers {
             served_at_best: self.fast_size.filter(|_| all > 0.0).map(|_| self.at_best / all),
             promoted: self.promoted,
             demoted: self.demoted,
+            promoted_per_second: self.promoted * 1e9 / time,
+            demoted_per_second: self.demoted * 1e9 / time,
             curve: self.hot.finish(),
         }
     }

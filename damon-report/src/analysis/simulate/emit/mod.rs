@@ -10,6 +10,7 @@ use super::plan::default_attrs;
 use crate::analysis::load::Trace;
 use crate::analysis::view::View;
 use damon_format::damos::kernel::Action;
+use damon_format::damos::sysfs::{Step, steps};
 use damon_format::damos::{Schemes, SchemesError};
 use damon_format::{Attrs, Record, TargetKind};
 use std::fmt::Write as _;
@@ -44,6 +45,8 @@ pub struct Place {
     pub attrs: Attrs,
     /// Physical addresses instead of processes, and which.
     pub physical: Option<Vec<Range<u64>>>,
+    /// Release of the recorded kernel; empty where it is not known.
+    pub kernel: String,
     /// Recorded processes: name and number, in the order of their targets.
     pub processes: Vec<(String, u32)>,
 }
@@ -66,6 +69,7 @@ impl Place {
             name: trace.name().to_owned(),
             attrs: default_attrs(trace.info().attrs, &view.overview.samplings),
             physical: ranges,
+            kernel: trace.info().kernel.clone(),
             processes: processes.map(|name| (name.comm, name.pid)).collect(),
         }
     }
@@ -74,18 +78,40 @@ impl Place {
 /// Writes the schemes down for somebody.
 pub fn emit(form: Form, schemes: &Schemes, place: &Place) -> Result<Handover, SchemesError> {
     let stays = what_stays(schemes);
-    match form {
+    let kernel = schemes.to_kernel(&place.attrs)?;
+    let mut notes = too_old(&steps(&kernel), &place.kernel);
+    let text = match form {
         Form::Damo => {
-            let text = format!("{:#}\n", schemes.to_json());
-            Ok(Handover { text, notes: damo_notes(place, stays) })
+            notes.extend(damo_notes(place, stays));
+            format!("{:#}\n", schemes.to_json())
         }
-        Form::Record => Ok(Handover { text: record(schemes, place, &stays), notes: Vec::new() }),
-        Form::Sysfs => {
-            let kernel = schemes.to_kernel(&place.attrs)?;
-            let text = script::script(&kernel, schemes, place, &stays);
-            Ok(Handover { text, notes: Vec::new() })
+        Form::Record => record(schemes, place, &stays),
+        Form::Sysfs => script::script(&kernel, schemes, place, &stays),
+    };
+    Ok(Handover { text, notes })
+}
+
+/// What the recorded kernel is too old for by its number, each once. Distributions bring features back, so that only the
+/// kernel itself can refuse.
+fn too_old(steps: &[Step], kernel: &str) -> Vec<String> {
+    let number = |text: &str| -> Option<(u32, u32)> {
+        let mut parts = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    let Some(recorded) = number(kernel) else { return Vec::new() };
+    let mut notes = Vec::new();
+    for feature in steps.iter().filter_map(|step| step.needs.as_ref()) {
+        let note = format!(
+            "the recorded kernel, {}, may be too old for this: {} came with {}",
+            plain(kernel),
+            feature.what,
+            feature.since
+        );
+        if number(feature.since).is_some_and(|since| since > recorded) && !notes.contains(&note) {
+            notes.push(note);
         }
     }
+    notes
 }
 
 fn damo_notes(place: &Place, stays: Vec<String>) -> Vec<String> {
@@ -232,6 +258,22 @@ mod tests {
         assert_eq!(quote("a b; $(reboot) `x` \"y\""), "'a b; $(reboot) `x` \"y\"'");
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(plain("a\nrm -rf /\r"), "a?rm -rf /?");
+    }
+
+    #[test]
+    fn a_kernel_that_is_too_old_by_its_number_is_named() {
+        let json = r#"[{"action": "migrate_hot", "target_nid": 0, "apply_interval_us": "1 s"}]"#;
+        let schemes = Schemes::from_json(json).unwrap();
+        let attrs = default_attrs(
+            Attrs { sample_us: 0, aggr_us: 0, update_us: 0, min_nr_regions: 0, max_nr_regions: 0 },
+            &[],
+        );
+        let steps = steps(&schemes.to_kernel(&attrs).unwrap());
+        let old = too_old(&steps, "6.6.1-cloud");
+        assert_eq!(old.len(), 3, "{old:?}");
+        assert!(old.iter().any(|note| note.contains("action migrate_hot came with Linux 6.11")));
+        assert!(too_old(&steps, "6.12.117").is_empty() && too_old(&steps, "").is_empty());
+        assert_eq!((attrs.sample_us, attrs.max_nr_regions), (5_000, 1_000));
     }
 
     #[test]
