@@ -77,3 +77,5 @@ measure "verify" "$report" verify "$trace"
 for command in wss raw histogram nr-regions bandwidth; do
     measure "$command --time 50%..51%" "$report" "$command" "$trace" --time 50%..51%
 done
+measure "heatmap --format csv --time 50%..51%" "$report" heatmap "$trace" --format csv --time 50%..51%
+measure "regions --at 50%" "$report" regions "$trace" --at 50%

@@ -1,8 +1,10 @@
 //! How the memory of each mapping, file or kind of memory was used.
 
+mod runs;
+
 use super::fold::Fold;
 use super::groups::{GroupBy, MappingId};
-use super::layout::{Cursor, Layouts, split};
+use super::layout::{Cursor, Layouts};
 use super::load::Trace;
 use super::num::float;
 use super::observed::Observed;
@@ -10,6 +12,7 @@ use super::select::Selection;
 use super::view::View;
 use super::wss::ResidentSample;
 use damon_format::SnapshotView;
+use runs::{Counts, Now, runs};
 use serde::Serialize;
 
 /// What is looked for.
@@ -99,27 +102,21 @@ struct Sums {
     size: f64,
     touched: f64,
     idle: f64,
-    most: Now,
-}
-
-/// Of one snapshot.
-#[derive(Clone, Copy, Debug, Default)]
-struct Now {
-    size: u64,
-    touched: u64,
-    expected: f64,
-    idle: u64,
+    size_most: u64,
+    touched_most: u64,
+    expected_most: f64,
 }
 
 impl Sums {
-    fn add(&mut self, now: &Now, time: f64) {
-        self.heat += now.expected * time;
+    fn add(&mut self, now: &Now, scale: f64, time: f64) {
+        let expected = now.expected(scale);
+        self.heat += expected * time;
         self.size += float(now.size) * time;
         self.touched += float(now.touched) * time;
         self.idle += float(now.idle) * time;
-        self.most.size = self.most.size.max(now.size);
-        self.most.touched = self.most.touched.max(now.touched);
-        self.most.expected = self.most.expected.max(now.expected);
+        self.size_most = self.size_most.max(now.size);
+        self.touched_most = self.touched_most.max(now.touched);
+        self.expected_most = self.expected_most.max(expected);
     }
 
     fn merge(&mut self, later: &Self) {
@@ -127,9 +124,9 @@ impl Sums {
         self.size += later.size;
         self.touched += later.touched;
         self.idle += later.idle;
-        self.most.size = self.most.size.max(later.most.size);
-        self.most.touched = self.most.touched.max(later.most.touched);
-        self.most.expected = self.most.expected.max(later.most.expected);
+        self.size_most = self.size_most.max(later.size_most);
+        self.touched_most = self.touched_most.max(later.touched_most);
+        self.expected_most = self.expected_most.max(later.expected_most);
     }
 
     fn over(&self, time: f64, has_ages: bool) -> MemoryUse {
@@ -138,11 +135,11 @@ impl Sums {
             heat: self.heat,
             rate: if self.size > 0.0 { self.heat / self.size } else { 0.0 },
             size: mean(self.size),
-            size_most: self.most.size,
+            size_most: self.size_most,
             touched: mean(self.touched),
-            touched_most: self.most.touched,
+            touched_most: self.touched_most,
             expected: mean(self.heat),
-            expected_most: self.most.expected,
+            expected_most: self.expected_most,
             idle: has_ages.then(|| mean(self.idle)),
         }
     }
@@ -194,7 +191,7 @@ impl<'a> UseSum<'a> {
             .groups()
             .iter()
             .zip(&self.groups)
-            .filter(|(_, sums)| sums.most.size > 0)
+            .filter(|(_, sums)| sums.size_most > 0)
             .map(|(group, sums)| GroupUse {
                 group: group.clone(),
                 heat_share: if total.heat > 0.0 { sums.heat / total.heat } else { 0.0 },
@@ -238,31 +235,42 @@ impl Fold for UseSum<'_> {
         let slots = self.cursor.at(snapshot.target, snapshot.end_ns);
         let scale = 1.0 / float(u64::from(snapshot.sampling.max_nr_accesses.max(1)));
         let least_age = idle_age(self.options.idle_ns, snapshot.sampling.aggr_us);
-        let threshold = self.options.threshold;
-        let bounds = snapshot.starts.iter().zip(snapshot.ends).enumerate();
-        let selected = bounds.flat_map(|(index, (&start, &end))| {
-            let pieces = self.selection.pieces(snapshot.target, start, end);
-            pieces.map(move |piece| (index, piece))
-        });
+        let counts = Counts { threshold: self.options.threshold, least_age };
         let (now, present) = (&mut self.now, &mut self.present);
-        split(slots, selected, |index, size, group| {
+        let give = |group: u32, run: &Now| {
             let Some(sum) = usize::try_from(group).ok().and_then(|group| now.get_mut(group)) else {
                 return;
             };
             if sum.size == 0 {
                 present.push(group);
             }
-            sum.size = sum.size.saturating_add(size);
-            let accesses = snapshot.nr_accesses.get(index).copied().unwrap_or(0);
-            if accesses >= threshold {
-                sum.touched = sum.touched.saturating_add(size);
-            }
-            if accesses > 0 {
-                sum.expected += float(size) * f64::from(accesses) * scale;
-            } else if snapshot.ages.is_some_and(|a| a.get(index).is_some_and(|a| *a >= least_age)) {
-                sum.idle = sum.idle.saturating_add(size);
-            }
+            sum.add(run);
+        };
+        let bounds = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses);
+        let first = snapshot.starts.first().zip(snapshot.ends.last());
+        let whole = first.is_some_and(|(&first, &last)| {
+            self.selection.address.hold(snapshot.target, first, last)
         });
+        match snapshot.ages {
+            // The frequent cases of a long recording.
+            Some(ages) if whole => {
+                let rows = bounds.zip(ages);
+                let row = |(((&start, &end), &accesses), &age)| (start..end, accesses, Some(age));
+                runs(slots, rows.map(row), counts, give);
+            }
+            None if whole => {
+                let row = |((&start, &end), &accesses)| (start..end, accesses, None);
+                runs(slots, bounds.map(row), counts, give);
+            }
+            ages => {
+                let rows = bounds.enumerate().flat_map(|(index, ((&start, &end), &accesses))| {
+                    let age = ages.and_then(|ages| ages.get(index).copied());
+                    let pieces = self.selection.pieces(snapshot.target, start, end);
+                    pieces.map(move |piece| (piece, accesses, age))
+                });
+                runs(slots, rows, counts, give);
+            }
+        }
         let mut all = Now::default();
         for group in self.present.drain(..) {
             let Ok(group) = usize::try_from(group) else { continue };
@@ -271,13 +279,10 @@ impl Fold for UseSum<'_> {
                 continue;
             };
             let now = std::mem::take(now);
-            sums.add(&now, time);
-            all.size = all.size.saturating_add(now.size);
-            all.touched = all.touched.saturating_add(now.touched);
-            all.expected += now.expected;
-            all.idle = all.idle.saturating_add(now.idle);
+            sums.add(&now, scale, time);
+            all.add(&now);
         }
-        self.total.add(&all, time);
+        self.total.add(&all, scale, time);
     }
 
     fn merge(&mut self, later: Self) {
