@@ -142,6 +142,25 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
+    /// The next bits, at least 32 of them, without taking them; behind the last one there are zeros.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> u64 {
+        if self.have < 32 {
+            self.refill();
+        }
+        self.window
+    }
+
+    /// Takes bits that were [looked at](Self::peek), at most 32; false where there are not as many.
+    #[inline]
+    pub(crate) fn skip_peeked(&mut self, count: u32) -> bool {
+        let there = count <= self.have;
+        if there {
+            self.skip(count);
+        }
+        there
+    }
+
     /// The number of one bits before a zero bit, which is taken too; at most `limit` (below 32), behind
     /// which no zero bit is expected.
     #[inline]
@@ -220,6 +239,12 @@ impl<'a> BitReader<'a> {
         }
         let value = (1 << bits | low) - (1 << order);
         u64::try_from(value).map_err(|_out_of_range| Malformed)
+    }
+
+    /// Bits that were not taken yet.
+    #[cfg(test)]
+    pub(crate) fn left(&self) -> u64 {
+        self.rest.len() as u64 * 8 + u64::from(self.have)
     }
 
     /// True when nothing but the filling of the last byte is left.

@@ -162,6 +162,135 @@ impl Boundary {
     }
 }
 
+/// Bits that [`Short`] looks at.
+pub(super) const SHORT: u32 = 12;
+
+/// A change that is told in [`SHORT`] bits, as one number, so that nothing has to be decided bit by bit: the length of its
+/// code, or 0 where only [`Change::get`] can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short(u32);
+
+impl Short {
+    /// What begins with these bits.
+    #[inline]
+    pub(super) fn of(bits: u64) -> Self {
+        const MASK: usize = (1 << SHORT) - 1;
+        static TABLE: [Short; 1 << SHORT] = {
+            let mut table = [Short(0); 1 << SHORT];
+            let mut bits = 0;
+            while bits < 1 << SHORT {
+                table[bits as usize] = Short::new(bits);
+                bits += 1;
+            }
+            table
+        };
+        let index = usize::try_from(bits).unwrap_or(usize::MAX) & MASK;
+        TABLE.get(index).copied().unwrap_or(Self(0))
+    }
+
+    /// Bits of its code.
+    #[inline]
+    pub(super) fn length(self) -> u32 {
+        self.0 & 0xf
+    }
+
+    /// How many tenths of the parent it ends behind the parent's start; 0 if it ends with the parent.
+    #[inline]
+    pub(super) fn tenths(self) -> u8 {
+        let [_, tenths, ..] = self.0.to_le_bytes();
+        tenths
+    }
+
+    /// From the first previous region to the parent.
+    #[inline]
+    pub(super) fn skip(self) -> usize {
+        usize::from(self.0 & Self::SKIPS != 0)
+    }
+
+    /// Whether the difference of the counter follows.
+    #[inline]
+    pub(super) fn nr_accesses_follow(self) -> bool {
+        self.0 & Self::NR_ACCESSES != 0
+    }
+
+    /// Whether the difference of the age follows.
+    #[inline]
+    pub(super) fn age_follows(self) -> bool {
+        self.0 & Self::AGE != 0
+    }
+
+    /// The difference of the counter, where it does not follow.
+    #[inline]
+    pub(super) fn difference(self) -> i32 {
+        let [.., high] = self.0.to_le_bytes();
+        i32::from(high.cast_signed())
+    }
+
+    const SKIPS: u32 = 1 << 4;
+    const NR_ACCESSES: u32 = 1 << 5;
+    const AGE: u32 = 1 << 6;
+
+    /// As [`Change::get`] reads it.
+    const fn new(bits: u32) -> Self {
+        let ones = bits.trailing_ones();
+        match ones {
+            0 => Self(1),
+            1 => Self::with_difference(bits, 2, 0, true),
+            2 => {
+                let skips = if bits >> 4 & 1 == 1 { Self::SKIPS } else { 0 };
+                let (tenths, length) = Self::tenths_at(bits, 5);
+                Self::with_difference(bits, length, skips | tenths << 8, bits >> 3 & 1 == 1)
+            }
+            3 => Self(4 | Self::AGE),
+            _ => {
+                let age = if bits >> 5 & 1 == 1 { Self::AGE } else { 0 };
+                let differs = bits >> 4 & 1 == 1;
+                // Begin of the code of the skip.
+                let (at, is_cut) = match bits >> 6 & 3 {
+                    0 | 2 => (7, false),
+                    1 => (8, true),
+                    _ => return Self(0),
+                };
+                let (skips, at) = match bits >> at & 3 {
+                    0 | 2 => (Self::SKIPS, at + 1),
+                    1 => (0, at + 2),
+                    _ => return Self(0),
+                };
+                let (tenths, length) = if is_cut { Self::tenths_at(bits, at) } else { (0, at) };
+                Self::with_difference(bits, length, age | skips | tenths << 8, differs)
+            }
+        }
+    }
+
+    /// The tenths whose code begins at this bit, and where it ends.
+    const fn tenths_at(bits: u32, at: u32) -> (u32, u32) {
+        match bits >> at & 7 {
+            7 => (8 + (bits >> (at + 3) & 1), at + 4),
+            low => (low + 1, at + 3),
+        }
+    }
+
+    /// The rest is told; behind it the difference of the counter may begin.
+    const fn with_difference(bits: u32, at: u32, rest: u32, differs: bool) -> Self {
+        if at > SHORT {
+            return Self(0);
+        }
+        if !differs {
+            return Self(at | rest);
+        }
+        let zeros = (bits >> at | 1 << SHORT).trailing_zeros();
+        let end = at + 2 * zeros + 1 + order::NR_ACCESSES;
+        if end > SHORT {
+            return Self(at | rest | Self::NR_ACCESSES);
+        }
+        let low = bits >> (at + zeros + 1) & ((1 << (zeros + order::NR_ACCESSES)) - 1);
+        let stored = (1 << (zeros + order::NR_ACCESSES) | low) - (1 << order::NR_ACCESSES) + 1;
+        // Zigzag, as in `unzigzag`; at most seven bits.
+        let difference = if stored & 1 == 1 { !(stored >> 1) } else { stored >> 1 };
+        Self(end | rest | difference << 24)
+    }
+}
+
 /// 1 to 7 in three bits, 8 and 9 in four.
 fn put_tenths(tenths: u8, bits: &mut BitWriter) {
     match tenths {
@@ -219,6 +348,7 @@ pub(super) fn cut(size: u64, tenths: u8, shift: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::varint::unzigzag;
     use proptest::prelude::*;
 
     fn boundaries() -> impl Strategy<Value = Boundary> {
@@ -258,6 +388,46 @@ mod tests {
             }
             prop_assert!(reader.is_finished());
         }
+    }
+
+    #[test]
+    fn what_the_table_tells_is_what_is_read_bit_by_bit() {
+        for bits in 0..1_u64 << SHORT {
+            let short = Short::of(bits);
+            for filling in [0, u64::MAX, 0x5555_5555_5555_5555, 0x0123_4567_89ab_cdef] {
+                let all = (filling << SHORT | bits).to_le_bytes();
+                let mut reader = BitReader::new(&all);
+                let Ok(change) = Change::get(&mut reader) else {
+                    assert_eq!(short.length(), 0, "{bits:b}");
+                    continue;
+                };
+                let place = match change.boundary {
+                    Boundary::Keep { skip } => Some((skip, 0)),
+                    Boundary::Tenth { skip, tenths } => Some((skip, tenths)),
+                    _ => None,
+                };
+                if short.length() == 0 {
+                    let is_long = place.is_none_or(|(skip, _)| skip > 1);
+                    assert!(is_long || reader.left() + u64::from(SHORT) < 64, "{bits:b}");
+                    continue;
+                }
+                assert_eq!(place, Some((short.skip() as u64, short.tenths())), "{bits:b}");
+                assert_eq!(short.age_follows(), change.age, "{bits:b}");
+                let mut difference = 0;
+                if change.nr_accesses && !short.nr_accesses_follow() {
+                    let stored = reader.number(order::NR_ACCESSES).unwrap();
+                    difference = unzigzag(stored + 1);
+                } else {
+                    assert_eq!(short.nr_accesses_follow(), change.nr_accesses, "{bits:b}");
+                }
+                assert_eq!(i64::from(short.difference()), difference, "{bits:b}");
+                assert_eq!(64 - reader.left(), u64::from(short.length()), "{bits:b}");
+            }
+        }
+        // What is frequent is told: the counter is one less, a region ends at three tenths, two regions became one.
+        assert_eq!((Short::of(0b0101).length(), Short::of(0b0101).difference()), (4, -1));
+        assert_eq!((Short::of(0b0100_0011).length(), Short::of(0b0100_0011).tenths()), (8, 3));
+        assert_eq!((Short::of(0b0000_1111).length(), Short::of(0b0000_1111).skip()), (8, 1));
     }
 
     #[test]

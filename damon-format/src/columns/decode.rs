@@ -1,6 +1,6 @@
 //! Bits back into snapshots; nothing in them is trusted.
 
-use super::code::{Boundary, Change, MAX_SNAPSHOTS, cut, flags, order};
+use super::code::{Boundary, Change, MAX_SNAPSHOTS, Short, cut, flags, order};
 use super::{Columns, predict};
 use crate::bits::BitReader;
 use crate::layout::MAX_PROBES;
@@ -147,7 +147,6 @@ impl Scratch {
         has_ages: bool,
         bits: &mut BitReader<'_>,
     ) -> Result<(), Malformed> {
-        self.current.clear();
         self.rows(previous, count, scale.granule_shift, bits)?;
         if !has_ages {
             self.current.ages.fill(0);
@@ -173,14 +172,48 @@ impl Scratch {
         let current = &mut self.current;
         let threshold = predict::age_threshold(&previous.nr_accesses);
         // `first` is always the first previous region that ends behind `position`.
-        let (mut position, mut first) = (0_u64, 0_usize);
-        current.reserve(count);
-        while current.len() < count {
-            let run = bits.zeros(count - current.len());
+        let (mut position, mut first, mut at) = (0_u64, 0_usize, 0_usize);
+        current.resize(count);
+        while at < count {
+            let run = bits.zeros(count - at);
             if run > 0 {
-                current.extend_older(previous, first..first + run, position)?;
+                position = current.older(at, previous, first, run, position).ok_or(Malformed)?;
                 first += run;
-                position = current.ends.last().copied().ok_or(Malformed)?;
+                at += run;
+                continue;
+            }
+            // Nearly always the bits at hand tell the change.
+            let short = Short::of(bits.peek());
+            if short.length() > 0 && bits.skip_peeked(short.length()) {
+                let parent = first;
+                let from = *previous.starts.get(first).ok_or(Malformed)?;
+                let start = from.max(position);
+                first += short.skip();
+                let (from, to) = previous.bounds(first).ok_or(Malformed)?;
+                let end = if short.tenths() == 0 {
+                    first += 1;
+                    to
+                } else {
+                    from + cut(to - from, short.tenths(), shift)
+                };
+                if end <= start {
+                    return Err(Malformed);
+                }
+                let bounds = (start, end);
+                let mut nr_accesses = predict::nr_accesses(previous, parent, bounds);
+                if short.nr_accesses_follow() {
+                    nr_accesses = differ(nr_accesses, bits.number(order::NR_ACCESSES)?)?;
+                } else {
+                    let sum = nr_accesses.checked_add_signed(short.difference());
+                    nr_accesses = sum.ok_or(Malformed)?;
+                }
+                let mut age = predict::age(previous, parent, bounds, nr_accesses, threshold);
+                if short.age_follows() {
+                    age = differ(age, bits.number(order::AGE)?)?;
+                }
+                current.set(at, Region { start, end, nr_accesses, age }).ok_or(Malformed)?;
+                at += 1;
+                position = end;
                 continue;
             }
             let change = Change::get(bits)?;
@@ -229,7 +262,8 @@ impl Scratch {
             if change.age {
                 age = differ(age, bits.number(order::AGE)?)?;
             }
-            current.push(Region { start, end, nr_accesses, age });
+            current.set(at, Region { start, end, nr_accesses, age }).ok_or(Malformed)?;
+            at += 1;
             position = end;
         }
         Ok(())
@@ -253,28 +287,62 @@ impl Columns {
         first + passed.count()
     }
 
-    /// Appends regions of the previous snapshot, one aggregation older; the first one starts at `position`
-    /// if that lies inside it.
+    /// Puts `count` regions of the previous snapshot, from `first` on, at index `at`, one aggregation older; the first one
+    /// starts at `position` if that lies inside it. The end of the last one.
     #[inline]
-    fn extend_older(
+    fn older(
         &mut self,
+        at: usize,
         previous: &Self,
-        range: std::ops::Range<usize>,
+        first: usize,
+        count: usize,
         position: u64,
-    ) -> Result<(), Malformed> {
-        let first = self.len();
-        self.starts.extend_from_slice(previous.starts.get(range.clone()).ok_or(Malformed)?);
-        self.ends.extend_from_slice(previous.ends.get(range.clone()).ok_or(Malformed)?);
-        self.nr_accesses
-            .extend_from_slice(previous.nr_accesses.get(range.clone()).ok_or(Malformed)?);
-        let ages = previous.ages.get(range).ok_or(Malformed)?;
-        self.ages.extend(ages.iter().map(|age| age.saturating_add(1)));
-        if let Some(start) = self.starts.get_mut(first) {
-            *start = position.max(*start);
+    ) -> Option<u64> {
+        let (to, from) = (at..at.checked_add(count)?, first..first.checked_add(count)?);
+        let (starts, ends) = (self.starts.get_mut(to.clone())?, self.ends.get_mut(to.clone())?);
+        let (counts, ages) = (self.nr_accesses.get_mut(to.clone())?, self.ages.get_mut(to)?);
+        let old_starts = previous.starts.get(from.clone())?;
+        let old_ends = previous.ends.get(from.clone())?;
+        let old_counts = previous.nr_accesses.get(from.clone())?;
+        let old_ages = previous.ages.get(from)?;
+        if count < SHORT_RUN {
+            // Calls to copy a few numbers would take longer than to copy them.
+            let bounds = starts.iter_mut().zip(old_starts).zip(ends.iter_mut().zip(old_ends));
+            let rest = counts.iter_mut().zip(old_counts).zip(ages.iter_mut().zip(old_ages));
+            for (((start, old_start), (end, old_end)), ((nr, old_nr), (age, old_age))) in
+                bounds.zip(rest)
+            {
+                *start = *old_start;
+                *end = *old_end;
+                *nr = *old_nr;
+                *age = old_age.saturating_add(1);
+            }
+        } else {
+            starts.copy_from_slice(old_starts);
+            ends.copy_from_slice(old_ends);
+            counts.copy_from_slice(old_counts);
+            for (age, old_age) in ages.iter_mut().zip(old_ages) {
+                *age = old_age.saturating_add(1);
+            }
         }
-        Ok(())
+        let start = starts.first_mut()?;
+        *start = position.max(*start);
+        ends.last().copied()
+    }
+
+    /// Sets what was made room for.
+    #[inline]
+    fn set(&mut self, at: usize, region: Region) -> Option<()> {
+        *self.starts.get_mut(at)? = region.start;
+        *self.ends.get_mut(at)? = region.end;
+        *self.nr_accesses.get_mut(at)? = region.nr_accesses;
+        *self.ages.get_mut(at)? = region.age;
+        Some(())
     }
 }
+
+/// Runs of fewer regions are copied one by one.
+const SHORT_RUN: usize = 12;
 
 /// A counter that differs from its prediction; a difference of zero has no code.
 #[inline]

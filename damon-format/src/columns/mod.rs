@@ -43,11 +43,12 @@ impl Columns {
         }
     }
 
-    fn reserve(&mut self, count: usize) {
-        self.starts.reserve(count);
-        self.ends.reserve(count);
-        self.nr_accesses.reserve(count);
-        self.ages.reserve(count);
+    /// Makes it so many regions; what was there before is not cleared.
+    fn resize(&mut self, count: usize) {
+        self.starts.resize(count, 0);
+        self.ends.resize(count, 0);
+        self.nr_accesses.resize(count, 0);
+        self.ages.resize(count, 0);
     }
 
     #[inline]
