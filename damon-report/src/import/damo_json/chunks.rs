@@ -2,6 +2,7 @@
 
 use crate::import::{ImportError, Position};
 use flate2::{Decompress, FlushDecompress, Status};
+use simd_adler32::Adler32;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
@@ -21,13 +22,30 @@ const INPUT: usize = 1 << 16;
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
     pub(super) end: usize,
+    /// With the last piece of a compressed text.
+    told: Option<Checksum>,
+}
+
+/// What the input says of the whole text.
+#[derive(Clone, Copy, Debug)]
+struct Checksum {
+    adler32: u32,
+    /// Where it says so.
+    at: u64,
 }
 
 /// The receiving end.
-#[derive(Debug)]
 pub(super) struct Chunks {
     full: Receiver<Result<Chunk, ImportError>>,
     used: Sender<Vec<u8>>,
+    /// Of what was received; the other thread has enough to do.
+    sum: Option<Adler32>,
+}
+
+impl std::fmt::Debug for Chunks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chunks").finish_non_exhaustive()
+    }
 }
 
 impl Chunks {
@@ -48,12 +66,21 @@ impl Chunks {
             }
         };
         thread::Builder::new().name("import".to_owned()).spawn(work)?;
-        Ok(Self { full, used })
+        Ok(Self { full, used, sum: compressed.then(Adler32::new) })
     }
 
     /// The next piece; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Chunk>, ImportError> {
-        self.full.recv().ok().transpose()
+        let Some(chunk) = self.full.recv().ok().transpose()? else {
+            return Ok(None);
+        };
+        if let Some(sum) = &mut self.sum {
+            sum.write(chunk.bytes.get(HEADROOM..chunk.end).unwrap_or_default());
+            if let Some(told) = chunk.told.filter(|told| told.adler32 != sum.finish()) {
+                return Err(damaged(told.at, "its checksum is wrong"));
+            }
+        }
+        Ok(Some(chunk))
     }
 
     /// Gives a buffer back.
@@ -94,7 +121,7 @@ impl Desk {
         let chunk = self.chunk.get_or_insert_with(|| {
             let mut bytes = self.from.try_recv().unwrap_or_default();
             bytes.resize(whole, 0);
-            Chunk { bytes, end: HEADROOM }
+            Chunk { bytes, end: HEADROOM, told: None }
         });
         Ok((chunk.bytes.get_mut(chunk.end..).unwrap_or_default(), &mut chunk.end))
     }
@@ -116,40 +143,106 @@ impl Desk {
         }
     }
 
-    fn inflate(&mut self, mut input: impl Read) -> Result<(), Stop> {
-        let mut inflater = Decompress::new(true);
-        let mut compressed = vec![0; INPUT];
-        let (mut at, mut filled) = (0, 0);
+    fn inflate(&mut self, input: impl Read) -> Result<(), Stop> {
+        let mut input = Compressed::new(input);
+        let [method, flags] = input.take()?;
+        // Deflate, in a window as large as there are, without a dictionary (RFC 1950, section 2.2).
+        let is_plain = method & 0x0f == 8 && method >> 4 <= 7 && flags & 0x20 == 0;
+        if !is_plain || (u32::from(method) * 256 + u32::from(flags)) % 31 != 0 {
+            return Err(Stop::Failed(damaged(0, "another header")));
+        }
+        let mut inflater = Decompress::new(false);
         loop {
-            if at >= filled {
-                filled = read(&mut input, &mut compressed)?;
-                at = 0;
-            }
+            let piece = input.rest()?;
+            let at_the_end = piece.is_empty();
             let (in_before, out_before) = (inflater.total_in(), inflater.total_out());
             let (room, end) = self.room()?;
-            let piece = compressed.get(at..filled).unwrap_or_default();
-            let at_the_end = piece.is_empty();
             let status = inflater.decompress(piece, room, FlushDecompress::None);
-            let place = || Position::Byte(inflater.total_in());
-            let status = status.map_err(|error| ImportError::Unexpected {
-                position: place(),
-                expected: "a zlib stream".to_owned(),
-                found: format!("damaged data ({error})"),
+            let status = status.map_err(|error| {
+                damaged(inflater.total_in().saturating_add(2), &error.to_string())
             })?;
             let taken = inflater.total_in().saturating_sub(in_before);
             let made = inflater.total_out().saturating_sub(out_before);
-            at = at.saturating_add(usize::try_from(taken).unwrap_or(usize::MAX));
+            input.advance(usize::try_from(taken).unwrap_or(usize::MAX));
             *end = end.saturating_add(usize::try_from(made).unwrap_or(usize::MAX));
             if status == Status::StreamEnd {
+                let at = input.position();
+                let [a, b, c, d] = input.take()?;
+                let adler32 = u32::from_le_bytes([d, c, b, a]);
+                // There is room for one, so that there is a chunk.
+                self.room()?;
+                if let Some(chunk) = &mut self.chunk {
+                    chunk.told = Some(Checksum { adler32, at });
+                }
                 return Ok(());
             }
             if at_the_end && made == 0 {
-                return Err(Stop::Failed(ImportError::Unexpected {
-                    position: place(),
-                    expected: "more of the zlib stream".to_owned(),
-                    found: "the end of the input: it is cut off".to_owned(),
-                }));
+                return Err(Stop::Failed(input.cut_off()));
             }
+        }
+    }
+}
+
+fn damaged(at: u64, why: &str) -> ImportError {
+    ImportError::Unexpected {
+        position: Position::Byte(at),
+        expected: "a zlib stream".to_owned(),
+        found: format!("damaged data ({why})"),
+    }
+}
+
+/// The bytes of a compressed input.
+struct Compressed<R> {
+    input: R,
+    bytes: Vec<u8>,
+    at: usize,
+    filled: usize,
+    /// Bytes before those at hand.
+    before: u64,
+}
+
+impl<R: Read> Compressed<R> {
+    fn new(input: R) -> Self {
+        Self { input, bytes: vec![0; INPUT], at: 0, filled: 0, before: 0 }
+    }
+
+    /// What is at hand; nothing at the end of the input.
+    fn rest(&mut self) -> Result<&[u8], ImportError> {
+        if self.at >= self.filled {
+            self.before = self.before.saturating_add(self.filled as u64);
+            self.filled = read(&mut self.input, &mut self.bytes)?;
+            self.at = 0;
+        }
+        Ok(self.bytes.get(self.at..self.filled).unwrap_or_default())
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.at = self.at.saturating_add(count);
+    }
+
+    /// The next bytes of a fixed number.
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], ImportError> {
+        let mut taken = [0; N];
+        for byte in &mut taken {
+            match self.rest()?.first() {
+                Some(next) => *byte = *next,
+                None => return Err(self.cut_off()),
+            }
+            self.advance(1);
+        }
+        Ok(taken)
+    }
+
+    /// Where the next byte stands.
+    fn position(&self) -> u64 {
+        self.before.saturating_add(self.at as u64)
+    }
+
+    fn cut_off(&self) -> ImportError {
+        ImportError::Unexpected {
+            position: Position::Byte(self.position()),
+            expected: "more of the zlib stream".to_owned(),
+            found: "the end of the input: it is cut off".to_owned(),
         }
     }
 }

@@ -39,13 +39,14 @@ pub(super) fn rows(
         text.have(LONGEST_ROW)?;
         let all = text.rest();
         let mut rest = all;
+        let mut border = Border::default();
         // As many as there are without looking for more text.
         let ended = loop {
             if let Some(behind) = take(rest, LIST_ENDS) {
                 rest = behind;
                 break Some(true);
             }
-            let Some(behind) = row(rest, *first, draft) else {
+            let Some(behind) = row(rest, *first, &mut border, draft) else {
                 break (rest.len() >= LONGEST_ROW || rest.len() == all.len()).then_some(false);
             };
             rest = behind;
@@ -59,19 +60,76 @@ pub(super) fn rows(
     }
 }
 
-/// Takes what has to be next. Arrays of a known length are compared without a call.
+/// Takes what has to be next.
 #[inline]
 fn take<'a, const N: usize>(text: &'a [u8], expected: &[u8; N]) -> Option<&'a [u8]> {
-    let (found, rest) = text.split_first_chunk()?;
-    (found == expected).then_some(rest)
+    let (found, rest) = text.split_first_chunk::<N>()?;
+    are_same(found, expected).then_some(rest)
+}
+
+/// Whether two arrays are the same, without the call that comparing more than 32 bytes would be.
+#[inline]
+fn are_same<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
+    let word = |bytes: &[u8; 16]| u128::from_le_bytes(*bytes);
+    let (all_a, all_b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+    let mut differ = 0;
+    for (a, b) in all_a.iter().zip(all_b) {
+        differ |= word(a) ^ word(b);
+    }
+    // The rest, with some of what was seen.
+    match (a.last_chunk(), b.last_chunk()) {
+        (Some(a), Some(b)) => differ | (word(a) ^ word(b)) == 0,
+        _ => a == b,
+    }
+}
+
+/// Where a region ended: most regions begin where the one before them ends, and the same text is the same number.
+#[derive(Default)]
+struct Border<'a> {
+    /// The text from the number on.
+    text: &'a [u8],
+    length: usize,
+    value: u64,
+}
+
+/// More than the digits of a number and what stands behind them.
+const SEEN: usize = 32;
+
+impl<'a> Border<'a> {
+    /// A number that may be this one.
+    #[inline]
+    fn number<'b>(&self, text: &'b [u8]) -> Option<(u64, &'b [u8])> {
+        let here = text.first_chunk::<SEEN>();
+        if self.length < SEEN
+            && self.length > 0
+            && here.is_some()
+            && here == self.text.first_chunk()
+        {
+            return Some((self.value, text.get(self.length..)?));
+        }
+        number(text)
+    }
+
+    /// The number that is next, and is this one from now on.
+    #[inline]
+    fn set(&mut self, text: &'a [u8]) -> Option<(u64, &'a [u8])> {
+        let (value, rest) = number(text)?;
+        *self = Self { text, length: text.len().checked_sub(rest.len())?, value };
+        Some((value, rest))
+    }
 }
 
 /// One row; gives back what follows it.
 #[inline]
-fn row<'a>(text: &'a [u8], first: bool, draft: &mut Draft) -> Option<&'a [u8]> {
+fn row<'a>(
+    text: &'a [u8],
+    first: bool,
+    border: &mut Border<'a>,
+    draft: &mut Draft,
+) -> Option<&'a [u8]> {
     let rest = if first { take(text, FIRST)? } else { take(text, NEXT)? };
-    let (start, rest) = number(take(rest, START)?)?;
-    let (end, rest) = number(take(rest, END)?)?;
+    let (start, rest) = border.number(take(rest, START)?)?;
+    let (end, rest) = border.set(take(rest, END)?)?;
     let (nr_accesses, rest) = digits(take(rest, SAMPLES)?)?;
     let rest = take(rest, PERCENT)?;
     let rest = match take(rest, b"null") {
@@ -144,6 +202,24 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_byte_of_what_is_expected_counts() {
+        fn check<const N: usize>(expected: &[u8; N]) {
+            assert!(are_same(expected, &expected.clone()));
+            for at in 0..N {
+                let mut other = *expected;
+                other[at] ^= 1 << (at % 8);
+                assert!(!are_same(expected, &other), "{at} of {N}");
+            }
+        }
+        check(START);
+        check(ROW_ENDS);
+        check(END);
+        check(FIRST);
+        check(SAMPLES);
+        check(AGE);
+    }
 
     #[test]
     fn numbers_are_read_up_to_19_digits_and_never_wrong() {

@@ -36,7 +36,7 @@ impl Text {
 
     /// Adds the next chunk behind what is left; false at the end of the text.
     pub(super) fn more(&mut self) -> Result<bool, ImportError> {
-        let Some(Chunk { mut bytes, end }) = self.chunks.next()? else {
+        let Some(Chunk { mut bytes, end, .. }) = self.chunks.next()? else {
             return Ok(false);
         };
         let left = self.rest();
