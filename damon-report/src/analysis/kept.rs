@@ -14,6 +14,9 @@ pub(crate) const MOST_ROWS: u64 = 4 << 20;
 /// Regions that are worked on together; parts are the same for any number of threads.
 const PART_ROWS: usize = 1 << 16;
 
+/// Regions of most blocks.
+const USUAL_ROWS: usize = 1 << 18;
+
 const PAGE: u64 = 4096;
 
 /// In front of the start of a region, in two halves, that does not begin where the one before it ends.
@@ -50,13 +53,21 @@ impl Part {
     }
 
     pub(crate) fn add(&mut self, snapshot: &SnapshotView<'_>) {
-        let room = usize::try_from(MOST_ROWS).is_ok_and(|most| self.counts.len() < most);
-        if !self.spoilt && (!room || self.try_add(snapshot).is_none()) {
+        if !self.spoilt && self.try_add(snapshot).is_none() {
             *self = Self::spoilt();
         }
     }
 
-    fn try_add(&mut self, snapshot: &SnapshotView<'_>) -> Option<()> {
+    /// Keeps a snapshot if it can; if not, those before it are as they were.
+    pub(super) fn try_add(&mut self, snapshot: &SnapshotView<'_>) -> Option<()> {
+        if usize::try_from(MOST_ROWS).is_ok_and(|most| self.counts.len() >= most) {
+            return None;
+        }
+        if self.heads.is_empty() {
+            // So much for most blocks; memory that is not used is not there.
+            self.sizes.reserve(USUAL_ROWS);
+            self.counts.reserve(USUAL_ROWS);
+        }
         let (sizes, counts) = (self.sizes.len(), self.counts.len());
         let mut at = 0;
         for (&start, &end) in snapshot.starts.iter().zip(snapshot.ends) {
@@ -83,6 +94,15 @@ impl Part {
             counts: counts..self.counts.len(),
         });
         Some(())
+    }
+
+    /// Shows all that is kept.
+    pub(super) fn each<E>(
+        &self,
+        mut show: impl FnMut(&SnapshotView<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut columns = Columns::default();
+        self.heads.iter().try_for_each(|head| show(&columns.fill(self, head)))
     }
 
     /// Runs of snapshots with about [`PART_ROWS`] regions.
@@ -112,7 +132,7 @@ impl Kept {
             let mut fold = make();
             let mut columns = Columns::default();
             for head in *run {
-                columns.show(part, head, &mut fold);
+                fold.snapshot(&columns.fill(part, head));
             }
             fold
         });
@@ -132,7 +152,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn show(&mut self, part: &Part, head: &Head, fold: &mut impl Fold) {
+    fn fill<'a>(&'a mut self, part: &Part, head: &Head) -> SnapshotView<'a> {
         self.starts.clear();
         self.ends.clear();
         self.counts.clear();
@@ -150,7 +170,7 @@ impl Columns {
         }
         let counts = part.counts.get(head.counts.clone()).unwrap_or_default();
         self.counts.extend(counts.iter().map(|count| u32::from(*count)));
-        fold.snapshot(&SnapshotView {
+        SnapshotView {
             target: head.target,
             start_ns: head.start_ns,
             end_ns: head.end_ns,
@@ -160,7 +180,7 @@ impl Columns {
             nr_accesses: &self.counts,
             ages: None,
             probes: &[],
-        });
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::select::Selection;
 use super::source::{Opened, Source};
-use crate::import::{self, ImportError, ImportOptions, Kind};
+use crate::import::{self, Encoder, ImportError, ImportOptions, Input, Kind, Sink};
 use damon_format::{
     BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, Record, RecordingInfo,
     SnapshotView, VerifyReport, Visitor,
@@ -59,26 +59,53 @@ pub struct Trace {
     imported_from: Option<Kind>,
 }
 
+/// What stands under a path, and what it is called.
+pub(super) fn find(path: &Path) -> Result<(String, Opened), LoadError> {
+    let name = if path.as_os_str() == "-" {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    match Opened::open(path) {
+        Ok(opened) => Ok((name, opened)),
+        Err(source) => Err(LoadError::Io { name, source }),
+    }
+}
+
 impl Trace {
     /// Opens a path, or standard input for `-`. The recording of another tool becomes a trace in memory, which takes
     /// about a byte for each of its region rows.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let name = if path.as_os_str() == "-" {
-            "standard input".to_owned()
-        } else {
-            path.display().to_string()
-        };
-        let io_error = |source| LoadError::Io { name: name.clone(), source };
-        let (kind, input) = match Opened::open(path).map_err(io_error)? {
-            Opened::Trace(source) => return Self::from_source(name, source),
-            Opened::Foreign(kind, input) => (kind, input),
-        };
+        let (name, opened) = find(path)?;
+        Self::of((name, path), opened)
+    }
+
+    /// [`open`](Self::open), of what was found already.
+    pub(super) fn of((name, path): (String, &Path), opened: Opened) -> Result<Self, LoadError> {
+        match opened {
+            Opened::Trace(source) => Self::from_source(name, source),
+            Opened::Foreign(kind, input) => {
+                let encoder = Encoder::new(Vec::new(), import::in_memory());
+                let made = Self::import((name, path), (kind, input), encoder, |encoder| encoder);
+                made.map(|(trace, _)| trace)
+            }
+        }
+    }
+
+    /// Has a sink read the recording of another tool; a trace of what it put into its encoder.
+    pub(super) fn import<S: Sink>(
+        (name, path): (String, &Path),
+        (kind, input): (Kind, Input),
+        mut sink: S,
+        encoder: impl Fn(&mut S) -> &mut Encoder<Vec<u8>>,
+    ) -> Result<(Self, S), LoadError> {
         let beside = import::side_files(path, kind);
-        let to = (Vec::new(), import::in_memory());
-        match import::convert(input, kind, &ImportOptions::default(), beside, to) {
+        let options = ImportOptions::default();
+        let read = import::hand_over(input, kind, &options, beside, &mut sink);
+        match read.and_then(|()| encoder(&mut sink).finish()) {
             Ok((bytes, _)) => {
                 let trace = Self::from_source(name, Source::memory(bytes))?;
-                Ok(Self { imported_from: Some(kind), ..trace })
+                Ok((Self { imported_from: Some(kind), ..trace }, sink))
             }
             Err(source) => Err(LoadError::Import { name, source }),
         }
@@ -155,6 +182,15 @@ impl Trace {
         } else {
             self.reader.visit_records(block, visitor)
         }
+    }
+
+    /// Hands over a block's records alone.
+    pub(super) fn visit_records(
+        &self,
+        block: &BlockEntry,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), Damage> {
+        self.reader.visit_records(block, visitor)
     }
 
     /// Damage found while opening.

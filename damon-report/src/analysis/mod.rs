@@ -6,6 +6,7 @@ pub mod bandwidth;
 pub mod bins;
 pub mod cells;
 pub mod compare;
+mod direct;
 pub mod distribution;
 mod ends;
 pub mod fold;

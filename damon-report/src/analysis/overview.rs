@@ -165,6 +165,18 @@ impl Overview {
         (parts.finish(damage), sum)
     }
 
+    /// Of the records in a trace, and of snapshots that were seen elsewhere.
+    pub(super) fn of_records(trace: &Trace, seen: OverviewVisitor<'_>) -> Self {
+        let (mut records, mut damage) = (OverviewVisitor::new(seen.selection), Vec::new());
+        for block in trace.blocks() {
+            damage.extend(trace.visit_records(block, &mut records).err());
+        }
+        let mut parts = Parts::default();
+        parts.add(records);
+        parts.add(seen);
+        parts.finish(damage)
+    }
+
     /// From the begin of the first to the end of the last snapshot; empty without snapshots.
     pub fn span(&self) -> Range<u64> {
         let start = self.targets.iter().map(|t| t.start_ns).min().unwrap_or(0);
@@ -252,7 +264,7 @@ struct TargetState {
     last: Vec<Range<u64>>,
 }
 
-struct OverviewVisitor<'a> {
+pub(super) struct OverviewVisitor<'a> {
     selection: &'a Selection,
     records: Vec<Record>,
     targets: BTreeMap<TargetId, TargetState>,
@@ -262,7 +274,7 @@ struct OverviewVisitor<'a> {
 }
 
 impl<'a> OverviewVisitor<'a> {
-    fn new(selection: &'a Selection) -> Self {
+    pub(super) fn new(selection: &'a Selection) -> Self {
         Self {
             selection,
             records: Vec::new(),

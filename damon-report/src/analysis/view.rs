@@ -203,10 +203,7 @@ impl View {
     /// Heat of whole ranges.
     fn totals(&self, trace: &Trace, spans: &[BandSpan]) -> Vec<Cell> {
         let frame = self.frame(1, spans.to_vec(), vec![1; spans.len()]);
-        let edges = Edges::new(&frame, &self.selection);
-        let options = WorkingSetOptions::without_intervals(1);
-        let sum = self.fold(trace, options, || HeatSum::new(&edges));
-        single_cells(sum.finish(&frame, &self.overview))
+        single_cells(self.heat_alone(trace, &frame))
     }
 
     /// Working set alone.
@@ -223,6 +220,13 @@ impl View {
     ) -> BTreeMap<TargetId, WorkingSet> {
         let sum = trace.fold(&self.selection, || WorkingSetSum::new(&self.selection, options));
         sum.finish_each(&self.overview.records)
+    }
+
+    /// Heat alone.
+    pub fn heat_alone(&self, trace: &Trace, frame: &Frame) -> Heatmap {
+        let edges = Edges::new(frame, &self.selection);
+        let options = WorkingSetOptions::without_intervals(1);
+        self.fold(trace, options, || HeatSum::new(&edges)).finish(frame, &self.overview)
     }
 
     /// Heat, and the working set on the same time axis.

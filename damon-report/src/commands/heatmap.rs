@@ -27,8 +27,7 @@ pub(super) const ROWS: usize = 50;
 
 pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let trace = Trace::open(&args.file)?;
-    let view = View::for_picture(&trace, &args.part.query())?;
+    let (trace, view) = View::open_for_picture::<Failure>(&args.file, &args.part.query())?;
     terminal.warn(trace.name(), &view.overview.damage);
     has_snapshots(&trace, &view)?;
     match (&args.output, kind) {
@@ -273,7 +272,7 @@ fn cells(
 ) -> Result<(), Failure> {
     let rows = args.rows.unwrap_or(ROWS);
     let frame = summary::cells(view, args.columns.unwrap_or(COLUMNS), rows);
-    let (heatmap, _) = view.heat(trace, &frame, WorkingSetOptions::without_intervals(1));
+    let heatmap = view.heat_alone(trace, &frame);
     if args.format == Format::Csv {
         return Ok(csv(terminal.out, &frame, &heatmap)?);
     }

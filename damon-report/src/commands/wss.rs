@@ -4,7 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::words::{bytes, clean, short_bytes};
-use super::{Streams, open, wss_more};
+use super::{Streams, has_snapshots, open, wss_more};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::view::View;
@@ -21,18 +21,22 @@ const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
 
 pub(super) fn run(args: &WssArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let (trace, view) = open(&args.file, &args.part, streams)?;
-    let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
-    if args.compat.is_some() {
-        return wss_more::compat(args, &trace, &view, streams);
-    }
-    if args.windows {
-        return wss_more::windows(args, &trace, &view, streams);
-    }
-    if args.per_target {
+    if args.compat.is_some() || args.windows || args.per_target {
+        let (trace, view) = open(&args.file, &args.part, streams)?;
+        if args.compat.is_some() {
+            return wss_more::compat(args, &trace, &view, streams);
+        }
+        if args.windows {
+            return wss_more::windows(args, &trace, &view, streams);
+        }
+        let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
         return wss_more::per_target(args, &trace, &view, options, streams);
     }
-    let set = view.working_set(&trace, options);
+    let (trace, view, set) =
+        View::open_for_working_set::<Failure>(&args.file, &args.part.query(), args.threshold)?;
+    streams.warn(trace.name(), &view.overview.damage);
+    has_snapshots(&trace, &view)?;
+    let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
     if let (Some(path), Some(kind)) = (&args.output, kind) {
         let (width, height) = args.size;
         let (title, subtitle) = (title(&view), subtitle(&trace, &view));

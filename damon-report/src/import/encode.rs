@@ -30,9 +30,9 @@ impl<W: Write> Encoder<W> {
         Self { to: Some(to), writer: None, options, counts: Counts::default() }
     }
 
-    /// Ends the trace in good order.
-    pub fn finish(self) -> Result<(W, Counts), ImportError> {
-        let writer = self.writer.ok_or_else(no_recording)?;
+    /// Ends the trace in good order; the encoder has none any more.
+    pub fn finish(&mut self) -> Result<(W, Counts), ImportError> {
+        let writer = self.writer.take().ok_or_else(no_recording)?;
         Ok((writer.finish()?, self.counts))
     }
 

@@ -69,10 +69,21 @@ pub fn convert<W: Write>(
     (to, how): (W, WriterOptions),
 ) -> Result<(W, Counts), ImportError> {
     let mut encoder = Encoder::new(to, how);
-    let mut sink = Beside::new(beside, &mut encoder);
-    read(input, kind, options, &mut sink)?;
-    sink.finish()?;
+    hand_over(input, kind, options, beside, &mut encoder)?;
     encoder.finish()
+}
+
+/// Hands an input to a sink, with what stands in the files that damo writes beside it.
+pub fn hand_over(
+    input: Input,
+    kind: Kind,
+    options: &ImportOptions,
+    beside: SideFiles,
+    sink: &mut dyn Sink,
+) -> Result<(), ImportError> {
+    let mut sink = Beside::new(beside, sink);
+    read(input, kind, options, &mut sink)?;
+    sink.finish()
 }
 
 /// The side files of `path`, where its kind has some.

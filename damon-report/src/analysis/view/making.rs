@@ -117,7 +117,8 @@ impl View {
         Ok(Self::of(selection, whole, some))
     }
 
-    fn of(
+    /// What was read of a part of a recording that goes over `whole`.
+    pub(in crate::analysis) fn of(
         selection: Selection,
         whole: Range<u64>,
         (overview, kept): (Overview, Option<Kept>),
