@@ -62,7 +62,7 @@ impl Borders {
         &'a self,
         first: &mut usize,
         address: u64,
-    ) -> impl Iterator<Item = (u64, u64)> + 'a {
+    ) -> impl Iterator<Item = (u64, u64)> + Clone + 'a {
         while self.ends.get(*first).is_some_and(|end| *end <= address) {
             *first += 1;
         }
@@ -83,15 +83,24 @@ impl Borders {
         let cut = self.were_cut(starts);
         let mut first = 0;
         parts.extend(starts.iter().zip(ends).map(|(&start, &end)| {
-            let (mut known, mut squares) = (0, 0.0);
-            for (from, to) in self.from(&mut first, start).take_while(|(from, _)| *from < end) {
-                let size = to.min(end).saturating_sub(from.max(start));
-                known = size.saturating_add(known);
-                let whole = start <= from && to <= end;
-                let share = if cut && whole && size > 2 * PAGE { CUT } else { 1.0 };
-                squares += float(size) * float(size) * share;
-            }
             let size = end.saturating_sub(start);
+            let mut around = self.from(&mut first, start);
+            if let Some((from, to)) = around.clone().next()
+                && from <= start
+                && end <= to
+                && !(cut && from == start && end == to && size > 2 * PAGE)
+            {
+                // A part of a region, or one that was not cut: it was sampled as one.
+                return 1.0;
+            }
+            let (mut known, mut squares) = (0, 0.0);
+            while let Some((from, to)) = around.next().filter(|(from, _)| *from < end) {
+                let shared = to.min(end).saturating_sub(from.max(start));
+                known = shared.saturating_add(known);
+                let whole = start <= from && to <= end;
+                let share = if cut && whole && shared > 2 * PAGE { CUT } else { 1.0 };
+                squares += float(shared) * float(shared) * share;
+            }
             let parts = float(size) * float(size) / squares;
             if known == size && parts > 1.0 { parts } else { 1.0 }
         }));
@@ -102,6 +111,7 @@ impl Borders {
 mod tests {
     use super::*;
     use damon_format::Sampling;
+    use proptest::prelude::*;
 
     const K: u64 = 100 * PAGE;
 
@@ -156,6 +166,51 @@ mod tests {
         near(&followed(&[(0, 9, before), (9, 18, &[0, 21])])[1], &[1.0]);
         near(&followed(&[(0, 9, before), (9, 18, &[30, 40])])[1], &[1.0]);
         near(&followed(&[(0, 9, before), (9, 18, &[0, 20]), (18, 27, &[0, 20])])[2], &[1.0]);
+    }
+
+    /// The rule without any short cut.
+    fn plainly(before: &[(u64, u64)], now: &[(u64, u64)]) -> Vec<f64> {
+        let inside = |at: u64| before.iter().any(|&(from, to)| from < at && at < to);
+        let cut = now.iter().any(|&(start, _)| inside(start));
+        let parts = |&(start, end): &(u64, u64)| {
+            let (mut known, mut squares) = (0, 0.0);
+            for &(from, to) in before.iter().filter(|&&(from, to)| from < end && start < to) {
+                let size = to.min(end) - from.max(start);
+                let was_cut = cut && start <= from && to <= end && size > 2 * PAGE;
+                known += size;
+                squares += float(size) * float(size) * if was_cut { CUT } else { 1.0 };
+            }
+            let parts = float(end - start) * float(end - start) / squares;
+            if known == end - start { parts.max(1.0) } else { 1.0 }
+        };
+        now.iter().map(parts).collect()
+    }
+
+    /// Regions of a few pages, most of them with others beside them.
+    fn regions() -> impl Strategy<Value = Vec<(u64, u64)>> {
+        let region = (prop_oneof![4 => Just(0_u64), 1 => 1..4_u64], 1..7_u64);
+        prop::collection::vec(region, 1..20).prop_map(|list| {
+            let mut at = 0;
+            let place = |(gap, size): (u64, u64)| {
+                let start = at + gap * PAGE;
+                at = start + size * PAGE;
+                (start, at)
+            };
+            list.into_iter().map(place).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn short_cuts_change_no_bit(before in regions(), now in regions()) {
+            let (starts, ends): (Vec<u64>, Vec<u64>) = before.iter().copied().unzip();
+            let borders = Borders { end_ns: 0, starts, ends };
+            let (starts, ends): (Vec<u64>, Vec<u64>) = now.iter().copied().unzip();
+            let mut found = Vec::new();
+            borders.divide(&starts, &ends, &mut found);
+            let bits = |list: Vec<f64>| list.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+            prop_assert_eq!(bits(found), bits(plainly(&before, &now)));
+        }
     }
 
     #[test]

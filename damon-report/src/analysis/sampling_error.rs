@@ -40,6 +40,8 @@
 //! * A region that was merged from parts rests on `n` samples of each part ([`lineage`](super::lineage)).
 //! * Merged counts are rounded to integers, which adds the variance of rounding, 1/12 of a squared count.
 
+use std::array::from_fn;
+
 /// Two-sided 95 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 const Z2: f64 = Z * Z;
@@ -125,14 +127,18 @@ impl RateSum {
     /// Adds a region of `size` bytes that counts `k`, merged from `parts` (at least 1) equal parts that were
     /// sampled each for itself.
     pub fn add(&mut self, size: f64, k: u32, parts: f64) {
-        // Nothing is divided for the many that count nothing.
-        let rate = if k == 0 { 0.0 } else { f64::from(k) / self.n };
-        self.sum += size * rate;
-        let rate = rate.min(1.0);
-        let spread = rate * (1.0 - rate);
         let samples = self.n * parts.max(1.0);
         // A single sample has no spread that could be estimated; half of one keeps its interval wide and finite.
         let mut samples = (samples - 1.0).max(samples / 2.0);
+        if k == 0 {
+            // The many that count nothing add nothing, and nothing is divided for them.
+            self.parts.still(size, samples);
+            return;
+        }
+        let rate = f64::from(k) / self.n;
+        self.sum += size * rate;
+        let rate = rate.min(1.0);
+        let spread = rate * (1.0 - rate);
         if parts > 1.0 && spread > 0.0 {
             let rounding = 1.0 / (12.0 * self.n * self.n);
             samples = spread / (spread / samples + rounding);
@@ -201,6 +207,11 @@ impl Parts {
             self.curvature.push(self.curved / samples);
             return;
         }
+        self.still(slope_times, samples);
+    }
+
+    /// One without variance.
+    fn still(&mut self, slope_times: f64, samples: f64) {
         self.still.push((slope_times, samples));
         let [down, up] = &mut self.steepest;
         if slope_times > *up * samples {
@@ -229,33 +240,24 @@ impl Parts {
     fn pushed(&self, lambda: f64, side: f64) -> (f64, f64) {
         let Self { variance, slope, curvature, .. } = self;
         let (mut distances, mut changes) = ([0.0; LANES], [0.0; LANES]);
-        let one = |variance: f64, slope: f64, curvature: f64| {
-            let ease = 1.0 - lambda * side * slope;
-            let bend = 2.0 * curvature * lambda;
-            let root = (ease * ease + 2.0 * bend * lambda * variance).sqrt();
-            // Of the two forms of the solution the one that does not subtract what is nearly equal.
-            let sum = root + ease.abs();
-            let (over, under) =
-                if ease >= 0.0 { (2.0 * lambda * variance, sum) } else { (sum, bend) };
-            let distance = over / under;
-            (distance, distance / root)
-        };
-        let mut add = |variance: &[f64], slope: &[f64], curvature: &[f64]| {
-            let parts = variance.iter().zip(slope).zip(curvature);
-            let sums = distances.iter_mut().zip(&mut changes);
-            for (((variance, slope), curvature), (distance, change)) in parts.zip(sums) {
-                let (d, by_ln) = one(*variance, *slope, *curvature);
-                *distance += d;
-                *change += by_ln;
-            }
-        };
         let (rows, rest) = variance.as_chunks::<LANES>();
         let (slopes, slope) = slope.as_chunks::<LANES>();
         let (curvatures, curvature) = curvature.as_chunks::<LANES>();
         for ((variance, slope), curvature) in rows.iter().zip(slopes).zip(curvatures) {
-            add(variance, slope, curvature);
+            let (d, by_ln) = solve(lambda, side, variance, slope, curvature);
+            for ((distance, change), (d, by_ln)) in
+                distances.iter_mut().zip(&mut changes).zip(d.into_iter().zip(by_ln))
+            {
+                *distance += d;
+                *change += by_ln;
+            }
         }
-        add(rest, slope, curvature);
+        let rest = rest.iter().zip(slope).zip(curvature);
+        for (((v, s), c), (distance, change)) in rest.zip(distances.iter_mut().zip(&mut changes)) {
+            let ([d], [by_ln]) = solve(lambda, side, &[*v], &[*s], &[*c]);
+            *distance += d;
+            *change += by_ln;
+        }
         let (mut distance, mut change) = (distances.iter().sum(), changes.iter().sum());
         if lambda * self.steepest(side) > 1.0 {
             for (slope_times, samples) in &self.still {
@@ -319,6 +321,28 @@ impl Parts {
         }
         Z2 / lambda
     }
+}
+
+/// The distances of some parts, and their derivatives by ln `λ`. Each step is taken for all of them, as processors can do it.
+#[inline]
+fn solve<const N: usize>(
+    lambda: f64,
+    side: f64,
+    variance: &[f64; N],
+    slope: &[f64; N],
+    curvature: &[f64; N],
+) -> ([f64; N], [f64; N]) {
+    let ease: [f64; N] = from_fn(|i| 1.0 - lambda * side * slope[i]);
+    let bend: [f64; N] = from_fn(|i| 2.0 * curvature[i] * lambda);
+    let inner: [f64; N] = from_fn(|i| ease[i] * ease[i] + 2.0 * bend[i] * lambda * variance[i]);
+    let root = inner.map(f64::sqrt);
+    let sum: [f64; N] = from_fn(|i| root[i] + ease[i].abs());
+    let twice = variance.map(|variance| 2.0 * lambda * variance);
+    // Of the two forms of the solution the one that does not subtract what is nearly equal.
+    let over: [f64; N] = from_fn(|i| if ease[i] >= 0.0 { twice[i] } else { sum[i] });
+    let under: [f64; N] = from_fn(|i| if ease[i] >= 0.0 { sum[i] } else { bend[i] });
+    let distance: [f64; N] = from_fn(|i| over[i] / under[i]);
+    (distance, from_fn(|i| distance[i] / root[i]))
 }
 
 /// A step of Newton's method that is the last one.

@@ -171,8 +171,8 @@ impl Fold for WorkingSetSum<'_> {
             self.selection.address.hold(snapshot.target, first, last)
         });
         let bounds = snapshot.starts.iter().zip(snapshot.ends);
+        // The frequent cases of a long recording.
         if whole && exact {
-            // The frequent case of a long recording.
             for ((&start, &end), &accesses) in bounds.clone().zip(snapshot.nr_accesses) {
                 let size = end.saturating_sub(start);
                 monitored = monitored.saturating_add(size);
@@ -180,17 +180,22 @@ impl Fold for WorkingSetSum<'_> {
                 touched = touched.saturating_add(if counts { size } else { 0 });
                 rate_bytes += float(size) * f64::from(accesses);
             }
+        } else if whole {
+            let counted = bounds.clone().zip(snapshot.nr_accesses).zip(parts);
+            for (((&start, &end), &accesses), &parts) in counted {
+                let size = end.saturating_sub(start);
+                monitored = monitored.saturating_add(size);
+                let counts = accesses >= self.options.threshold;
+                touched = touched.saturating_add(if counts { size } else { 0 });
+                self.rates.add(float(size), accesses, parts);
+            }
         }
-        let bounds = bounds.skip(if whole && exact { usize::MAX } else { 0 });
+        let bounds = bounds.skip(if whole { usize::MAX } else { 0 });
         // Where it is not known of how many parts a region was made, it is taken as one.
         let parts = parts.iter().copied().chain(std::iter::repeat(1.0));
         for (((&start, &end), &accesses), parts) in bounds.zip(snapshot.nr_accesses).zip(parts) {
-            let size = if whole {
-                end.saturating_sub(start)
-            } else {
-                let pieces = self.selection.pieces(snapshot.target, start, end);
-                pieces.map(|piece| piece.end - piece.start).sum()
-            };
+            let pieces = self.selection.pieces(snapshot.target, start, end);
+            let size: u64 = pieces.map(|piece| piece.end - piece.start).sum();
             if size == 0 {
                 continue;
             }

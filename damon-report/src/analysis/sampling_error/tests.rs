@@ -261,3 +261,28 @@ proptest! {
         prop_assert!(found.high.is_finite(), "{found:?}");
     }
 }
+
+proptest! {
+    #[test]
+    fn parts_are_solved_side_by_side_as_they_are_alone(
+        parts in prop::array::uniform4((1e-3_f64..1e30, -1e12_f64..1e12, 0.0_f64..1.0)),
+        lambda in 1e-12_f64..1e3,
+        up: bool,
+    ) {
+        let side = if up { 1.0 } else { -1.0 };
+        let (variance, slope, curvature) = (parts.map(|p| p.0), parts.map(|p| p.1), parts.map(|p| p.2));
+        let (distances, changes) = solve(lambda, side, &variance, &slope, &curvature);
+        for ((part, distance), change) in parts.into_iter().zip(distances).zip(changes) {
+            let (variance, slope, curvature) = part;
+            let ease = 1.0 - lambda * side * slope;
+            let bend = 2.0 * curvature * lambda;
+            let root = (ease * ease + 2.0 * bend * lambda * variance).sqrt();
+            let sum = root + ease.abs();
+            let plain = if ease >= 0.0 { 2.0 * lambda * variance / sum } else { sum / bend };
+            prop_assert_eq!(distance.to_bits(), plain.to_bits());
+            prop_assert_eq!(change.to_bits(), (plain / root).to_bits());
+            let ([alone], [_]) = solve(lambda, side, &[variance], &[slope], &[curvature]);
+            prop_assert_eq!(alone.to_bits(), plain.to_bits());
+        }
+    }
+}
