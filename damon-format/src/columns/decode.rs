@@ -6,6 +6,8 @@ use crate::bits::BitReader;
 use crate::layout::MAX_PROBES;
 use crate::varint::{Bytes, Malformed, undelta, unzigzag};
 use crate::{Region, Sampling, SnapshotView, TargetId, Visitor};
+use std::hint::select_unpredictable;
+use std::ops::Range;
 
 /// What a decoder must remember of one target inside one block.
 #[derive(Debug)]
@@ -190,12 +192,11 @@ impl Scratch {
                 let start = from.max(position);
                 first += short.skip();
                 let (from, to) = previous.bounds(first).ok_or(Malformed)?;
-                let end = if short.tenths() == 0 {
-                    first += 1;
-                    to
-                } else {
-                    from + cut(to - from, short.tenths(), shift)
-                };
+                // Either may be; both are computed, since guessing wrong takes longer.
+                let is_kept = short.tenths() == 0;
+                let cut = from + cut(to - from, short.tenths(), shift);
+                let end = select_unpredictable(is_kept, to, cut);
+                first += usize::from(is_kept);
                 if end <= start {
                     return Err(Malformed);
                 }
@@ -298,36 +299,46 @@ impl Columns {
         count: usize,
         position: u64,
     ) -> Option<u64> {
-        let (to, from) = (at..at.checked_add(count)?, first..first.checked_add(count)?);
-        let (starts, ends) = (self.starts.get_mut(to.clone())?, self.ends.get_mut(to.clone())?);
-        let (counts, ages) = (self.nr_accesses.get_mut(to.clone())?, self.ages.get_mut(to)?);
-        let old_starts = previous.starts.get(from.clone())?;
-        let old_ends = previous.ends.get(from.clone())?;
-        let old_counts = previous.nr_accesses.get(from.clone())?;
-        let old_ages = previous.ages.get(from)?;
-        if count < SHORT_RUN {
-            // Calls to copy a few numbers would take longer than to copy them.
-            let bounds = starts.iter_mut().zip(old_starts).zip(ends.iter_mut().zip(old_ends));
-            let rest = counts.iter_mut().zip(old_counts).zip(ages.iter_mut().zip(old_ages));
-            for (((start, old_start), (end, old_end)), ((nr, old_nr), (age, old_age))) in
-                bounds.zip(rest)
-            {
-                *start = *old_start;
-                *end = *old_end;
-                *nr = *old_nr;
-                *age = old_age.saturating_add(1);
-            }
-        } else {
-            starts.copy_from_slice(old_starts);
-            ends.copy_from_slice(old_ends);
-            counts.copy_from_slice(old_counts);
-            for (age, old_age) in ages.iter_mut().zip(old_ages) {
-                *age = old_age.saturating_add(1);
-            }
+        let end = at.checked_add(count)?;
+        if count > SHORT_RUN || self.steps(at, previous, first, count).is_none() {
+            self.exactly(at..end, previous, first..first.checked_add(count)?)?;
         }
-        let start = starts.first_mut()?;
+        let start = self.starts.get_mut(at)?;
         *start = position.max(*start);
-        ends.last().copied()
+        self.ends.get(end.checked_sub(1)?).copied()
+    }
+
+    /// Copies a few regions [`STEP`] at a time, which is no call and hardly a loop; what is behind them may be written to,
+    /// for it will be set later. `None` where there is no room for that.
+    #[inline]
+    fn steps(&mut self, at: usize, previous: &Self, first: usize, count: usize) -> Option<()> {
+        fn step<T>(list: &[T], at: usize) -> Option<&[T; STEP]> {
+            list.get(at..)?.first_chunk()
+        }
+        fn step_mut<T>(list: &mut [T], at: usize) -> Option<&mut [T; STEP]> {
+            list.get_mut(at..)?.first_chunk_mut()
+        }
+        for done in (0..count).step_by(STEP) {
+            let (to, from) = (at.wrapping_add(done), first.wrapping_add(done));
+            *step_mut(&mut self.starts, to)? = *step(&previous.starts, from)?;
+            *step_mut(&mut self.ends, to)? = *step(&previous.ends, from)?;
+            *step_mut(&mut self.nr_accesses, to)? = *step(&previous.nr_accesses, from)?;
+            let older = step(&previous.ages, from)?.map(|age| age.saturating_add(1));
+            *step_mut(&mut self.ages, to)? = older;
+        }
+        Some(())
+    }
+
+    /// Copies regions, one aggregation older.
+    fn exactly(&mut self, to: Range<usize>, previous: &Self, from: Range<usize>) -> Option<()> {
+        let starts = previous.starts.get(from.clone())?;
+        self.starts.get_mut(to.clone())?.copy_from_slice(starts);
+        self.ends.get_mut(to.clone())?.copy_from_slice(previous.ends.get(from.clone())?);
+        let counts = previous.nr_accesses.get(from.clone())?;
+        self.nr_accesses.get_mut(to.clone())?.copy_from_slice(counts);
+        let ages = self.ages.get_mut(to)?.iter_mut().zip(previous.ages.get(from)?);
+        ages.for_each(|(age, before)| *age = before.saturating_add(1));
+        Some(())
     }
 
     /// Sets what was made room for.
@@ -341,8 +352,11 @@ impl Columns {
     }
 }
 
-/// Runs of fewer regions are copied one by one.
-const SHORT_RUN: usize = 12;
+/// Runs of more regions are copied as a whole.
+const SHORT_RUN: usize = 16;
+
+/// Of shorter ones so many are copied at once.
+const STEP: usize = 4;
 
 /// A counter that differs from its prediction; a difference of zero has no code.
 #[inline]

@@ -1,6 +1,7 @@
 //! What the counters of a region should be, given the previous snapshot.
 
 use super::Columns;
+use std::hint::select_unpredictable;
 
 /// How far a counter may move without resetting the age: a tenth of the largest counter
 /// (`kdamond_merge_regions`), here that of the previous snapshot, which is known before the first row.
@@ -27,9 +28,9 @@ fn largest_share(previous: &Columns, parent: usize, (start, end): (u64, u64)) ->
     let mut index = parent;
     while let Some((from, to)) = previous.bounds(index).filter(|&(from, _)| from < end) {
         let shared = to.min(end).saturating_sub(from.max(start));
-        if shared > best.0 {
-            best = (shared, previous.nr(index));
-        }
+        let is_more = shared > best.0;
+        let nr = previous.nr(index);
+        best = (shared.max(best.0), select_unpredictable(is_more, nr, best.1));
         index += 1;
     }
     best.1
@@ -90,7 +91,10 @@ fn mean_age(
 #[inline]
 fn grown(previous: &Columns, index: usize, nr_accesses: u32, threshold: u32) -> u32 {
     let nr = previous.nr(index);
-    let stable = nr.abs_diff(nr_accesses) <= threshold && (nr == 0) == (nr_accesses == 0);
+    // Nobody can foresee whether it did, a processor no more than others: no branches.
+    let moved = nr.abs_diff(nr_accesses) > threshold;
+    let began_or_ended = (nr == 0) != (nr_accesses == 0);
+    let stable = u8::from(moved) + u8::from(began_or_ended) == 0;
     let older = previous.ages.get(index).copied().unwrap_or(0).saturating_add(1);
-    if stable { older } else { 0 }
+    select_unpredictable(stable, older, 0)
 }
