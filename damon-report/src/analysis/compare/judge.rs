@@ -4,7 +4,9 @@ use super::evidence::{Difference, benjamini_hochberg};
 use super::metric::Measure;
 use super::outcome::Compared;
 use super::verdict::{Certainty, Rule, Verdict, runs_to_decide, verdict};
+use crate::analysis::groups::MappingId;
 use crate::analysis::num::{float, round};
+use damon_format::damos::suggestion;
 
 /// Gives verdicts, gated metrics first: what is significant depends on how many were looked at, and nobody's alarm
 /// should depend on what is only told.
@@ -25,10 +27,17 @@ pub(super) fn judge(metrics: &mut [Compared], certainty: &Certainty) {
 }
 
 /// Why a rule is about nothing.
-pub(super) fn why_nothing(rule: &Rule) -> String {
+pub(super) fn why_nothing(rule: &Rule, mappings: &[MappingId]) -> String {
     match (&rule.metrics.phase, &rule.metrics.mapping, rule.metrics.measure) {
         (Some(phase), ..) => format!("no phase is called {phase} (phases need --align marks)"),
-        (None, Some(mapping), _) => format!("no mapping is called {mapping}"),
+        (None, Some(mapping), _) => {
+            let labels: Vec<String> = mappings.iter().map(MappingId::label).collect();
+            let near = suggestion(mapping, &labels.iter().map(String::as_str).collect::<Vec<_>>());
+            // All of them would be too many.
+            let near =
+                if near.starts_with("did you mean") { format!("; {near}") } else { String::new() };
+            format!("no mapping is called {mapping}{near}")
+        }
         (None, None, Measure::Resident) => "resident memory was not recorded everywhere".to_owned(),
         (None, None, Measure::Idle) => "not all recordings have ages".to_owned(),
         _ => "with --align marks, begin it with phase(*).".to_owned(),

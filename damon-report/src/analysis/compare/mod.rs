@@ -1,8 +1,8 @@
 //! Two groups of recordings held against each other: did the structure of memory accesses change, and by how much?
 //!
-//! Recordings are laid over each other ([`phases`]), measured ([`course`], [`values`]) as a whole and by mapping
-//! ([`matching`]), and each [`metric`] is tested: does what the runs show go beyond their noise ([`noise`], [`evidence`]), and
-//! beyond what the user cares about ([`verdict`])? `docs/CI.md` tells what the words mean.
+//! Recordings are laid over each other (`phases`), measured (`course`, `values`) as a whole and by mapping
+//! (`matching`), and each `metric` is tested: does what the runs show go beyond their noise (`noise`, `evidence`), and
+//! beyond what the user cares about (`verdict`)? `docs/CI.md` tells what the words mean.
 
 mod alike;
 mod course;
@@ -15,6 +15,7 @@ mod metric;
 mod noise;
 mod outcome;
 mod phases;
+mod rule;
 mod sides;
 mod values;
 mod verdict;
@@ -25,6 +26,7 @@ pub use history::{Entry, HISTORY_VERSION, History, HistoryError};
 pub use metric::{Measure, Metric, MetricError, MetricPattern, Statistic};
 pub use outcome::{Compared, Comparison, Noise, Run, Unmatched};
 pub use phases::{Align, Phase};
+pub use rule::RuleError;
 pub use verdict::{Certainty, Direction, Rule, Threshold, Verdict, default_rules};
 
 use super::groups::{GroupBy, MappingId};
@@ -162,7 +164,7 @@ pub fn compare(
     let mut metrics = sides.metrics(history.as_ref(), options);
     for rule in asked {
         if !metrics.iter().any(|m| m.rule.as_ref() == Some(&rule.text)) {
-            let why = judge::why_nothing(&rule);
+            let why = judge::why_nothing(&rule, &matching.mappings);
             return Err(CompareError::NoMetric { rule: rule.text, why });
         }
     }
