@@ -89,10 +89,50 @@ impl Layouts {
         &self.groups
     }
 
+    /// Most bytes of each group that one target had mapped at once.
+    pub(super) fn extents(&self) -> Vec<u64> {
+        let mut most = vec![0_u64; self.groups.len()];
+        for layout in self.targets.values() {
+            let mut now = vec![0_u64; self.groups.len()];
+            let mut alive: BTreeMap<u64, Slot> = BTreeMap::new();
+            for change in &layout.changes {
+                if change.clear {
+                    alive.clear();
+                    now.fill(0);
+                }
+                let removed = change.removed.iter().filter_map(|start| alive.remove(start));
+                let mut gone: Vec<Slot> = removed.collect();
+                gone.extend(change.added.iter().filter_map(|new| alive.insert(new.start, *new)));
+                for slot in gone {
+                    if let Some(size) = now.get_mut(place(slot)) {
+                        *size = size.saturating_sub(slot.end.saturating_sub(slot.start));
+                    }
+                }
+                for slot in &change.added {
+                    if let Some(size) = now.get_mut(place(*slot)) {
+                        *size = size.saturating_add(slot.end.saturating_sub(slot.start));
+                    }
+                }
+                for slot in &change.added {
+                    let size = now.get(place(*slot)).copied().unwrap_or(0);
+                    if let Some(most) = most.get_mut(place(*slot)) {
+                        *most = size.max(*most);
+                    }
+                }
+            }
+        }
+        most
+    }
+
     /// Whether mappings of any target were recorded.
     pub fn has_mappings(&self) -> bool {
         self.groups.len() > 1
     }
+}
+
+/// The place of a slot's group in lists of all groups.
+fn place(slot: Slot) -> usize {
+    usize::try_from(slot.group).unwrap_or(usize::MAX)
 }
 
 #[derive(Default)]
@@ -408,12 +448,24 @@ pub fn split(
     ranges: impl Iterator<Item = (usize, Range<u64>)>,
     mut give: impl FnMut(usize, u64, u32),
 ) {
+    split_placed(slots, ranges, |index, piece, slot| {
+        let group = slot.and_then(|slot| slots.get(slot)).map_or(UNKNOWN, |slot| slot.group);
+        give(index, piece.end - piece.start, group);
+    });
+}
+
+/// The same with the addresses of each piece and the index of its slot.
+pub(super) fn split_placed(
+    slots: &[Slot],
+    ranges: impl Iterator<Item = (usize, Range<u64>)>,
+    mut give: impl FnMut(usize, Range<u64>, Option<usize>),
+) {
     let mut rest = slots;
     for (index, Range { start, end }) in ranges {
         let mut at = start;
         while at < end {
             let Some((slot, others)) = rest.split_first() else {
-                give(index, end - at, UNKNOWN);
+                give(index, at..end, None);
                 break;
             };
             if slot.end <= at {
@@ -421,15 +473,15 @@ pub fn split(
                 continue;
             }
             if slot.start >= end {
-                give(index, end - at, UNKNOWN);
+                give(index, at..end, None);
                 break;
             }
             if slot.start > at {
-                give(index, slot.start - at, UNKNOWN);
+                give(index, at..slot.start, None);
                 at = slot.start;
             }
             let until = slot.end.min(end);
-            give(index, until - at, slot.group);
+            give(index, at..until, Some(slots.len() - rest.len()));
             at = until;
         }
     }

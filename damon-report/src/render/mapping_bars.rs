@@ -172,7 +172,7 @@ fn draw<B: DrawingBackend>(
 }
 
 /// A name in so many characters: of a path the end, which tells more than its begin.
-fn fit_name(name: &str, room: usize) -> String {
+pub(super) fn fit_name(name: &str, room: usize) -> String {
     let surplus = name.chars().count().saturating_sub(room);
     if surplus == 0 || !name.starts_with('/') {
         return fit(name, room);

@@ -8,6 +8,7 @@
 //! | `footprint` | memory that is held and memory that is used, over time |
 //! | `mapping_bars` | sizes of mappings beside one another |
 //! | `what_if`, `tiers` | what schemes would have done over time; how much memory serves how much of the accesses |
+//! | `difference` | what became hotter and colder, mapping by mapping |
 //! | `curve` | bytes over a duration, on a logarithmic axis |
 //! | `terminal` | heatmap and working set as text |
 //! | `histogram` | bytes by rate, age, size or temperature |
@@ -15,13 +16,15 @@
 //! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
 //! | `cells`, `series` | heat and lines to pixels |
 //! | `marks`, `marginal` | beside the map: moments that the user named, the mean of each row |
-//! | `colour`, `palette`, `text`, `svg`, `png`, `pen` | the tools |
+//! | `colour`, `palette`, `diverging`, `text`, `svg`, `png`, `pen` | the tools |
 
 mod address_axis;
 pub mod bars;
 mod cells;
 mod colour;
 pub mod curve;
+pub mod difference;
+mod diverging;
 pub mod footprint;
 mod furniture;
 pub mod heatmap;

@@ -69,7 +69,8 @@ impl Ramp {
         }
     }
 
-    fn along(way: impl Iterator<Item = Lab>) -> Self {
+    /// Along these points.
+    pub(super) fn along(way: impl Iterator<Item = Lab>) -> Self {
         let mut points: Vec<(f64, Lab)> = Vec::new();
         let mut length = 0.0;
         for here in way {

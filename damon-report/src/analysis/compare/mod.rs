@@ -2,10 +2,12 @@
 //!
 //! Recordings are laid over each other (`phases`), measured (`course`, `values`) as a whole and by mapping
 //! (`matching`), and each `metric` is tested: does what the runs show go beyond their noise (`noise`, `evidence`), and
-//! beyond what the user cares about (`verdict`)? `docs/CI.md` tells what the words mean.
+//! beyond what the user cares about (`verdict`)? Where heat changed is in [`difference()`]. `docs/CI.md` tells what the words mean.
 
 mod alike;
+mod binned;
 mod course;
+mod difference;
 mod evidence;
 mod history;
 mod judge;
@@ -21,6 +23,7 @@ mod values;
 mod verdict;
 
 pub use alike::Setting;
+pub use difference::{COLUMNS, DifferenceBand, DifferenceMap, Pair, difference};
 pub use evidence::{Difference, Prior, PriorSource};
 pub use history::{Entry, HISTORY_VERSION, History, HistoryError};
 pub use metric::{Measure, Metric, MetricError, MetricPattern, Statistic};
