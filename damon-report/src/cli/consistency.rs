@@ -13,6 +13,10 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("wss", "compat", "what is computed differs"),
     ("wss", "skip", "damo's default, with --compat only"),
     ("wss", "sort", "damo's two orders, with --compat only"),
+    ("compare", "base", "takes several, of two sides"),
+    ("compare", "format", "also as other programs want it"),
+    ("compare", "idle", "may be in a gate: no default here"),
+    ("compare", "group", "may be in a gate: no default here"),
     ("import", "file", "no trace yet"),
     ("import", "aggr", "what was, and not what shall be as with adjust"),
     ("regions", "at", "always about one moment, and knows a usual one"),
@@ -29,7 +33,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
 ];
 
 /// Words of `--format`, in the only order they may have.
-const FORMATS: [&str; 4] = ["text", "json", "csv", "damo"];
+const FORMATS: [&str; 8] =
+    ["text", "json", "csv", "damo", "markdown", "junit", "bencher", "github-action-benchmark"];
 
 fn is_allowed(command: &str, what: &str) -> bool {
     ALLOWED.iter().any(|(c, w, _)| *c == command && *w == what)

@@ -30,7 +30,7 @@ mod wss;
 
 pub use adjust::AdjustArgs;
 pub use bandwidth::BandwidthArgs;
-pub use compare::{AlignBy, CompareArgs};
+pub use compare::{AlignBy, CompareArgs, CompareFormat};
 pub use export::{ExportArgs, ExportForm};
 pub use footprint::FootprintArgs;
 pub use generated::{CompletionsArgs, ManArgs};

@@ -1,0 +1,32 @@
+//! The picture of what became hotter and what colder.
+
+use super::super::picture::Kind;
+use super::super::words::clean;
+use super::save;
+use super::words::setting;
+use crate::analysis::compare::{Comparison, Options, Recording, difference};
+use crate::exit::Failure;
+use crate::render::difference::{Picture, difference_png, difference_svg};
+use std::path::Path;
+
+/// Draws it into a file.
+pub(super) fn draw(
+    (file, kind): (&Path, Kind),
+    (width, height): (u32, u32),
+    (base, new): (&[Recording], &[Recording]),
+    found: &Comparison,
+    options: &Options,
+) -> Result<(), Failure> {
+    let map = difference(base, new, options)?;
+    let first = found.base.first();
+    let program = first.map(|run| clean(&run.setting.program)).filter(|name| !name.is_empty());
+    let program = program.map(|name| format!("{name}: ")).unwrap_or_default();
+    let runs = |count: usize| format!("{count} recording{}", if count == 1 { "" } else { "s" });
+    let title = format!("{program}{} against {}", runs(new.len()), runs(base.len()));
+    let subtitle = first.map(|run| setting(&run.setting)).unwrap_or_default();
+    let picture = Picture { map: &map, title: &title, subtitle: &subtitle };
+    match kind {
+        Kind::Png => save(file, 0o666, &difference_png(&picture, width, height)?),
+        Kind::Svg => save(file, 0o666, difference_svg(&picture, width, height)?.as_bytes()),
+    }
+}

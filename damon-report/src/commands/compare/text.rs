@@ -1,0 +1,119 @@
+//! A comparison for the terminal.
+
+use super::super::table::{Align as Side, Table};
+use super::super::words::{bytes, clean};
+use super::Report;
+use super::words::{
+    decides, gated, limit, moved, reach, relative, sentence, setting, side, signed, terms, verdict,
+};
+use crate::analysis::compare::{Compared, Comparison, Verdict};
+use std::io::{self, Write};
+
+/// Lines of a list that is no verdict.
+const MOST: usize = 10;
+
+pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let found = report.found;
+    writeln!(out, "{}: {}", verdict(found.verdict).to_uppercase(), sentence(found))?;
+    writeln!(out, "base: {}", side(&found.base))?;
+    writeln!(out, "new:  {}", side(&found.new))?;
+    if let Some(run) = found.base.first() {
+        writeln!(out, "{}", setting(&run.setting))?;
+    }
+    writeln!(out, "{}", terms(found))?;
+    writeln!(out)?;
+    metrics(out, &gated(found).collect::<Vec<_>>(), "verdict", &|m| verdict(m.verdict))?;
+    mappings(out, found)?;
+    unmatched(out, found)?;
+    if !found.warnings.is_empty() {
+        writeln!(out, "\nto know:")?;
+        found.warnings.iter().try_for_each(|text| writeln!(out, "- {}", clean(text)))?;
+    }
+    let open: Vec<(String, String)> = gated(found)
+        .filter_map(|metric| Some((metric.metric.to_string(), decides(metric)?)))
+        .collect();
+    if !open.is_empty() {
+        writeln!(out, "\nwhat would decide:")?;
+    }
+    for (metric, what) in open {
+        writeln!(out, "- {}: {what}", clean(&metric))?;
+    }
+    if let Some(picture) = report.picture {
+        writeln!(out, "\npicture: {}", clean(picture))?;
+    }
+    Ok(())
+}
+
+fn metrics(
+    out: &mut dyn Write,
+    metrics: &[&Compared],
+    last: &'static str,
+    word: &dyn Fn(&Compared) -> &'static str,
+) -> io::Result<()> {
+    let mut table = Table::new(&[
+        ("metric", Side::Left),
+        ("base", Side::Right),
+        ("new", Side::Right),
+        ("change", Side::Right),
+        ("±", Side::Right),
+        ("", Side::Right),
+        ("limit", Side::Right),
+        (last, Side::Left),
+    ]);
+    for metric in metrics {
+        table.row(vec![
+            clean(&metric.metric.to_string()),
+            bytes(metric.base_mean),
+            bytes(metric.new_mean),
+            signed(metric.change),
+            reach(metric),
+            relative(metric),
+            limit(metric),
+            word(metric).to_owned(),
+        ]);
+    }
+    table.write(out)
+}
+
+fn mappings(out: &mut dyn Write, found: &Comparison) -> io::Result<()> {
+    let moved = moved(found);
+    if moved.is_empty() {
+        return writeln!(out, "\nno mapping changed much");
+    }
+    writeln!(out, "\nmappings that changed most:")?;
+    let sure = |metric: &Compared| match metric.verdict {
+        Verdict::Regressed | Verdict::Improved => "yes",
+        Verdict::Pass | Verdict::Inconclusive => "no",
+    };
+    metrics(out, moved.get(..MOST).unwrap_or(&moved), "certain", &sure)?;
+    match moved.len().saturating_sub(MOST) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more"),
+    }
+}
+
+fn unmatched(out: &mut dyn Write, found: &Comparison) -> io::Result<()> {
+    if found.unmatched.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nmappings of one side only:")?;
+    let mut table = Table::new(&[
+        ("mapping", Side::Left),
+        ("size", Side::Right),
+        ("base runs", Side::Right),
+        ("new runs", Side::Right),
+    ]);
+    for one in found.unmatched.iter().take(MOST) {
+        table.row(vec![
+            clean(&one.label),
+            bytes(one.size),
+            one.base.to_string(),
+            one.new.to_string(),
+        ]);
+    }
+    table.write(out)?;
+    match found.unmatched.len().saturating_sub(MOST) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more"),
+    }
+}
