@@ -258,6 +258,15 @@ fn half_a_recording_is_nothing_to_judge_by() {
 }
 
 #[test]
+fn a_recording_that_takes_part_twice_is_said() {
+    let bench = Bench::new(WORK, WORK, 1);
+    let again = bench.path("base-0.damon");
+    let ran = bench.compare(1, &[&again, "--format", "csv"]);
+    let said = "warning: base-0.damon takes part more than once, and is no run of its own then\n";
+    assert_eq!(ran.err, said);
+}
+
+#[test]
 fn histories_are_read_and_added_to() {
     let bench = Bench::new(WORK, WORK, 3);
     let rule = ["--fail-on", "wss.expected.mean > +20% and > 1MiB"];

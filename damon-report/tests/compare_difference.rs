@@ -15,6 +15,7 @@ use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
 use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
+use damon_report::render::difference::{Picture, difference_png, difference_svg};
 
 fn recordings(program: Program, seeds: std::ops::Range<u64>) -> Vec<Recording> {
     let one = |seed| {
@@ -103,4 +104,31 @@ fn threads_change_nothing() {
         pool.install(|| map(WORK, GROWN, &Options::default()))
     };
     assert_eq!(with(1), with(4));
+}
+
+#[test]
+fn pictures_of_any_size_say_what_they_show() {
+    let mut found = map(WORK, GROWN, &Options::default());
+    let draw = |map: &DifferenceMap, width, height| {
+        let picture = Picture { map, title: "work", subtitle: "writes" };
+        assert!(!difference_png(&picture, width, height).unwrap().is_empty());
+        difference_svg(&picture, width, height).unwrap()
+    };
+    let svg = draw(&found, 1280, 800);
+    for text in ["64 MiB", "[heap]", "anonymous 8 MiB #0 (new only)", "progress", "75 %", "+100 %"]
+    {
+        assert!(svg.contains(text), "{text} is not in the picture");
+    }
+    for (width, height) in [(320, 200), (330, 4000), (4000, 210), (2000, 1500)] {
+        draw(&found, width, height);
+    }
+    found.length_ns = Some(10_000_000_000);
+    let svg = draw(&found, 1280, 800);
+    assert!(svg.contains("since the begin") && svg.contains("5 s"));
+    found.phases = vec![(Some("load <1>".into()), 0..100), (Some("serve".into()), 100..COLUMNS)];
+    let svg = draw(&found, 1280, 800);
+    assert!(svg.contains("load &lt;1&gt;") && svg.contains("serve"));
+    let nothing = DifferenceMap { columns: COLUMNS, others: 3, ..DifferenceMap::default() };
+    let svg = draw(&nothing, 1280, 800);
+    assert!(svg.contains("no mapping is known") && svg.contains("3 more changed less"));
 }

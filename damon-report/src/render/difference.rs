@@ -3,6 +3,7 @@
 
 use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
+use rayon::prelude::*;
 use std::ops::Range;
 
 use crate::analysis::compare::{DifferenceBand, DifferenceMap, Pair};
@@ -165,21 +166,22 @@ fn paint(
     scale: usize,
 ) -> Vec<u8> {
     let (width, height) = (count(area.w), count(area.h));
-    let mut rgb = Vec::with_capacity(width.saturating_mul(height).saturating_mul(3));
-    for y in 0..height {
+    let columns: Vec<Range<usize>> = (0..width).map(|x| covered(x, width, map.columns)).collect();
+    let mut rgb = vec![0; width.saturating_mul(height).saturating_mul(3)];
+    let lines = rgb.par_chunks_exact_mut(width.saturating_mul(3).max(1)).enumerate();
+    lines.for_each(|(y, line)| {
         let rows = covered(height - 1 - y, height, band.rows);
-        for x in 0..width {
-            let columns = covered(x, width, map.columns);
-            let pair = strongest(band, map.columns, &rows, &columns);
+        for ((x, columns), pixel) in columns.iter().enumerate().zip(line.chunks_exact_mut(3)) {
+            let pair = strongest(band, map.columns, &rows, columns);
             let (left, top) = (count(area.x) + x, count(area.y) + y);
             let (r, g, b) = match pair.change() {
                 None => hatch(left, top, scale),
                 Some(_) if is_line(pair, (left, top), scale) => ONE_SIDE,
                 Some(change) => colours.colour(change / map.scale.max(f64::MIN_POSITIVE)),
             };
-            rgb.extend([r, g, b]);
+            pixel.copy_from_slice(&[r, g, b]);
         }
-    }
+    });
     rgb
 }
 

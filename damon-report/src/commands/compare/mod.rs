@@ -21,6 +21,7 @@ use crate::cli::{AlignBy, CompareArgs, CompareFormat, Group};
 use crate::exit::{Exit, Failure};
 use damon_format::Completeness;
 use gate::{HOT, NOISE, RISK, Settings, within};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -58,6 +59,7 @@ pub(super) fn run(args: &CompareArgs, streams: &mut Streams<'_>) -> Result<Exit,
         files.iter().map(one).collect()
     };
     let (base, new) = (side(&args.base)?, side(&args.new)?);
+    warnings.extend(repeated(args));
     let mut found = compare(&base, &new, history.as_ref(), &options)?;
     warnings.append(&mut found.warnings);
     found.warnings = warnings;
@@ -74,6 +76,9 @@ pub(super) fn run(args: &CompareArgs, streams: &mut Streams<'_>) -> Result<Exit,
     }
     if let Some(file) = &args.append_history {
         history::append(file, &found)?;
+    }
+    if !matches!(args.format, CompareFormat::Text | CompareFormat::Markdown) {
+        found.warnings.iter().for_each(|warning| streams.say(&format!("warning: {warning}")));
     }
     report.write(args.format, streams.out)?;
     Ok(match found.verdict {
@@ -103,6 +108,17 @@ impl Report<'_> {
             CompareFormat::GithubActionBenchmark => machine::action_benchmark(self.found, out),
         }
     }
+}
+
+/// Recordings that take part more than once: they look like several runs that do not vary.
+fn repeated(args: &CompareArgs) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    let is_again = |file: &&PathBuf| file.canonicalize().is_ok_and(|place| !known.insert(place));
+    let twice: Vec<&PathBuf> = args.base.iter().chain(&args.new).filter(is_again).collect();
+    let warning = |file: &&PathBuf| {
+        format!("{} takes part more than once, and is no run of its own then", file.display())
+    };
+    twice.iter().map(warning).collect()
 }
 
 /// Why less is known than was recorded.
