@@ -195,3 +195,101 @@ fn mistakes_are_answered_with_their_place() {
     let kernel = bench.run(&["work.damon", "--schemes", "cold.json", "--kernel", "new"]);
     assert!(kernel.status == 2 && kernel.err.contains("6.12"), "{}", kernel.err);
 }
+
+const OPEN: &str = r#"[{"action": "pageout", "access_pattern": {"nr_accesses": {"max": "0 %"}}}]"#;
+
+fn sweep<'a>(axes: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let args = ["work.damon", "--schemes", "open.json", "--accept-write-only", "--sweep", axes];
+    [&args[..], more].concat()
+}
+
+#[test]
+fn a_sweep_as_text_and_table_is_as_agreed() {
+    let bench = Bench::new();
+    bench.put("open.json", OPEN.as_bytes());
+    let axes = "age=500ms..5s/5,max_rate=0%|20%";
+    let ran = bench.run(&sweep(axes, &[]));
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert!(ran.out.contains("WRITES ONLY"));
+    golden("sweep.txt", &ran.out);
+    let ran = bench.run(&sweep(axes, &["--format", "csv"]));
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    golden("sweep.csv", &ran.out);
+    let rows: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(rows.len(), 11, "a head and ten variants");
+    let columns = |row: &str| row.split(',').count();
+    assert!(rows.iter().all(|row| columns(row) == columns(rows[0])));
+}
+
+#[test]
+fn a_sweep_in_json_holds_all_of_it_and_what_was_chosen_can_be_simulated() {
+    let bench = Bench::new();
+    bench.put("open.json", OPEN.as_bytes());
+    let ran = bench.run(&sweep("age=500ms..5s/5,quota=1MiB|4MiB/s", &["--format", "json"]));
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(value["report"], "sweep");
+    let variants = value["variants"].as_array().unwrap();
+    assert_eq!(variants.len(), 10);
+    let at = usize::try_from(value["choice"]["variant"].as_u64().unwrap()).unwrap();
+    let chosen = &variants[at];
+    assert!(value["front"].as_array().unwrap().contains(&at.into()));
+    assert_eq!(value["sensitivity"][0]["variant"].as_u64(), value["choice"]["variant"].as_u64());
+    bench.put("chosen.json", value["chosen_schemes"].to_string().as_bytes());
+    let args =
+        ["work.damon", "--schemes", "chosen.json", "--accept-write-only", "--format", "json"];
+    let ran = bench.run(&args);
+    let alone: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(alone["schemes"][0]["stats"]["sz_tried"], chosen["sz_tried"]);
+    let mean = |of: &serde_json::Value| of["away"]["mean"]["expected"].as_f64().unwrap();
+    assert!((mean(&alone) - mean(chosen)).abs() <= 1e-6 * mean(chosen));
+}
+
+#[test]
+fn a_sweep_is_the_same_with_any_number_of_threads_and_has_a_picture() {
+    let bench = Bench::new();
+    bench.put("open.json", OPEN.as_bytes());
+    let path = |name: &str| bench.directory.path().join(name).to_str().unwrap().to_owned();
+    let (trace, schemes) = (path("work.damon"), path("open.json"));
+    let args = |more: &[&str]| -> Vec<String> {
+        let args = ["simulate", &trace, "--schemes", &schemes, "--accept-write-only"];
+        let sweep = ["--sweep", "age=300ms..5s/40,max_rate=0%|5%"];
+        [&args[..], &sweep[..], more].concat().iter().map(ToString::to_string).collect()
+    };
+    let run = |more: &[&str], threads: &str| {
+        let args = args(more);
+        common::program::run(&args.iter().map(String::as_str).collect::<Vec<_>>(), threads)
+    };
+    let one = run(&["--format", "json"], "1");
+    assert_eq!(one.status, 0, "{}", one.err);
+    assert!(one.out == run(&["--format", "json"], "7").out);
+    for name in ["sweep.png", "sweep.svg"] {
+        let ran = run(&["-o", &path(name), "--size", "900x500"], "2");
+        assert_eq!((ran.status, ran.out.trim()), (0, path(name).as_str()), "{}", ran.err);
+        let bytes = fs::read(path(name)).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"<"), "{name}");
+    }
+}
+
+#[test]
+fn a_sweep_of_nonsense_is_answered_with_its_place() {
+    let bench = Bench::new();
+    bench.put("open.json", OPEN.as_bytes());
+    for (axes, message) in [
+        (
+            "agee=1s",
+            "--sweep agee=1s: at character 1: \"agee\" cannot be varied; did you mean age?",
+        ),
+        ("age=1s..2s/0", "at character 12: \"0\" is no number of steps"),
+        ("min_rate=50%,max_rate=10%", "none of the 1 variants can be simulated"),
+    ] {
+        let ran = bench.run(&sweep(axes, &[]));
+        assert_eq!(ran.status, 2, "{axes}: {}", ran.err);
+        assert!(ran.err.contains(message), "{axes}: {}", ran.err);
+    }
+    let ran = bench.run(&sweep("age=1h..2h", &[]));
+    assert_eq!(ran.status, 4, "{}", ran.err);
+    assert!(ran.err.contains("lasts 10 s") && ran.err.contains("3600 s"), "{}", ran.err);
+    let ran = bench.run(&sweep("age=1s", &["--emit", "damo"]));
+    assert_eq!(ran.status, 2, "one thing at a time: {}", ran.err);
+}

@@ -19,7 +19,12 @@ Examples:
   damon-report simulate work.damon --schemes pageout.json --format csv > line.csv
   damon-report simulate work.damon --schemes pageout.json -o line.svg
   damon-report simulate work.damon --schemes tier --fast-tier 8GiB -o tier.png
-  damon-report simulate work.damon --schemes pageout.json --emit sysfs > apply.sh"
+  damon-report simulate work.damon --schemes pageout.json --emit sysfs > apply.sh
+  damon-report simulate work.damon --schemes pageout.json --sweep age=10s..10m
+  damon-report simulate work.damon --schemes pageout.json --sweep 'age=10s..10m/16,quota=16MiB/s..256MiB/s/5' -o sweep.png
+
+What can be varied: age, max_age, min_rate, max_rate, min_size, max_size, quota, quota_time, reset_interval, apply_interval; of the \
+third scheme, 2.age. Values are A|B|C, A..B (32 steps that multiply), A..B/COUNT, or A..B+STEP."
 )]
 pub struct SimulateArgs {
     /// The trace; - for standard input
@@ -39,7 +44,7 @@ pub struct SimulateArgs {
     /// What csv and pictures show [default: tiers if all schemes migrate, else line]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub show: Option<Show>,
-    /// How to write it
+    /// How to write it; csv has the variants of a sweep
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
     /// KiB that the action does in a millisecond: what time quotas are charged by
@@ -58,6 +63,9 @@ pub struct SimulateArgs {
     /// Put memory away that was not written, although it may have been read
     #[arg(long)]
     pub accept_write_only: bool,
+    /// Try all combinations of such values instead, and show which are worth a thought: `age=10s..10m,quota=16MiB|1GiB`
+    #[arg(long, value_name = "NAME=VALUES,...", conflicts_with_all = ["applied", "emit", "show"])]
+    pub sweep: Option<String>,
     /// List the regions to which schemes were applied, too; json only
     #[arg(long)]
     pub applied: bool,

@@ -26,6 +26,7 @@ mod screen;
 mod simulate;
 mod slice;
 mod summary;
+mod sweep;
 mod table;
 mod times;
 mod transformed;

@@ -5,7 +5,7 @@ use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
-use super::{Streams, open_as};
+use super::{Streams, open_as, sweep};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::simulate::emit::{Place, emit};
@@ -29,38 +29,22 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
     if args.applied && args.format != Format::Json {
         return Err(Failure::Usage("--applied needs --format json".to_owned()));
     }
+    if let Some(axes) = &args.sweep {
+        return sweep::run(args, axes, &schemes, streams);
+    }
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let output = args.output.as_deref().zip(kind);
-    // Free memory and pressure are asked for at any time.
-    let all_records = |trace: &Trace| View::with_all_records(trace, &args.part.query());
-    let (trace, view) = open_as(&args.file, streams, all_records)?;
-    let options = Options {
-        kernel: args.kernel,
-        bytes_per_ms: args.kib_per_ms.saturating_mul(1024),
-        ignore_watermarks: args.ignore_watermarks,
-        ignore_page_filters: args.ignore_page_filters,
-        accept_write_only: args.accept_write_only,
-        keep_applied: args.applied,
-        group_by: args.group.into(),
-        fast_tier: args.fast_tier,
-        follow_tiers: args.show == Some(Show::Tiers),
-        ..Options::default()
-    };
-    let said = |error: SimulateError| match error {
-        SimulateError::NoAges | SimulateError::TooShort { .. } => {
-            Failure::Input(format!("{}: {error}", trace.name()))
-        }
-        _ => Failure::Usage(format!("{}: {error}", args.schemes)),
-    };
-    let plan = Plan::new(&trace, &view, &schemes, options).map_err(&said)?;
+    let (trace, view) = opened(args, streams)?;
+    let plan = Plan::new(&trace, &view, &schemes, options(args))
+        .map_err(|error| said(args, &trace, &error))?;
     if let Some(form) = args.emit {
         plan.warnings().iter().for_each(|text| streams.say(&format!("warning: {text}")));
         let handed = emit(form.into(), &schemes, &Place::of(&trace, &view))
-            .map_err(|error| said(error.into()))?;
+            .map_err(|error| said(args, &trace, &error.into()))?;
         handed.notes.iter().for_each(|text| streams.say(text));
         return Ok(write!(streams.out, "{}", handed.text)?);
     }
-    let simulation = plan.run(&trace).map_err(said)?;
+    let simulation = plan.run(&trace).map_err(|error| said(args, &trace, &error))?;
     let migrates = schemes.as_slice().iter().all(|scheme| scheme.action.migrates());
     let show = args.show.unwrap_or(if migrates { Show::Tiers } else { Show::Line });
     if let Some((path, kind)) = output {
@@ -93,6 +77,42 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
             };
             json(streams, &Document { head: Head::new("simulate", &trace), body })
         }
+    }
+}
+
+/// The trace and the selected part of it.
+pub(super) fn opened(
+    args: &SimulateArgs,
+    streams: &mut Streams<'_>,
+) -> Result<(Trace, View), Failure> {
+    // Free memory and pressure are asked for at any time.
+    let all_records = |trace: &Trace| View::with_all_records(trace, &args.part.query());
+    open_as(&args.file, streams, all_records)
+}
+
+/// What the user decided.
+pub(super) fn options(args: &SimulateArgs) -> Options {
+    Options {
+        kernel: args.kernel,
+        bytes_per_ms: args.kib_per_ms.saturating_mul(1024),
+        ignore_watermarks: args.ignore_watermarks,
+        ignore_page_filters: args.ignore_page_filters,
+        accept_write_only: args.accept_write_only,
+        keep_applied: args.applied,
+        group_by: args.group.into(),
+        fast_tier: args.fast_tier,
+        follow_tiers: args.show == Some(Show::Tiers),
+        ..Options::default()
+    }
+}
+
+/// Whose fault an error is.
+pub(super) fn said(args: &SimulateArgs, trace: &Trace, error: &SimulateError) -> Failure {
+    match error {
+        SimulateError::NoAges | SimulateError::TooShort { .. } => {
+            Failure::Input(format!("{}: {error}", trace.name()))
+        }
+        _ => Failure::Usage(format!("{}: {error}", args.schemes)),
     }
 }
 

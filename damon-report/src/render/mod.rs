@@ -9,6 +9,7 @@
 //! | `mapping_bars` | sizes of mappings beside one another |
 //! | `what_if`, `tiers` | what schemes would have done over time; how much memory serves how much of the accesses |
 //! | `difference` | what became hotter and colder, mapping by mapping |
+//! | `pareto` | saving against promotions of many variants |
 //! | `curve` | bytes over a duration, on a logarithmic axis |
 //! | `terminal` | heatmap and working set as text |
 //! | `histogram` | bytes by rate, age, size or temperature |
@@ -40,6 +41,7 @@ mod marks;
 mod names;
 mod num;
 mod palette;
+pub mod pareto;
 mod pen;
 mod png;
 pub mod regions;

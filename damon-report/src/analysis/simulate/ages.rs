@@ -33,6 +33,17 @@ impl Ages {
                 first += 1;
             }
             let behind = self.younger.get(first..).unwrap_or_default();
+            match behind.first() {
+                None => break,
+                Some(next) if next.start >= region.end => continue,
+                Some(one)
+                    if one.start <= region.start && one.end >= region.end && region.size() > 0 =>
+                {
+                    region.age -= one.by.min(region.age);
+                    continue;
+                }
+                Some(_) => {}
+            }
             let inside = behind.iter().take_while(|y| y.start < region.end);
             let sum: u128 = inside
                 .map(|y| {

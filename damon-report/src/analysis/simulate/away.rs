@@ -102,6 +102,10 @@ impl Away {
         if range.is_empty() || self.pieces.is_empty() {
             return Vec::new();
         }
+        let last = self.pieces.range(..range.end).next_back();
+        if last.is_none_or(|(_, piece)| piece.end <= range.start) {
+            return Vec::new();
+        }
         let before = self.pieces.range(..range.start).next_back().map(|(start, _)| *start);
         let first = before.unwrap_or(range.start);
         let touched: Vec<u64> =

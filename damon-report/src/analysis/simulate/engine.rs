@@ -3,6 +3,7 @@
 use super::ages::Ages;
 use super::away::Away;
 use super::by_mapping::Book;
+use super::comes_back::ComesBack;
 use super::field::{Field, is_since_begin};
 use super::grain::Grain;
 use super::huge::Huge;
@@ -12,7 +13,7 @@ use super::tiers::Tiers;
 use super::{Outlook, SchemeSum};
 use crate::analysis::layout::Cursor;
 use crate::analysis::num::float;
-use crate::analysis::sampling_error::wilson;
+use damon_format::damos::Schemes;
 use damon_format::damos::kernel::Scheme;
 use damon_format::damos::rules::{Operation, Scale, TargetRegions};
 use damon_format::{Region, Sampling, SchemeApplied, Snapshot, TargetId};
@@ -29,8 +30,10 @@ pub(super) struct TargetState {
 #[derive(Debug)]
 pub(super) struct Engine<'p> {
     plan: &'p Plan<'p>,
+    schemes: &'p Schemes,
     operation: Operation,
     scale: Scale,
+    comes_back: ComesBack,
     /// Sampling intervals since the beginning.
     passed: u64,
     last_end_ns: Option<u64>,
@@ -93,13 +96,15 @@ pub(super) struct Ended<'p> {
 
 impl<'p> Engine<'p> {
     /// Schemes in the units of the first snapshot; that they have some was [checked](Plan::new).
-    pub(super) fn new(plan: &'p Plan<'p>, sampling: Sampling) -> Self {
-        let (schemes, scale) = in_units(plan, sampling);
-        let sums = schemes.iter().map(|_| SchemeSum::default()).collect();
+    pub(super) fn new(plan: &'p Plan<'p>, schemes: &'p Schemes, sampling: Sampling) -> Self {
+        let (list, scale) = in_units(schemes, plan.page_size, sampling);
+        let sums = list.iter().map(|_| SchemeSum::default()).collect();
         Self {
             plan,
-            operation: Operation::new(schemes, plan.addresses, plan.rules, scale),
+            schemes,
+            operation: Operation::new(list, plan.addresses, plan.rules, scale),
             scale,
+            comes_back: ComesBack::new(scale.max_nr_accesses, plan.exact),
             passed: 0,
             last_end_ns: None,
             targets: BTreeMap::new(),
@@ -115,6 +120,12 @@ impl<'p> Engine<'p> {
             huge: plan.huge(),
             cursor: Cursor::new(&plan.layouts),
         }
+    }
+
+    /// The same without a time line.
+    pub(super) fn brief(mut self) -> Self {
+        self.line = Line::none();
+        self
     }
 
     pub(super) fn end(mut self) -> Ended<'p> {
@@ -156,7 +167,7 @@ impl<'p> Engine<'p> {
         for (target, regions) in &recorded {
             let state = self.targets.entry(*target).or_default();
             let (bytes, events) =
-                refault(&mut state.away, &mut self.book, regions, &self.scale, self.plan.exact);
+                refault(&mut state.away, &mut self.book, regions, &self.scale, &self.comes_back);
             refaulted.add(bytes);
             refaults += events;
             let mut regions = regions.clone();
@@ -220,8 +231,9 @@ impl<'p> Engine<'p> {
     /// Time passes: this aggregation, and those of which nothing was recorded.
     fn pass(&mut self, sampling: Sampling, start_ns: u64) {
         if (sampling.sample_us, sampling.aggr_us) != (self.scale.sample_us, self.scale.aggr_us) {
-            let (schemes, scale) = in_units(self.plan, sampling);
+            let (schemes, scale) = in_units(self.schemes, self.plan.page_size, sampling);
             self.scale = scale;
+            self.comes_back = ComesBack::new(scale.max_nr_accesses, self.plan.exact);
             self.operation.change_scale(schemes, scale, self.passed);
         }
         let aggr_ns = self.scale.aggr_us.saturating_mul(1000).max(1);
@@ -351,16 +363,21 @@ struct Before {
     tried: u64,
 }
 
-fn in_units(plan: &Plan<'_>, sampling: Sampling) -> (Vec<Scheme>, Scale) {
+/// Schemes in the units of a moment.
+pub(super) fn in_units(
+    schemes: &Schemes,
+    page_size: u64,
+    sampling: Sampling,
+) -> (Vec<Scheme>, Scale) {
     let attrs = attrs(sampling.sample_us, sampling.aggr_us);
     // Each scale of the recording was tried before the simulation began.
-    let schemes = plan.schemes.to_kernel(&attrs).unwrap_or_default();
-    (schemes, Scale::new(&attrs, plan.page_size))
+    let schemes = schemes.to_kernel(&attrs).unwrap_or_default();
+    (schemes, Scale::new(&attrs, page_size))
 }
 
 /// A snapshot's regions with access frequencies on the scale of the schemes; the snapshot's own tells how many
 /// looks there really were. Rounded to nearest, but never to "not accessed".
-fn regions(snapshot: &Snapshot, scale: &Scale) -> Vec<Region> {
+pub(super) fn regions(snapshot: &Snapshot, scale: &Scale) -> Vec<Region> {
     let (most, own) = (scale.max_nr_accesses, snapshot.sampling.max_nr_accesses.max(1));
     let scaled = |nr_accesses: u32| {
         if nr_accesses == 0 || own == most {
@@ -379,9 +396,8 @@ fn refault(
     book: &mut Book,
     regions: &[Region],
     scale: &Scale,
-    exact: bool,
+    comes_back: &ComesBack,
 ) -> (Outlook, u64) {
-    let most = scale.max_nr_accesses;
     let (mut bytes, mut events) = (Outlook::default(), 0);
     let mut at = 0;
     for region in regions {
@@ -390,9 +406,7 @@ fn refault(
         if region.nr_accesses == 0 {
             continue;
         }
-        let rate = (f64::from(region.nr_accesses) / f64::from(most.max(1))).min(1.0);
-        let low = if exact { rate } else { wilson(region.nr_accesses, most.max(1)).0.min(rate) };
-        let back = Outlook { optimistic: low, expected: rate, pessimistic: 1.0 };
+        let back = comes_back.of(region.nr_accesses);
         let range = region.start..region.end;
         let (some, pieces) = away.access(&range, back, float(scale.page_size), book);
         bytes.add(some);

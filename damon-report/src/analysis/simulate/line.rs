@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Points a line has at most; beyond that, neighbours are put together.
 const MOST_POINTS: usize = 2048;
 
-const MINUTE_NS: u64 = 60_000_000_000;
+pub(super) const MINUTE_NS: u64 = 60_000_000_000;
 
 /// What happened between two moments.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,6 +65,8 @@ impl LinePoint {
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     points: Vec<LinePoint>,
+    /// Points at most.
+    most: usize,
     /// Moments in a point.
     each: u64,
     /// Moments in the last one.
@@ -73,14 +75,22 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new() -> Self {
-        Self { points: Vec::new(), each: 1, open: 0 }
+        Self { points: Vec::new(), most: MOST_POINTS, each: 1, open: 0 }
+    }
+
+    /// Keeps nothing.
+    pub(super) fn none() -> Self {
+        Self { most: 0, ..Self::new() }
     }
 
     pub(super) fn push(&mut self, moment: LinePoint) {
+        if self.most == 0 {
+            return;
+        }
         match self.points.last_mut() {
             Some(last) if self.open < self.each => last.add(&moment),
             _ => {
-                if self.points.len() >= MOST_POINTS {
+                if self.points.len() >= self.most {
                     self.halve();
                 }
                 self.points.push(moment);

@@ -12,8 +12,10 @@
 mod ages;
 mod away;
 mod by_mapping;
+mod comes_back;
 pub mod emit;
 mod engine;
+mod feed;
 mod field;
 mod grain;
 mod huge;
@@ -22,6 +24,7 @@ mod outlook;
 mod plan;
 mod presets;
 mod series;
+pub mod sweep;
 mod tier_curve;
 mod tiers;
 
@@ -35,15 +38,14 @@ pub use presets::{PRESETS, Preset, TIER_OF_A_SIZE, preset};
 pub use tier_curve::CurvePoint;
 pub use tiers::{Level, Served, TierOutcome};
 
-use super::fold::Fold;
 use super::groups::GroupBy;
 use super::load::Trace;
 use super::num::float;
-use super::together::together;
 use damon_format::damos::kernel::{Action, Scheme};
 use damon_format::damos::rules::{KernelRules, SchemeState, Stats};
-use damon_format::{Region, SchemeApplied, SchemeStats, Snapshot, SnapshotView, TargetId};
+use damon_format::{SchemeApplied, SchemeStats};
 use engine::{Ended, Engine};
+use feed::feed;
 use grain::per_day;
 use huge::Huge;
 use line::share;
@@ -217,77 +219,17 @@ pub struct Simulation {
 impl Plan<'_> {
     /// Goes over the recording.
     pub fn run(&self, trace: &Trace) -> Result<Simulation, SimulateError> {
-        let new = || Walk { plan: self, engine: None, waiting: Vec::new(), without_ages: 0 };
-        let mut walk = trace.fold(self.selection, new);
-        walk.advance(0);
-        match walk.engine {
-            Some(engine) => simulation(engine.end(), walk.without_ages),
+        let mut engine: Option<Engine<'_>> = None;
+        let without_ages = feed(trace, self.selection, |moments| {
+            for moment in moments {
+                let new = || Engine::new(self, &self.schemes, moment.sampling());
+                engine.get_or_insert_with(new).step(&moment.snapshots);
+            }
+        });
+        match engine {
+            Some(engine) => simulation(engine.end(), without_ages),
             None => Err(SimulateError::NoAges),
         }
-    }
-}
-
-/// Decodes blocks in parallel, and simulates where they are put together.
-struct Walk<'p> {
-    plan: &'p Plan<'p>,
-    engine: Option<Box<Engine<'p>>>,
-    waiting: Vec<Snapshot>,
-    without_ages: u64,
-}
-
-impl Fold for Walk<'_> {
-    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        let selection = self.plan.selection;
-        if !selection.has_snapshot(snapshot) {
-            return;
-        }
-        let Some(ages) = snapshot.ages else {
-            self.without_ages += 1;
-            return;
-        };
-        let mut regions = Vec::with_capacity(snapshot.len());
-        let bounds = snapshot.starts.iter().zip(snapshot.ends);
-        for (((&start, &end), &nr_accesses), &age) in bounds.zip(snapshot.nr_accesses).zip(ages) {
-            let pieces = selection.pieces(snapshot.target, start, end);
-            regions.extend(pieces.map(|p| Region { start: p.start, end: p.end, nr_accesses, age }));
-        }
-        self.waiting.push(Snapshot::new(
-            snapshot.target,
-            snapshot.start_ns.max(selection.time.start),
-            snapshot.end_ns.min(selection.time.end),
-            snapshot.sampling,
-            regions,
-        ));
-    }
-
-    fn merge(&mut self, later: Self) {
-        self.without_ages += later.without_ages;
-        self.waiting.extend(later.waiting);
-        // The next block may hold other targets' snapshots of the last moments.
-        self.advance(2);
-    }
-}
-
-impl<'p> Walk<'p> {
-    /// Simulates all moments that are waiting but the last `keep`.
-    fn advance(&mut self, keep: usize) {
-        let times: Vec<(TargetId, std::ops::Range<u64>)> =
-            self.waiting.iter().map(|s| (s.target, s.start_ns..s.end_ns)).collect();
-        let moments = together(&times);
-        let ready = moments.len().saturating_sub(keep);
-        let mut taken: Vec<Option<Snapshot>> = self.waiting.drain(..).map(Some).collect();
-        for moment in moments.iter().take(ready) {
-            let mut snapshots: Vec<Snapshot> =
-                moment.iter().filter_map(|i| taken.get_mut(*i).and_then(Option::take)).collect();
-            snapshots.sort_by_key(|snapshot| snapshot.target);
-            if let Some(first) = snapshots.first() {
-                let (plan, sampling): (&'p Plan<'p>, _) = (self.plan, first.sampling);
-                let engine =
-                    self.engine.get_or_insert_with(|| Box::new(Engine::new(plan, sampling)));
-                engine.step(&snapshots);
-            }
-        }
-        self.waiting.extend(taken.into_iter().flatten());
     }
 }
 

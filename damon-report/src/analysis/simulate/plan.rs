@@ -97,6 +97,14 @@ pub enum SimulateError {
          {0} of that is bad advice; record with a backend that sees reads, or say --accept-write-only"
     )]
     WriteOnly(Action),
+    /// All variants of a sweep mean nothing.
+    #[error("none of the {count} variants can be simulated; the first one: {why}")]
+    NoVariant {
+        /// How many.
+        count: usize,
+        /// What is wrong with the first one.
+        why: String,
+    },
     /// Something that the recording cannot tell.
     #[error("schemes[{index}]{why}")]
     Unknown {
@@ -223,14 +231,8 @@ impl<'a> Plan<'a> {
             );
         }
         plan.check_access(info.backend.access)?;
-        plan.check_units(view)?;
-        let list = plan.schemes.as_slice().to_vec();
-        for (index, scheme) in list.iter().enumerate() {
-            plan.check_scheme(index, scheme, view)?;
-        }
-        if plan.options.ignore_watermarks {
-            plan.schemes = without_watermarks(list).unwrap_or(plan.schemes);
-        }
+        plan.check(schemes, view)?;
+        plan.schemes = plan.as_simulated(schemes.clone());
         plan.assume(
             "what was recorded goes on as it was: in truth an action changes later accesses, and memory that came \
              back is looked for longer"
@@ -292,11 +294,21 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn check_units(&self, view: &View) -> Result<(), SimulateError> {
-        for sampling in &view.overview.samplings {
-            self.schemes.to_kernel(&attrs(sampling.sample_us, sampling.aggr_us))?;
+    /// Whether such schemes can be simulated; adds on what assumptions.
+    pub(super) fn check(&mut self, schemes: &Schemes, view: &View) -> Result<(), SimulateError> {
+        check_units(schemes, view)?;
+        for (index, scheme) in schemes.as_slice().iter().enumerate() {
+            self.check_scheme(index, scheme, view)?;
         }
         Ok(())
+    }
+
+    /// The schemes without what is to be ignored.
+    pub(super) fn as_simulated(&self, schemes: Schemes) -> Schemes {
+        if !self.options.ignore_watermarks {
+            return schemes;
+        }
+        without_watermarks(schemes.as_slice().to_vec()).unwrap_or(schemes)
     }
 
     fn check_scheme(
@@ -467,6 +479,14 @@ pub(super) fn default_attrs(recorded: Attrs, samplings: &[Sampling]) -> Attrs {
         min_nr_regions: if unknown { 10 } else { min },
         max_nr_regions: if unknown { 1_000 } else { max },
     }
+}
+
+/// Whether schemes mean something with all intervals of the recording.
+pub(super) fn check_units(schemes: &Schemes, view: &View) -> Result<(), SimulateError> {
+    for sampling in &view.overview.samplings {
+        schemes.to_kernel(&attrs(sampling.sample_us, sampling.aggr_us))?;
+    }
+    Ok(())
 }
 
 fn without_watermarks(mut list: Vec<Scheme>) -> Option<Schemes> {

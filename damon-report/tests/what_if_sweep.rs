@@ -1,0 +1,337 @@
+//! Sweeps: all variants together give what each gives by itself, and what follows from them is what the numbers say.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod common;
+
+use common::{BEGIN, SECOND};
+use damon_format::damos::Schemes;
+use damon_format::{
+    AccessKind, Mapping, MappingsChanged, MemorySample, Permissions, Record, RecordingInfo, Region,
+    Sampling, Snapshot, TargetExited, TargetId, TraceWriter, WriterOptions,
+};
+use damon_report::analysis::load::Trace;
+use damon_report::analysis::select::Query;
+use damon_report::analysis::simulate::sweep::{Axes, Reason, Sweep, Variant};
+use damon_report::analysis::simulate::{Options, Outlook, Plan, SimulateError, Simulation};
+use damon_report::analysis::source::Source;
+use damon_report::analysis::view::View;
+use proptest::prelude::*;
+
+const STEP: u64 = SECOND / 10;
+const PAGE: u64 = 4096;
+
+fn info(exact: bool) -> RecordingInfo {
+    let mut info = common::info();
+    info.backend.access = AccessKind::ReadWrite;
+    info.backend.exact = exact;
+    info.kernel = "7.3.0".into();
+    info
+}
+
+fn write(info: &RecordingInfo, rows: u64, records: &[Record], snapshots: &[Snapshot]) -> Trace {
+    let mut options = WriterOptions::default();
+    options.block_rows = rows;
+    let mut writer = TraceWriter::create(Vec::new(), info, options).unwrap();
+    for record in records {
+        writer.record(record).unwrap();
+    }
+    for snapshot in snapshots {
+        writer.snapshot(snapshot).unwrap();
+    }
+    let bytes = writer.finish().unwrap();
+    Trace::from_source("made".into(), Source::memory(bytes)).unwrap()
+}
+
+/// How the regions of a moment come from those of the one before.
+#[derive(Clone, Debug)]
+struct Change {
+    /// Which cell begins a new count, and which one.
+    cell: usize,
+    count: u32,
+    /// Which border moves, and where to.
+    border: usize,
+    to: u64,
+    /// The moment is missing, of the first target, the second, or both.
+    missing: u8,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    (0..6_usize, prop_oneof![Just(0_u32), 0..21_u32], 0..8_usize, 1..64_u64, 0..16_u8)
+        .prop_map(|(cell, count, border, to, missing)| Change { cell, count, border, to, missing })
+}
+
+/// Cells of 64 pages in two targets, whose borders, counts and ages change as those of a monitor do.
+fn snapshots(changes: &[Change], hole: bool, intervals_change: bool) -> Vec<Snapshot> {
+    let mut all = Vec::new();
+    let mut start = BEGIN;
+    for target in 0..2_u32 {
+        let mut cells: Vec<(u64, u32, u32)> = vec![(10, 0, 0), (25, 0, 3), (40, 3, 0), (64, 0, 9)];
+        start = BEGIN;
+        for (index, change) in changes.iter().enumerate() {
+            let aggr = if intervals_change && index >= 12 { 2 * STEP } else { STEP };
+            let sampling = Sampling::from_intervals(5_000, aggr / 1000);
+            let cell = (change.cell + usize::try_from(target).unwrap()) % cells.len();
+            for (at, (_, count, age)) in cells.iter_mut().enumerate() {
+                if at == cell && count.abs_diff(change.count) > 2 {
+                    (*count, *age) = (change.count, 0);
+                } else {
+                    *age += 1;
+                    if at == cell {
+                        *count = change.count;
+                    }
+                }
+            }
+            if change.border < cells.len() - 1 {
+                // Regions merge or are cut: the mean age stays.
+                let (_, count, age) = cells[change.border];
+                let to = change.to;
+                cells.retain(|cell| cell.0 != to || to == 64);
+                cells.push((to, count, age));
+                cells.sort_unstable();
+                if cells.len() > 6 {
+                    cells.remove(change.border);
+                }
+                cells.dedup_by_key(|cell| cell.0);
+            }
+            let mut at = 0;
+            let mut regions = Vec::new();
+            for (end, nr_accesses, age) in &cells {
+                let begin = if hole && at == 0 { 2 } else { at };
+                if begin < *end {
+                    regions.push(Region {
+                        start: (100 + begin) * PAGE,
+                        end: (100 + end) * PAGE,
+                        nr_accesses: *nr_accesses,
+                        age: *age,
+                    });
+                }
+                at = *end;
+            }
+            if change.missing & 3 != u8::try_from(target).unwrap() + 1 {
+                let (id, end) = (TargetId(target), start + aggr);
+                all.push(Snapshot::new(id, start, end, sampling, regions));
+            }
+            start += aggr;
+        }
+    }
+    all.sort_by_key(|snapshot| (snapshot.end_ns, snapshot.target));
+    assert!(start > BEGIN);
+    all
+}
+
+fn records(mapped: bool, exits: bool) -> Vec<Record> {
+    let mut records = vec![Record::Memory(MemorySample {
+        target: TargetId(0),
+        time_ns: BEGIN + STEP,
+        rss: 50 * PAGE,
+        swap: 0,
+        virtual_size: 100 * PAGE,
+        minor_faults: 0,
+        major_faults: 0,
+    })];
+    let mapping = |start: u64, end: u64| Mapping {
+        start: (100 + start) * PAGE,
+        end: (100 + end) * PAGE,
+        permissions: Permissions::default(),
+        offset: 0,
+        inode: 0,
+        name: String::new(),
+    };
+    if mapped {
+        records.push(Record::MappingsChanged(MappingsChanged {
+            target: TargetId(0),
+            time_ns: BEGIN,
+            removed: Vec::new(),
+            added: vec![mapping(0, 20), mapping(23, 60)],
+        }));
+    }
+    if exits {
+        records.push(Record::TargetExited(TargetExited {
+            target: TargetId(1),
+            time_ns: BEGIN + 15 * STEP,
+            wait_status: None,
+        }));
+    }
+    records
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * (1.0 + a.abs().max(b.abs()))
+}
+
+fn same(what: &str, a: Outlook, b: Outlook) {
+    let all =
+        [(a.optimistic, b.optimistic), (a.expected, b.expected), (a.pessimistic, b.pessimistic)];
+    assert!(all.iter().all(|(a, b)| close(*a, *b)), "{what}: {a:?} and {b:?}");
+}
+
+/// A variant against the same schemes simulated alone, by the way that `simulate` goes.
+fn compare(variant: &Variant, alone: &Simulation) {
+    let (found, sum) = (&variant.away, &alone.away);
+    same("mean", found.mean, sum.mean);
+    same("most", found.most, sum.most);
+    same("end", found.end, sum.end);
+    same("put away", variant.put_away, alone.put_away);
+    same("refaulted", variant.refaulted, alone.refaulted);
+    same("promotions", variant.promotion_percent, alone.promotion_percent);
+    let tried = |of: fn(&damon_format::SchemeStats) -> u64| -> u64 {
+        alone.schemes.iter().map(|scheme| of(&scheme.stats)).sum()
+    };
+    assert_eq!(variant.nr_tried, tried(|stats| stats.nr_tried));
+    assert_eq!(variant.sz_tried, tried(|stats| stats.sz_tried));
+    assert_eq!(variant.qt_exceeds, tried(|stats| stats.qt_exceeds));
+    assert_eq!(variant.resident.is_some(), alone.resident.is_some());
+    if let (Some(found), Some(expected)) = (variant.resident, alone.resident) {
+        same("left", found.left, expected.left);
+        same("floor", found.floor, expected.floor);
+        assert!(close(found.recorded, expected.recorded));
+    }
+    let (found, expected) = (variant.worst_minute.unwrap(), alone.worst_minute.unwrap());
+    assert!(close(found.refaulted.expected, expected.refaulted.expected));
+    assert!(close(found.percent.expected, expected.percent.expected));
+}
+
+/// Scheme lists and what is varied of them: alone and with limits, one and two, with what other members decide.
+fn question() -> impl Strategy<Value = (&'static str, String)> {
+    let ages = prop::collection::vec(0_u64..14, 1..12).prop_map(|ages| {
+        let ages: Vec<String> = ages.iter().map(|age| format!("{} ms", age * 100)).collect();
+        format!("age={}", ages.join("|"))
+    });
+    let base = prop_oneof![
+        3 => Just(r#"{"action": "pageout", "access_pattern": {"nr_accesses": {"max": "0 %"}}}"#),
+        1 => Just(r#"{"action": "cold", "access_pattern": {"nr_accesses": {"max": "2 samples"}}}"#),
+        1 => Just(r#"{"action": "pageout", "access_pattern": {"age": {"max": "1500 ms"}}}"#),
+        1 => Just(r#"{"action": "pageout", "access_pattern": {"sz_bytes": {"min": "40 K"}}}"#),
+        1 => Just(r#"{"action": "pageout", "filters": [{"filter_type": "addr",
+            "address_range": {"start": "440 K", "end": "500 K"}}]}"#),
+        1 => Just(r#"{"action": "pageout", "apply_interval_us": "300 ms"}"#),
+        1 => Just(r#"{"action": "lru_deprio"}"#),
+        1 => Just(r#"{"action": "pageout", "access_pattern": {"nr_accesses": {"max": "0 %"}}},
+            {"action": "willneed", "access_pattern": {"nr_accesses": {"min": "10 samples"}}}"#),
+    ];
+    let more = prop_oneof![
+        3 => Just(""),
+        1 => Just(",max_rate=0%|5%|20%"),
+        1 => Just(",quota=20K|40K/s|max,reset_interval=200ms|1s"),
+        1 => Just(",min_size=0|64K"),
+    ];
+    (base, ages, more).prop_map(|(base, ages, more)| (base, ages + more))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn together_as_each_by_itself(
+        changes in prop::collection::vec(change(), 4..60),
+        (scheme, axes) in question(),
+        (hole, intervals_change, mapped, exits, exact) in any::<(bool, bool, bool, bool, bool)>(),
+        rows in prop_oneof![Just(7_u64), Just(1000)],
+    ) {
+        let trace = write(&info(exact), rows, &records(mapped, exits), &snapshots(&changes, hole, intervals_change));
+        let view = View::new(&trace, &Query::default()).unwrap();
+        let base = Schemes::from_json(&format!("[{scheme}]")).unwrap();
+        let axes = Axes::parse(&axes, &base).unwrap();
+        let options = Options::default();
+        let sweep = match Sweep::run(&trace, &view, &base, axes.clone(), &options) {
+            Ok(sweep) => sweep,
+            Err(SimulateError::TooShort { .. } | SimulateError::NoVariant { .. } | SimulateError::NoAges) => return Ok(()),
+            Err(other) => panic!("{other}"),
+        };
+        for (index, variant) in sweep.variants.iter().enumerate() {
+            let schemes = sweep.schemes(&base, index).unwrap();
+            let plan = Plan::new(&trace, &view, &schemes, options.clone()).unwrap();
+            match plan.run(&trace) {
+                Ok(alone) => compare(variant, &alone),
+                Err(error) => {
+                    let is_short = matches!(error, SimulateError::TooShort { .. });
+                    prop_assert!(is_short);
+                    prop_assert!(variant.too_short);
+                }
+            }
+        }
+        let engines = Sweep::run_one_by_one(&trace, &view, &base, axes, &options).unwrap();
+        prop_assert_eq!(sweep.variants.len(), engines.variants.len());
+        prop_assert_eq!(sweep.left_out, engines.left_out);
+    }
+}
+
+/// 4 pages always hot; 30 pages that are used for 0.2 s after each 1.5 s; 30 pages that are never used.
+fn known() -> Trace {
+    let mut all = Vec::new();
+    let mut age = 0;
+    for index in 0..300_u64 {
+        let used = index % 17 >= 15;
+        age = if index % 17 == 15 || index % 17 == 0 { 0 } else { age + 1 };
+        let long = u32::try_from(index).unwrap();
+        let regions = vec![
+            Region { start: 0, end: 4 * PAGE, nr_accesses: 20, age: long },
+            Region { start: 4 * PAGE, end: 34 * PAGE, nr_accesses: if used { 20 } else { 0 }, age },
+            Region { start: 34 * PAGE, end: 64 * PAGE, nr_accesses: 0, age: long },
+        ];
+        let (start, sampling) = (BEGIN + index * STEP, Sampling::from_intervals(5_000, 100_000));
+        all.push(Snapshot::new(TargetId(0), start, start + STEP, sampling, regions));
+    }
+    write(&info(true), 64, &[], &all)
+}
+
+const PAGEOUT: &str =
+    r#"[{"action": "pageout", "access_pattern": {"nr_accesses": {"max": "0 %"}}}]"#;
+
+fn sweep(trace: &Trace, schemes: &str, axes: &str) -> Result<Sweep, SimulateError> {
+    let view = View::new(trace, &Query::default()).unwrap();
+    let base = Schemes::from_json(schemes).unwrap();
+    Sweep::run(trace, &view, &base, Axes::parse(axes, &base).unwrap(), &Options::default())
+}
+
+#[test]
+fn the_choice_leaves_alone_what_comes_back() {
+    let trace = known();
+    let found = sweep(&trace, PAGEOUT, "age=500ms|1s|1400ms|2s|5s|20s").unwrap();
+    // From 1.5 s on only what is never used goes away: the earlier the more.
+    assert_eq!(found.front, [3, 0]);
+    assert_eq!(found.choice.unwrap().variant, 3);
+    assert_eq!(found.choice.unwrap().why, Reason::MostBelowLimit);
+    assert_eq!(found.knee, None, "two points have none");
+    assert!(found.variants[3].refaulted.expected == 0.0);
+    let cold = 30.0 * 4096.0 * 280.0 / 300.0;
+    assert!(close(found.variants[3].away.mean.expected, cold), "away from 2 s to 30 s");
+    assert!(close(found.variants[3].saved_percent.expected, cold / (64.0 * 4096.0) * 100.0));
+    // 2.5 s instead of 2 s: 275 moments. 1.5 s: 285 moments, and nothing comes back yet.
+    let around = &found.sensitivity[0];
+    assert_eq!((around.variant, around.axes.len()), (3, 1));
+    let age = &around.axes[0];
+    let (lower, higher) = (age.lower.unwrap(), age.higher.unwrap());
+    assert_eq!(
+        (lower.value.to_string(), higher.value.to_string()),
+        ("1.5 s".into(), "2.5 s".into())
+    );
+    assert!(close(higher.saving, 30.0 * 4096.0 * 275.0 / 300.0));
+    assert!(close(age.saving_elasticity.unwrap(), (275.0 - 285.0) / 280.0 / 0.5));
+    assert_eq!(age.promotion_elasticity, None, "nothing comes back here");
+}
+
+#[test]
+fn what_is_the_same_or_means_nothing_is_told() {
+    let trace = known();
+    let found = sweep(&trace, PAGEOUT, "age=1s|1050ms|40s,max_age=500ms|max").unwrap();
+    assert_eq!(found.variants.len(), 3);
+    assert_eq!(found.left_out.len(), 3);
+    assert!(found.left_out.iter().all(|one| one.why.contains("greater than its max")));
+    assert_eq!(found.variants[1].same_as, Some(0), "ages are in aggregations");
+    assert_eq!(found.variants[1].away, found.variants[0].away);
+    assert!(found.variants[2].too_short && !found.variants[0].too_short);
+    assert_eq!(found.front, [0]);
+    assert!(found.warnings.iter().any(|text| text.contains("1 of 3 variants ask for ages")));
+}
+
+#[test]
+fn a_sweep_of_nothing_is_refused() {
+    let trace = known();
+    let refused = |axes: &str| sweep(&trace, PAGEOUT, axes).unwrap_err().to_string();
+    assert!(refused("age=40s|50s").contains("lasts 30 s"));
+    let none = refused("min_rate=50%|60%");
+    assert!(none.contains("none of the 2 variants") && none.contains("schemes[0]"), "{none}");
+    let early = refused("apply_interval=10ms");
+    assert!(early.contains("shorter than the recording's aggregation interval"), "{early}");
+}
