@@ -59,13 +59,35 @@ pub fn names_in_band(names: &[NamedRange], band: &Range<u64>, least: u64) -> Vec
 
 /// All addresses that were mapped at some moment of `time`; `None` when no mappings were recorded.
 pub fn mapped(records: &[Record], target: TargetId, time: &Range<u64>) -> Option<SpanSet> {
+    mapped_where(records, target, time, |_| true)
+}
+
+/// Those of them that could be read, written or executed: without any right there is nothing to access, and as a rule
+/// nothing in memory (guard pages, address space that an allocator keeps for later). Where no mapping has any
+/// right, rights were not recorded, and all count.
+pub fn accessible(records: &[Record], target: TargetId, time: &Range<u64>) -> Option<SpanSet> {
+    let set = mapped_where(records, target, time, |mapping| {
+        let rights = mapping.permissions;
+        rights.read || rights.write || rights.execute
+    })?;
+    if set.is_empty() { mapped(records, target, time) } else { Some(set) }
+}
+
+fn mapped_where(
+    records: &[Record],
+    target: TargetId,
+    time: &Range<u64>,
+    wanted: impl Fn(&Mapping) -> bool,
+) -> Option<SpanSet> {
     let known = |r: &Record| matches!(r, Record::MappingsChanged(m) if m.target == target);
     if !records.iter().any(known) {
         return None;
     }
     let mut set = SpanSet::default();
     for life in lifetimes(records, target, time) {
-        set.insert(life.range());
+        if wanted(life.mapping) {
+            set.insert(life.range());
+        }
     }
     Some(set)
 }
@@ -257,6 +279,22 @@ mod tests {
         ];
         assert_eq!(list(&names(&records, T, &(0..100))), [(5, 10, "b"), (10, 30, "a")]);
         assert_eq!(list(&names(&records, T, &(50..100))), [(5, 20, "b"), (20, 30, "a")]);
+    }
+
+    #[test]
+    fn what_nobody_may_access_is_mapped_and_no_memory() {
+        let guard = mapping(20, 30, "");
+        let mut used = mapping(10, 20, "");
+        used.permissions.read = true;
+        let ranges = |set: Option<SpanSet>| -> Vec<(u64, u64)> {
+            set.unwrap().ranges().map(|range| (range.start, range.end)).collect()
+        };
+        let records = [change(0, &[], vec![used, guard.clone()])];
+        assert_eq!(ranges(mapped(&records, T, &(0..9))), [(10, 30)]);
+        assert_eq!(ranges(accessible(&records, T, &(0..9))), [(10, 20)]);
+        let unknown = [change(0, &[], vec![guard])];
+        assert_eq!(ranges(accessible(&unknown, T, &(0..9))), [(20, 30)]);
+        assert_eq!(accessible(&[], T, &(0..9)), None);
     }
 
     #[test]

@@ -76,6 +76,12 @@ impl SpanSet {
             .filter(|part| !part.is_empty())
     }
 
+    /// Whether all of `range` is in the set.
+    pub fn covers(&self, range: &Range<u64>) -> bool {
+        let before = self.spans.range(..=range.start).next_back();
+        range.is_empty() || before.is_some_and(|(_, &end)| range.end <= end)
+    }
+
     /// What is in this set and not in the other.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
@@ -158,6 +164,7 @@ mod tests {
             let (common, rest) = (a.intersection(&b), a.difference(&b));
             for range in b.ranges() {
                 let parts: Vec<_> = a.within(&range).collect();
+                prop_assert_eq!(a.covers(&range), parts == [range.clone()]);
                 let mut one = SpanSet::default();
                 one.insert(range.clone());
                 let mut left = a.clone();

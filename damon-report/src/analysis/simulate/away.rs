@@ -43,14 +43,21 @@ impl Away {
         sum
     }
 
-    /// Puts a range of a `group` away; returns the bytes that were not away before.
-    pub(super) fn put(&mut self, range: Range<u64>, group: u32, book: &mut Book) -> Outlook {
+    /// Puts a range of a `group` away, of which a share has pages; returns the bytes that were not away before.
+    pub(super) fn put(
+        &mut self,
+        range: Range<u64>,
+        populated: f64,
+        group: u32,
+        book: &mut Book,
+    ) -> Outlook {
         if range.is_empty() {
             return Outlook::default();
         }
-        let all = Outlook::same(size(&range));
+        let all = Outlook::same(size(&range) * populated);
         let new = all.with(self.take(&range, book), |all, before| (all - before).max(0.0));
-        self.pieces.insert(range.start, Piece { end: range.end, share: Outlook::same(1.0), group });
+        let share = Outlook::same(populated);
+        self.pieces.insert(range.start, Piece { end: range.end, share, group });
         book.put(group, all, new);
         new
     }
@@ -164,8 +171,12 @@ mod tests {
     #[test]
     fn what_is_accessed_comes_back_by_its_share() {
         let (mut away, mut book) = (Away::default(), Book::default());
-        assert_eq!(away.put(100..200, 0, &mut book), Outlook::same(100.0));
-        assert_eq!(away.put(150..250, 0, &mut book), Outlook::same(50.0), "half of it was away");
+        assert_eq!(away.put(100..200, 1.0, 0, &mut book), Outlook::same(100.0));
+        assert_eq!(
+            away.put(150..250, 1.0, 0, &mut book),
+            Outlook::same(50.0),
+            "half of it was away"
+        );
         let (back, events) = away.access(&(80..120), BACK, 1.0, &mut book);
         assert_eq!(back, Outlook { optimistic: 2.0, expected: 5.0, pessimistic: 20.0 });
         assert_eq!(events, 1);
@@ -180,7 +191,7 @@ mod tests {
     #[test]
     fn coarse_pieces_hold_the_same_bytes() {
         let (mut away, mut book) = (Away::default(), Book::default());
-        let _new = away.put(0..1000, 0, &mut book);
+        let _new = away.put(0..1000, 1.0, 0, &mut book);
         for start in (0..1000).step_by(10) {
             let _back = away.access(&(start..start + 5), BACK, 1.0, &mut book);
         }
@@ -201,7 +212,7 @@ mod tests {
                 let of = &mut bytes[usize::try_from(start).unwrap()..][..usize::try_from(length).unwrap()];
                 let before: f64 = of.iter().sum();
                 let found = match what {
-                    0 => away.put(range.clone(), 0, &mut book).expected - (size(&range) - before),
+                    0 => away.put(range.clone(), 1.0, 0, &mut book).expected - (size(&range) - before),
                     1 => away.take(&range, &mut book).expected - before,
                     _ => away.access(&range, BACK, 1.0, &mut book).0.expected - before * 0.25,
                 };

@@ -28,11 +28,16 @@ impl ComesBack {
     }
 }
 
-fn share(nr_accesses: u32, most: u32, exact: bool) -> Outlook {
-    let most = most.max(1);
-    let rate = (f64::from(nr_accesses) / f64::from(most)).min(1.0);
-    let low = if exact { rate } else { wilson(nr_accesses, most).0.min(rate) };
-    Outlook { optimistic: low, expected: rate, pessimistic: 1.0 }
+/// Which share of a region comes back that counts `k` accesses in `n` samples, by the readings of an [`Outlook`].
+fn share(k: u32, n: u32, exact: bool) -> Outlook {
+    let n = n.max(1);
+    let rate = (f64::from(k) / f64::from(n)).min(1.0);
+    if exact {
+        let some = 1.0 - (1.0 - rate).powi(i32::try_from(n).unwrap_or(i32::MAX));
+        return Outlook { optimistic: rate, expected: some, pessimistic: 1.0 };
+    }
+    let expected = if k == 0 { 0.0 } else { 1.0 };
+    Outlook { optimistic: wilson(k, n).0.min(rate), expected, pessimistic: 1.0 }
 }
 
 #[cfg(test)]
@@ -51,7 +56,7 @@ mod tests {
             }
         }
         let back = ComesBack::new(20, false).of(5);
-        assert!(back.optimistic < 0.25 && back.expected == 0.25 && back.pessimistic == 1.0);
+        assert!(back.optimistic < 0.25 && back.expected == 1.0 && back.pessimistic == 1.0);
         assert_eq!(ComesBack::new(20, true).of(21).optimistic, 1.0, "a sample too many");
     }
 }

@@ -9,6 +9,7 @@ use super::grain::Grain;
 use super::huge::Huge;
 use super::line::{Line, LinePoint, Minutes};
 use super::plan::{Plan, attrs};
+use super::populated::{self, Used};
 use super::tiers::Tiers;
 use super::{Outlook, SchemeSum};
 use crate::analysis::layout::Cursor;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 pub(super) struct TargetState {
     ages: Ages,
     pub(super) away: Away,
+    pub(super) used: Used,
 }
 
 /// A simulation under way.
@@ -168,6 +170,9 @@ impl<'p> Engine<'p> {
             let state = self.targets.entry(*target).or_default();
             let (bytes, events) =
                 refault(&mut state.away, &mut self.book, regions, &self.scale, &self.comes_back);
+            if let Some(accessible) = self.plan.mapped.get(target) {
+                state.used.learn(regions, accessible);
+            }
             refaulted.add(bytes);
             refaults += events;
             let mut regions = regions.clone();
@@ -177,6 +182,8 @@ impl<'p> Engine<'p> {
             now.push(TargetRegions { target: target.0, regions });
         }
         let length_ns = end_ns.saturating_sub(start_ns);
+        let resident = self.resident_at(end_ns);
+        let populated = populated::share(self.plan, &self.targets, resident);
         let before = self.before(&now, length_ns, end_ns);
         let most = self.scale.max_nr_accesses;
         let mapped = &self.plan.mapped;
@@ -191,6 +198,7 @@ impl<'p> Engine<'p> {
             begun_us: end_ns.saturating_sub(self.plan.origin_ns) / 1000,
             aggr_us: self.scale.aggr_us,
             recorded: &recorded,
+            populated,
             put: Outlook::default(),
             back: Outlook::default(),
             book: &mut self.book,
@@ -219,7 +227,7 @@ impl<'p> Engine<'p> {
             refaulted,
             refaults,
             tried,
-            resident: self.resident_at(end_ns),
+            resident,
             huge,
             served,
         };

@@ -25,6 +25,8 @@ pub(super) struct Field<'a, 'p> {
     pub(super) begun_us: u64,
     pub(super) aggr_us: u64,
     pub(super) recorded: &'a [(TargetId, Vec<Region>)],
+    /// Share of the memory never seen accessed that has pages.
+    pub(super) populated: f64,
     pub(super) put: Outlook,
     pub(super) back: Outlook,
     pub(super) book: &'a mut Book,
@@ -102,14 +104,20 @@ impl World for Field<'_, '_> {
         let mut applied = size;
         if done {
             applied = self.account(attempt, target, &range).unwrap_or(size);
-            let away = &mut self.targets.entry(target).or_default().away;
+            let TargetState { away, used, .. } = self.targets.entry(target).or_default();
             match Effect::of(attempt.action) {
                 Effect::None => {}
                 Effect::Back => back = away.take(&range, self.book),
                 Effect::Away => {
                     let slots = self.cursor.at(target, self.now_ns);
-                    let mut piece = |part, group| put.add(away.put(part, group, self.book));
-                    match self.plan.mapped.get(&target) {
+                    let mapped = self.plan.mapped.get(&target);
+                    let rest = mapped.map_or(1.0, |_| self.populated);
+                    let mut piece = |part: Range<u64>, group| {
+                        used.split(&part, rest, &mut |part, populated| {
+                            put.add(away.put(part, populated, group, self.book));
+                        });
+                    };
+                    match mapped {
                         None => by_group(slots, range, &mut piece),
                         Some(mapped) => {
                             mapped.within(&range).for_each(|p| by_group(slots, p, &mut piece));

@@ -22,6 +22,7 @@ mod huge;
 mod line;
 mod outlook;
 mod plan;
+mod populated;
 mod presets;
 mod series;
 pub mod sweep;

@@ -7,9 +7,12 @@ use serde::Serialize;
 /// A region that counts `k` accesses in `n` samples says that `k / n` of its pages were accessed in a sampling interval,
 /// and not which, nor whether they were the same ones each time.
 ///
-/// * `optimistic`: no more pages came back than the lower end of the 95 % interval of `k / n` (Wilson; `k / n` itself
-///   where every page was looked at);
-/// * `expected`: `k / n` of those that were away, in each aggregation anew;
+/// * `optimistic`: they were the same ones each time, and no more than the lower end of the 95 % interval of `k / n` (Wilson;
+///   `k / n` itself where every page was looked at);
+/// * `expected`: its pages are accessed alike. Then the probability that any of `n` samples finds an access is the share
+///   of the pages that are accessed in these `n` intervals, so that all of a region that was found accessed and
+///   nothing of one that was not is right on average. Where every page was looked at, `1 - (1 - k / n)^n`: the pages of one
+///   interval tell nothing of those of the next;
 /// * `pessimistic`: all of the region.
 ///
 /// The three are followed from the beginning on, so that memory that came back is not away later.

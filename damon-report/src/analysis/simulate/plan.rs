@@ -162,8 +162,10 @@ pub struct Plan<'a> {
     pub(super) resident: Vec<ResidentSample>,
     /// When targets ended, ascending.
     pub(super) exits: Vec<(u64, TargetId)>,
-    /// What was mapped at some time, where that is known.
+    /// What was mapped at some time with a right to access it, where that is known.
     pub(super) mapped: BTreeMap<TargetId, SpanSet>,
+    /// Its bytes.
+    pub(super) mapped_bytes: BTreeMap<TargetId, u64>,
     /// Whose an address was when.
     pub(super) layouts: Layouts,
     /// Rates carry no sampling error.
@@ -196,8 +198,9 @@ impl<'a> Plan<'a> {
         let page_size = if info.page_size == 0 { 4096 } else { u64::from(info.page_size) };
         let time = view.time();
         let mapped = overview.targets.iter().filter_map(|target| {
-            Some((target.target, mappings::mapped(records, target.target, &time)?))
+            Some((target.target, mappings::accessible(records, target.target, &time)?))
         });
+        let mapped: BTreeMap<TargetId, SpanSet> = mapped.collect();
         let mut exits: Vec<(u64, TargetId)> = records
             .iter()
             .filter_map(|record| match record {
@@ -215,7 +218,8 @@ impl<'a> Plan<'a> {
             series: Series::of(records),
             resident: view.resident(),
             exits,
-            mapped: mapped.collect(),
+            mapped_bytes: mapped.iter().map(|(target, set)| (*target, set.bytes())).collect(),
+            mapped,
             layouts: Layouts::new(records, options.group_by),
             exact: info.backend.exact || info.backend.granularity == Granularity::Mapping,
             origin_ns: view.origin_ns,
