@@ -5,6 +5,8 @@
 //! with `DAMON_VM=require` it fails, and with `DAMON_VM=off` nothing is booted.
 
 #[cfg(test)]
+mod back_test;
+#[cfg(test)]
 mod company;
 #[cfg(test)]
 mod damon;

@@ -20,9 +20,10 @@ write sea 8M..12M every 10ms
 read lake 0..2M every 10ms
 WORKLOAD
 
-# started: starts the workload and waits until it is populated; sets workload (its PID) and areas (START-END,…).
+# started [WORKLOAD]: starts the one above, or another one, and waits until it is populated; sets workload (its PID) and areas
+# (START-END,…).
 started() {
-    damon-workload /root/workload.txt --truth truth.jsonl --duration 2m >/dev/null &
+    damon-workload "${1:-/root/workload.txt}" --truth truth.jsonl --duration 2m >/dev/null &
     workload=$!
     until grep -q ready truth.jsonl; do
         sleep 0.1
