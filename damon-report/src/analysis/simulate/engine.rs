@@ -183,7 +183,8 @@ impl<'p> Engine<'p> {
         }
         let length_ns = end_ns.saturating_sub(start_ns);
         let resident = self.resident_at(end_ns);
-        let populated = populated::share(self.plan, &self.targets, resident);
+        let used = self.targets.iter().map(|(target, state)| (target, &state.used));
+        let populated = populated::share(self.plan, used, resident);
         let before = self.before(&now, length_ns, end_ns);
         let most = self.scale.max_nr_accesses;
         let mapped = &self.plan.mapped;

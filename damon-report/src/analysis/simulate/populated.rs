@@ -4,12 +4,10 @@
 //! accessed has pages. Of the rest, which was never seen accessed, the same share is taken everywhere: what is resident
 //! beyond the memory seen accessed, over what is accessible beyond it.
 
-use super::engine::TargetState;
 use super::plan::Plan;
 use crate::analysis::num::float;
 use crate::analysis::spans::SpanSet;
 use damon_format::{Region, TargetId};
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The accessible memory of a target that was seen accessed.
@@ -56,16 +54,17 @@ impl Used {
     }
 }
 
-/// The share of the memory never seen accessed that has pages; all of it where that cannot be told.
-pub(super) fn share(
+/// The share of the memory never seen accessed that has pages; all of it where that cannot be told. `targets` are
+/// those that live.
+pub(super) fn share<'u>(
     plan: &Plan<'_>,
-    targets: &BTreeMap<TargetId, TargetState>,
+    targets: impl Iterator<Item = (&'u TargetId, &'u Used)>,
     resident: Option<f64>,
 ) -> f64 {
     let Some(resident) = resident else { return 1.0 };
     let (mut used, mut all) = (0_u64, 0_u64);
-    for (target, state) in targets {
-        used = used.saturating_add(state.used.bytes);
+    for (target, of) in targets {
+        used = used.saturating_add(of.bytes);
         all = all.saturating_add(plan.mapped_bytes.get(target).copied().unwrap_or(0));
     }
     let rest = float(all.saturating_sub(used));
