@@ -222,7 +222,7 @@ fn few_runs_cannot_tell_and_say_how_many_could() {
 fn a_history_tells_how_much_runs_vary() {
     let earlier = compared(&PROGRAM.runs(20..24), &PROGRAM.runs(24..28), &Options::default());
     let entries: Vec<Entry> =
-        Comparison::entries(&earlier.base).chain(Comparison::entries(&earlier.new)).collect();
+        earlier.entries(&earlier.base).chain(earlier.entries(&earlier.new)).collect();
     let lines: Vec<String> = entries.iter().map(|e| serde_json::to_string(e).unwrap()).collect();
     let history = History::parse(&lines.join("\n")).unwrap();
     let (base, new) = (PROGRAM.runs(1..2), PROGRAM.runs(11..12));

@@ -79,7 +79,7 @@ pub struct MappingId {
 }
 
 /// How finely mappings are told apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupBy {
     /// Each for itself.

@@ -13,7 +13,7 @@ use crate::analysis::groups::MappingId;
 use crate::analysis::layout::{Layouts, UNKNOWN};
 use crate::analysis::num::{float, float_of, round};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Columns of all phases together.
@@ -101,7 +101,7 @@ pub fn difference(
         .zip(&found)
         .map(|(recording, phases)| Run::of(recording, phases, &columns, options))
         .collect();
-    let present: Vec<BTreeSet<MappingId>> = runs.iter().map(Run::present).collect();
+    let present: Vec<BTreeMap<MappingId, u64>> = runs.iter().map(Run::present).collect();
     let matching = Matching::new(&present);
     // Of each run: where which mapping is.
     let places: Vec<BTreeMap<usize, usize>> = runs
@@ -159,6 +159,7 @@ fn columns(phases: &[Phase]) -> Vec<(Option<String>, Range<usize>)> {
 /// One recording, binned.
 struct Run {
     groups: Vec<MappingId>,
+    sizes: Vec<u64>,
     cuts: Vec<Cut>,
     cells: Vec<Sums>,
     expected: Vec<Option<f64>>,
@@ -182,7 +183,7 @@ impl Run {
         let found = trace.fold(&view.selection, new);
         let expected = found.expected();
         let HeatSum { cells, .. } = found;
-        Self { groups: layouts.groups().to_vec(), cells, expected, cuts }
+        Self { groups: layouts.groups().to_vec(), sizes: layouts.extents(), cells, expected, cuts }
     }
 
     fn rows(&self, group: usize) -> Option<(Cut, &[Sums])> {
@@ -194,13 +195,16 @@ impl Run {
     }
 
     /// Mappings of which something was monitored.
-    fn present(&self) -> BTreeSet<MappingId> {
+    fn present(&self) -> BTreeMap<MappingId, u64> {
         let unknown = usize::try_from(UNKNOWN).unwrap_or(0);
         let has = |group: usize| {
             self.rows(group).is_some_and(|(_, cells)| cells.iter().any(|[_, bytes]| *bytes > 0.0))
         };
-        let groups = self.groups.iter().enumerate();
-        groups.filter(|(i, _)| *i != unknown && has(*i)).map(|(_, id)| id.clone()).collect()
+        let groups = self.groups.iter().zip(&self.sizes).enumerate();
+        groups
+            .filter(|(i, _)| *i != unknown && has(*i))
+            .map(|(_, (id, size))| (id.clone(), *size))
+            .collect()
     }
 }
 

@@ -1,10 +1,12 @@
 //! What earlier runs measured, kept in a file: from it is known how much a program varies from run to run.
 //!
-//! One run is one line of JSON: `{"version":1,"name":…,"setting":{…},"values":{"wss.expected.mean":…}}`.
+//! One run is one line of JSON: `{"version":1,"name":…,"setting":{…},"measured":{…},"values":{"wss.expected.mean":…}}`.
 
 use super::alike::Setting;
 use super::evidence::successive_variance;
 use super::metric::Metric;
+use super::phases::Align;
+use crate::analysis::groups::GroupBy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,6 +15,19 @@ pub const HISTORY_VERSION: u32 = 1;
 
 /// Fewest runs whose variation says more than an assumption.
 pub(super) const FEWEST_RUNS: usize = 3;
+
+/// By what rules values were measured; other rules give other values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// How recordings were laid over each other.
+    pub align: Align,
+    /// Access rate from which on memory was hot.
+    pub hot: f64,
+    /// Idle time from which on memory was idle, nanoseconds.
+    pub idle_ns: u64,
+    /// How finely mappings were told apart.
+    pub group_by: GroupBy,
+}
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +38,8 @@ pub struct Entry {
     pub name: String,
     /// How it was recorded.
     pub setting: Setting,
+    /// By what rules it was measured.
+    pub measured: Measured,
     /// Values by the names of metrics.
     pub values: BTreeMap<String, f64>,
 }
@@ -61,13 +78,13 @@ impl History {
         Ok(Self { entries })
     }
 
-    /// Only the runs that were recorded as this one, and how many others there are.
+    /// Only the runs that were recorded and measured as this one, and how many others there are.
     #[must_use]
-    pub fn alike(&self, setting: &Setting) -> (Self, usize) {
+    pub fn alike(&self, setting: &Setting, measured: &Measured) -> (Self, usize) {
         let alike: Vec<Entry> = self
             .entries
             .iter()
-            .filter(|entry| entry.setting.differences(setting).is_empty())
+            .filter(|e| e.measured == *measured && e.setting.differences(setting).is_empty())
             .cloned()
             .collect();
         let others = self.entries.len() - alike.len();
@@ -90,12 +107,14 @@ impl History {
 pub(super) fn usable(
     history: &History,
     settings: &[Setting],
+    measured: &Measured,
     warnings: &mut Vec<String>,
 ) -> Option<History> {
-    let (alike, others) = history.alike(settings.first()?);
+    let (alike, others) = history.alike(settings.first()?, measured);
     if others > 0 {
-        warnings
-            .push(format!("{others} runs of the history were recorded in another way: left out"));
+        warnings.push(format!(
+            "{others} runs of the history were recorded or measured in another way: left out"
+        ));
     }
     if alike.entries.len() < FEWEST_RUNS {
         warnings.push(format!(
@@ -112,6 +131,9 @@ pub(super) fn usable(
 mod tests {
     use super::*;
     use crate::analysis::compare::metric::{Measure, Statistic};
+
+    const MEASURED: Measured =
+        Measured { align: Align::Progress, hot: 0.5, idle_ns: 10, group_by: GroupBy::Mapping };
 
     fn setting() -> Setting {
         Setting {
@@ -132,6 +154,7 @@ mod tests {
             version: 1,
             name: "a.damon".into(),
             setting: setting(),
+            measured: MEASURED,
             values: [("hot.mean".to_owned(), value)].into(),
         }
     }
@@ -145,8 +168,11 @@ mod tests {
         assert_eq!(history.variance(&hot), Some((2.0, 2)));
         assert_eq!(history.variance(&Metric::total(Measure::Idle, Statistic::Mean)), None);
         let other = Setting { aggr_us: 1, ..setting() };
-        let (alike, others) = history.alike(&other);
+        let (alike, others) = history.alike(&other, &MEASURED);
         assert_eq!((alike.entries.len(), others), (0, 3));
+        let hotter = Measured { hot: 0.9, ..MEASURED };
+        assert_eq!(history.alike(&setting(), &hotter).1, 3, "other memory is hot then");
+        assert_eq!(history.alike(&setting(), &MEASURED).1, 0);
     }
 
     #[test]

@@ -2,20 +2,29 @@
 //! about the rest: programs that were built into another folder, or anew, and memory whose size passed a power of two.
 
 use crate::analysis::groups::{MappingId, MemoryKind};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::analysis::num::float;
+use std::collections::{BTreeMap, HashMap};
 
 /// The mappings of several runs under common names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Matching {
     /// Each by its identity in the first run that has it.
-    pub mappings: Vec<MappingId>,
+    pub(super) mappings: Vec<MappingId>,
+    /// Their sizes there, bytes.
+    sizes: Vec<u64>,
     /// Of each run: its mappings, and their index in [`mappings`](Self::mappings).
-    pub of: Vec<BTreeMap<MappingId, usize>>,
+    pub(super) of: Vec<BTreeMap<MappingId, usize>>,
 }
 
+/// Pairs of memory without a name that are looked at; beyond that, identities must do.
+const MOST_PAIRS: usize = 1 << 22;
+
+/// A place further in the order of appearance is as unlike as such a part of a power of two in size.
+const OF_ORDER: f64 = 0.01;
+
 impl Matching {
-    /// Matches the mappings of runs with those of the runs before.
-    pub(super) fn new(runs: &[BTreeSet<MappingId>]) -> Self {
+    /// Matches the mappings of runs, given with their greatest sizes, with those of the runs before.
+    pub(super) fn new(runs: &[BTreeMap<MappingId, u64>]) -> Self {
         let mut all = Self::default();
         for run in runs {
             let found = all.take(run);
@@ -24,65 +33,111 @@ impl Matching {
         all
     }
 
-    fn take(&mut self, run: &BTreeSet<MappingId>) -> BTreeMap<MappingId, usize> {
-        let mut found: BTreeMap<MappingId, usize> = BTreeMap::new();
-        let mut free: Vec<usize> = (0..self.mappings.len()).collect();
-        let mut pair = |id: &MappingId, index: usize, free: &mut Vec<usize>| {
-            free.retain(|other| *other != index);
-            found.insert(id.clone(), index);
-        };
-        let mut left: Vec<&MappingId> = Vec::new();
-        for id in run {
-            match self.mappings.iter().position(|known| known == id) {
-                Some(index) => pair(id, index, &mut free),
-                None => left.push(id),
+    fn take(&mut self, run: &BTreeMap<MappingId, u64>) -> BTreeMap<MappingId, usize> {
+        let mut pairs = Pairs { found: BTreeMap::new(), free: vec![true; self.mappings.len()] };
+        let known: HashMap<&MappingId, usize> = self.mappings.iter().zip(0..).collect();
+        let nameless = run.keys().filter(|id| is_nameless(id)).count();
+        let by_size = nameless.saturating_mul(self.mappings.len()) <= MOST_PAIRS;
+        for id in run.keys().filter(|id| !(by_size && is_nameless(id))) {
+            if let Some(index) = known.get(id) {
+                pairs.join(id, *index);
             }
         }
-        for likeness in [same_file_part, same_file, same_place_near_size, near_size] {
-            let mut rest = Vec::new();
-            for id in left {
-                let like = free.iter().copied().find(|index| {
-                    self.mappings.get(*index).is_some_and(|known| likeness(known, id))
-                });
-                match like {
-                    Some(index) => pair(id, index, &mut free),
-                    None => rest.push(id),
-                }
-            }
-            left = rest;
+        self.files(run, &mut pairs);
+        if by_size {
+            self.nameless(run, &mut pairs);
         }
-        for id in left {
-            found.insert(id.clone(), self.mappings.len());
-            self.mappings.push(id.clone());
+        let Pairs { mut found, .. } = pairs;
+        for (id, size) in run {
+            if !found.contains_key(id) {
+                found.insert(id.clone(), self.mappings.len());
+                self.mappings.push(id.clone());
+                self.sizes.push(*size);
+            }
         }
         found
     }
+
+    /// Files of the same name in whatever folder: first the same part of them, then in the order of their parts.
+    fn files(&self, run: &BTreeMap<MappingId, u64>, pairs: &mut Pairs) {
+        let mut free: HashMap<(MemoryKind, &str), Vec<usize>> = HashMap::new();
+        for (index, id) in self.mappings.iter().enumerate() {
+            if has_file(id) && pairs.is_free(index) {
+                free.entry((id.kind, base_name(id))).or_default().push(index);
+            }
+        }
+        for same_part in [true, false] {
+            for id in run.keys().filter(|id| has_file(id)) {
+                let Some(like) = free.get_mut(&(id.kind, base_name(id))) else { continue };
+                let start = |id: &MappingId| id.file_range.map(|range| range.start);
+                let fits = |index: &usize| {
+                    self.mappings.get(*index).is_some_and(|k| !same_part || start(k) == start(id))
+                };
+                if pairs.found.contains_key(id) {
+                    continue;
+                }
+                if let Some(at) = like.iter().position(fits) {
+                    pairs.join(id, like.remove(at));
+                }
+            }
+        }
+    }
+
+    /// Memory without a name: those go together whose sizes are nearest, at most twice or half of the next power of two; among
+    /// equals the order in which they appeared decides.
+    fn nameless(&self, run: &BTreeMap<MappingId, u64>, pairs: &mut Pairs) {
+        let mut near: Vec<(f64, &MappingId, usize)> = Vec::new();
+        for (id, size) in run.iter().filter(|(id, _)| is_nameless(id)) {
+            for (index, known) in self.mappings.iter().enumerate() {
+                let classes = known.size_class.zip(id.size_class);
+                if known.kind != id.kind || classes.is_none_or(|(a, b)| a.abs_diff(b) > 1) {
+                    continue;
+                }
+                let size_of_known = self.sizes.get(index).copied().unwrap_or(0);
+                let ratio = float((*size).max(1)) / float(size_of_known.max(1));
+                let order = known.order.zip(id.order).map_or(0, |(a, b)| a.abs_diff(b));
+                near.push((ratio.log2().abs() + f64::from(order) * OF_ORDER, id, index));
+            }
+        }
+        near.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+        for (_, id, index) in near {
+            if pairs.is_free(index) && !pairs.found.contains_key(id) {
+                pairs.join(id, index);
+            }
+        }
+    }
+}
+
+/// What was matched, and what is still free.
+struct Pairs {
+    found: BTreeMap<MappingId, usize>,
+    free: Vec<bool>,
+}
+
+impl Pairs {
+    fn is_free(&self, index: usize) -> bool {
+        self.free.get(index).copied().unwrap_or(false)
+    }
+
+    fn join(&mut self, id: &MappingId, index: usize) {
+        if let Some(free) = self.free.get_mut(index) {
+            *free = false;
+        }
+        self.found.insert(id.clone(), index);
+    }
+}
+
+fn has_file(id: &MappingId) -> bool {
+    let kind = matches!(id.kind, MemoryKind::File | MemoryKind::Bss | MemoryKind::Shared);
+    kind && !base_name(id).is_empty()
+}
+
+fn is_nameless(id: &MappingId) -> bool {
+    id.size_class.is_some()
 }
 
 fn base_name(id: &MappingId) -> &str {
     id.name.rsplit('/').next().unwrap_or_default()
-}
-
-/// In whatever folder, with the same part of it mapped.
-fn same_file_part(a: &MappingId, b: &MappingId) -> bool {
-    same_file(a, b)
-        && a.file_range.map(|range| range.start) == b.file_range.map(|range| range.start)
-}
-
-/// In whatever folder; both are in the order of their parts.
-fn same_file(a: &MappingId, b: &MappingId) -> bool {
-    let has_file = matches!(a.kind, MemoryKind::File | MemoryKind::Bss | MemoryKind::Shared);
-    has_file && a.kind == b.kind && !base_name(a).is_empty() && base_name(a) == base_name(b)
-}
-
-fn same_place_near_size(a: &MappingId, b: &MappingId) -> bool {
-    near_size(a, b) && a.order == b.order
-}
-
-/// Half to four times as large.
-fn near_size(a: &MappingId, b: &MappingId) -> bool {
-    let near = a.size_class.zip(b.size_class).is_some_and(|(a, b)| a.abs_diff(b) <= 1);
-    a.kind == b.kind && a.name == b.name && near
 }
 
 #[cfg(test)]
@@ -98,8 +153,8 @@ mod tests {
         }
     }
 
-    fn run(ids: &[MappingId]) -> BTreeSet<MappingId> {
-        ids.iter().cloned().collect()
+    fn run(ids: &[MappingId]) -> BTreeMap<MappingId, u64> {
+        ids.iter().map(|id| (id.clone(), id.size_class.map_or(0, |class| 1 << class))).collect()
     }
 
     #[test]
@@ -133,11 +188,29 @@ mod tests {
     }
 
     #[test]
+    fn sizes_tell_memory_without_a_name_apart() {
+        let anonymous = MappingId::anonymous;
+        let a = BTreeMap::from([(anonymous(24 << 20, 0), 24 << 20)]);
+        // Something new of the same class came first.
+        let b = BTreeMap::from([
+            (anonymous(16 << 20, 0), 16 << 20),
+            (anonymous(24 << 20, 1), 24 << 20),
+        ]);
+        let found = Matching::new(&[a, b]);
+        assert_eq!(found.of[1][&anonymous(24 << 20, 1)], 0);
+        assert_eq!(found.of[1][&anonymous(16 << 20, 0)], 1);
+        // Among equals, the order.
+        let many = |n: u32| (0..n).map(|i| (anonymous(64 << 20, i), 64 << 20)).collect();
+        let found = Matching::new(&[many(5), many(7)]);
+        assert!(found.of[1].iter().all(|(id, index)| id.order.map(|o| o as usize) == Some(*index)));
+    }
+
+    #[test]
     fn every_mapping_has_one_place() {
         let a = run(&[MappingId::anonymous(1 << 20, 0)]);
         let b = run(&[MappingId::anonymous(1 << 21, 0), MappingId::anonymous(1 << 21, 1)]);
         let found = Matching::new(&[a, b]);
-        let places: BTreeSet<usize> = found.of[1].values().copied().collect();
+        let places: std::collections::BTreeSet<usize> = found.of[1].values().copied().collect();
         assert_eq!(places.len(), 2);
     }
 }

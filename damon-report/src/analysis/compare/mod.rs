@@ -25,7 +25,7 @@ mod verdict;
 pub use alike::Setting;
 pub use difference::{COLUMNS, DifferenceBand, DifferenceMap, Pair, difference};
 pub use evidence::{Difference, Prior, PriorSource};
-pub use history::{Entry, HISTORY_VERSION, History, HistoryError};
+pub use history::{Entry, HISTORY_VERSION, History, HistoryError, Measured};
 pub use metric::{Measure, Metric, MetricError, MetricPattern, Statistic};
 pub use outcome::{Compared, Comparison, Noise, Run, Unmatched};
 pub use phases::{Align, Phase};
@@ -41,7 +41,7 @@ use damon_format::Granularity;
 use matching::Matching;
 use rayon::prelude::*;
 use sides::Sides;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How recordings are compared.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +82,13 @@ impl Default for Options {
             run_noise_freedom: 2.0,
             allow_different: false,
         }
+    }
+}
+
+impl Options {
+    fn measured(&self) -> Measured {
+        let Self { align, hot, idle_ns, group_by, .. } = *self;
+        Measured { align, hot, idle_ns, group_by }
     }
 }
 
@@ -155,14 +162,15 @@ pub fn compare(
     if !left_out.is_empty() {
         warnings.push(format!("marks that not all recordings have: {}", left_out.join(", ")));
     }
-    let courses: Vec<Vec<Course>> = all
+    let (courses, mapped): (Vec<Vec<Course>>, Vec<BTreeMap<MappingId, u64>>) = all
         .par_iter()
         .zip(&phases)
         .map(|(recording, phases)| courses(recording, phases, options))
-        .collect();
-    let mapped: Vec<BTreeSet<MappingId>> = courses.iter().map(|c| mappings(c)).collect();
+        .unzip();
     let matching = Matching::new(&mapped);
-    let history = history.and_then(|history| history::usable(history, &settings, &mut warnings));
+    let measured = options.measured();
+    let history =
+        history.and_then(|history| history::usable(history, &settings, &measured, &mut warnings));
     let sides = Sides { base: base.len(), phases: &phases, courses: &courses, matching: &matching };
     let mut metrics = sides.metrics(history.as_ref(), options);
     for rule in asked {
@@ -184,6 +192,7 @@ pub fn compare(
         align: options.align,
         hot: options.hot,
         idle_ns: options.idle_ns,
+        group_by: options.group_by,
         certainty: options.certainty,
         base: base.to_vec(),
         new: new.to_vec(),
@@ -198,7 +207,12 @@ fn overall(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     verdicts.max().unwrap_or(Verdict::Inconclusive)
 }
 
-fn courses(recording: &Recording, phases: &[Phase], options: &Options) -> Vec<Course> {
+/// What was found of a recording, and its mappings with their greatest sizes.
+fn courses(
+    recording: &Recording,
+    phases: &[Phase],
+    options: &Options,
+) -> (Vec<Course>, BTreeMap<MappingId, u64>) {
     let Recording { trace, view } = recording;
     let backend = &trace.info().backend;
     let options_of = CourseOptions {
@@ -208,9 +222,11 @@ fn courses(recording: &Recording, phases: &[Phase], options: &Options) -> Vec<Co
     };
     let layouts = Layouts::new(&view.overview.records, options.group_by);
     let new = || CourseSum::new(&view.selection, &layouts, phases, options_of);
-    trace.fold(&view.selection, new).finish(&view.resident())
-}
-
-fn mappings(courses: &[Course]) -> BTreeSet<MappingId> {
-    courses.iter().flat_map(|course| course.groups.iter().map(|(id, _)| id.clone())).collect()
+    let courses = trace.fold(&view.selection, new).finish(&view.resident());
+    let present: BTreeSet<&MappingId> =
+        courses.iter().flat_map(|course| course.groups.iter().map(|(id, _)| id)).collect();
+    let sizes = layouts.groups().iter().zip(layouts.extents());
+    let sizes = sizes.filter(|(id, _)| present.contains(id));
+    let sizes = sizes.map(|(id, size)| (id.clone(), size)).collect();
+    (courses, sizes)
 }

@@ -2,11 +2,11 @@
 
 use super::alike::Setting;
 use super::evidence::Prior;
-use super::history::{Entry, HISTORY_VERSION};
+use super::history::{Entry, HISTORY_VERSION, Measured};
 use super::metric::Metric;
 use super::phases::{Align, Phase};
 use super::verdict::{Certainty, Threshold, Verdict};
-use crate::analysis::groups::MappingId;
+use crate::analysis::groups::{GroupBy, MappingId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -107,6 +107,8 @@ pub struct Comparison {
     pub hot: f64,
     /// Idle time from which on memory is idle, nanoseconds.
     pub idle_ns: u64,
+    /// How finely mappings were told apart.
+    pub group_by: GroupBy,
     /// How sure verdicts are.
     pub certainty: Certainty,
     /// The old ones.
@@ -122,12 +124,14 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// The entries by which a side goes into a history.
-    pub fn entries(runs: &[Run]) -> impl Iterator<Item = Entry> {
-        runs.iter().map(|run| Entry {
+    /// The entries by which runs of a side go into a history.
+    pub fn entries<'a>(&'a self, runs: &'a [Run]) -> impl Iterator<Item = Entry> + 'a {
+        let Self { align, hot, idle_ns, group_by, .. } = *self;
+        runs.iter().map(move |run| Entry {
             version: HISTORY_VERSION,
             name: run.name.clone(),
             setting: run.setting.clone(),
+            measured: Measured { align, hot, idle_ns, group_by },
             values: run.values.clone(),
         })
     }

@@ -2,11 +2,11 @@
 
 use crate::analysis::overview::Overview;
 use damon_format::Record;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// How recordings are laid over each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Align {
     /// From begin to end, whatever their lengths: half-way of one beside half-way of the other.

@@ -40,7 +40,7 @@ pub(super) fn append(file: &Path, found: &Comparison) -> Result<(), Failure> {
     if all.last().is_some_and(|last| *last != b'\n') {
         all.push(b'\n');
     }
-    for entry in Comparison::entries(&found.new) {
+    for entry in found.entries(&found.new) {
         serde_json::to_writer(&mut all, &entry)?;
         all.push(b'\n');
     }
