@@ -133,7 +133,7 @@ fn records(mapped: bool, exits: bool) -> Vec<Record> {
     let mapping = |start: u64, end: u64| Mapping {
         start: (100 + start) * PAGE,
         end: (100 + end) * PAGE,
-        permissions: Permissions::default(),
+        permissions: Permissions { read: true, ..Permissions::default() },
         offset: 0,
         inode: 0,
         name: String::new(),

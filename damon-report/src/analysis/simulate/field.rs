@@ -146,7 +146,7 @@ impl World for Field<'_, '_> {
 }
 
 /// Hands over the pieces of a range with the groups they belong to.
-fn by_group(slots: &[Slot], range: Range<u64>, give: &mut impl FnMut(Range<u64>, u32)) {
+pub(super) fn by_group(slots: &[Slot], range: Range<u64>, give: &mut impl FnMut(Range<u64>, u32)) {
     let behind = slots.partition_point(|slot| slot.end <= range.start);
     let mut at = range.start;
     split(

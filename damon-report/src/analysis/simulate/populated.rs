@@ -22,8 +22,16 @@ impl Used {
     pub(super) fn learn(&mut self, regions: &[Region], accessible: &SpanSet) {
         let accessed = regions.iter().filter(|region| region.nr_accesses > 0);
         let mut more = false;
+        // The span that covered the last one: regions ascend, and most of them lie in a few spans.
+        let mut known = 0..0;
         for range in accessed.map(|region| region.start..region.end) {
-            if !self.spans.covers(&range) {
+            if known.start <= range.start && range.end <= known.end {
+                continue;
+            }
+            if self.spans.covers(&range) {
+                let behind = self.spans.within(&(range.start..u64::MAX)).next();
+                known = behind.unwrap_or(range);
+            } else {
                 self.spans.insert(range);
                 more = true;
             }

@@ -8,10 +8,13 @@ use super::found::{Found, Shared, resident_at};
 use super::pieces::{Bytes, Pieces};
 use super::restarts::{Restarts, Thresholds};
 use super::tally::Tally;
+use crate::analysis::layout::Cursor;
 use crate::analysis::simulate::comes_back::ComesBack;
 use crate::analysis::simulate::engine::{in_units, regions};
 use crate::analysis::simulate::feed::Moment;
+use crate::analysis::simulate::field::by_group;
 use crate::analysis::simulate::plan::{Effect, Plan, works};
+use crate::analysis::simulate::populated::{self, Used};
 use damon_format::damos::kernel::{Bounds, WatermarkMetric};
 use damon_format::damos::rules::Scale;
 use damon_format::damos::{Age, Scheme, Schemes};
@@ -48,6 +51,7 @@ pub(super) fn kind(schemes: &Schemes) -> Option<Scheme> {
 struct State {
     restarts: Restarts,
     pieces: Pieces,
+    used: Used,
 }
 
 /// The pattern in the units of the moment.
@@ -68,6 +72,7 @@ pub(super) struct Bundle<'p> {
     members: Vec<(usize, &'p Schemes)>,
     pattern: Option<Pattern>,
     targets: BTreeMap<TargetId, State>,
+    cursor: Cursor<'p>,
     exited: usize,
     bytes: Bytes,
     tally: Tally,
@@ -83,6 +88,7 @@ impl<'p> Bundle<'p> {
             members,
             pattern: None,
             targets: BTreeMap::new(),
+            cursor: Cursor::new(&plan.layouts),
             exited: 0,
             bytes: Bytes::new(variants),
             tally: Tally::new(variants),
@@ -109,9 +115,20 @@ impl<'p> Bundle<'p> {
             let state = self.targets.entry(snapshot.target).or_insert_with(|| State {
                 restarts: Restarts::default(),
                 pieces: Pieces::new(variants),
+                used: Used::default(),
             });
             let recorded = scaled(snapshot, &pattern.scale);
             refault(&mut state.pieces, &recorded, pattern, &mut self.bytes);
+            if let Some(accessible) = self.plan.mapped.get(&snapshot.target) {
+                state.used.learn(&recorded, accessible);
+            }
+        }
+        let resident = resident_at(&self.plan.resident, time.end);
+        let used = self.targets.iter().map(|(target, state)| (target, &state.used));
+        let populated = populated::share(self.plan, used, resident);
+        for snapshot in &moment.snapshots {
+            let Some(state) = self.targets.get_mut(&snapshot.target) else { continue };
+            let recorded = scaled(snapshot, &pattern.scale);
             state.restarts.advance(&recorded, &pattern.thresholds);
             for (position, region) in recorded.iter().enumerate() {
                 if !pattern.sz.contains(&region.size())
@@ -134,19 +151,24 @@ impl<'p> Bundle<'p> {
                     }
                 }
                 let range = region.start..region.end;
-                match self.plan.mapped.get(&snapshot.target) {
-                    None => state.pieces.put(&range, who, &mut self.bytes),
-                    Some(mapped) => {
-                        for part in mapped.within(&range) {
-                            state.pieces.put(&part, who, &mut self.bytes);
-                        }
-                    }
+                let (pieces, used, bytes) = (&mut state.pieces, &state.used, &mut self.bytes);
+                let Some(mapped) = self.plan.mapped.get(&snapshot.target) else {
+                    pieces.put(&range, 1.0, who, bytes);
+                    continue;
+                };
+                // In the same pieces as the engine.
+                let slots = self.cursor.at(snapshot.target, time.end);
+                for part in mapped.within(&range) {
+                    by_group(slots, part, &mut |part, _| {
+                        used.split(&part, populated, &mut |part, share| {
+                            pieces.put(&part, share, who, bytes);
+                        });
+                    });
                 }
             }
         }
         let length_ns = time.end.saturating_sub(time.start);
         self.tally.observed(length_ns);
-        let resident = resident_at(&self.plan.resident, time.end);
         self.tally.lasted(&self.bytes.away, length_ns, resident);
     }
 

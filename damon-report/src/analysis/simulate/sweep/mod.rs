@@ -1,7 +1,7 @@
 //! Many variants of schemes on one recording: which are worth a thought, and how much depends on what.
 //!
 //! Variants that differ in the least age of one scheme alone, and are not held back by a quota, a filter or watermarks, go over
-//! the recording together ([`bundle`]); all others have an engine each. Both give the same results.
+//! the recording together (`bundle`); all others have an engine each. Both give the same results.
 
 mod axes;
 mod bundle;

@@ -82,11 +82,13 @@ pub(super) struct Pieces {
     list: Vec<Piece>,
     spare: Vec<Three>,
     changes: u32,
+    /// What variants put away of a range.
+    news: Vec<[f64; 3]>,
 }
 
 impl Pieces {
     pub(super) fn new(variants: usize) -> Self {
-        Self { variants, list: Vec::new(), spare: Vec::new(), changes: 0 }
+        Self { variants, list: Vec::new(), spare: Vec::new(), changes: 0, news: Vec::new() }
     }
 
     /// True where nothing is away.
@@ -197,17 +199,26 @@ impl Pieces {
         self.sweep(some);
     }
 
-    /// Some variants, in ascending order, put a range away.
-    pub(super) fn put(&mut self, range: &Range<u64>, who: &[usize], bytes: &mut Bytes) {
+    /// Some variants, in ascending order, put a range away, of which a share has pages.
+    pub(super) fn put(
+        &mut self,
+        range: &Range<u64>,
+        populated: f64,
+        who: &[usize],
+        bytes: &mut Bytes,
+    ) {
         let (Some(lowest), Some(highest)) = (who.first(), who.last()) else { return };
+        let is_so = |share: &f64| share.total_cmp(&populated).is_eq();
+        self.news.clear();
+        self.news.resize(who.len(), [0.0; 3]);
         let mut at = range.start;
         let mut index = self.first(at);
+        let first = index;
         while at < range.end {
             match self.list.get(index) {
                 Some(piece) if piece.start <= at => {
-                    let full = |v: &usize| {
-                        piece.shares.iter().all(|s| s.get(*v).is_some_and(|share| *share >= 1.0))
-                    };
+                    let full =
+                        |v: &usize| piece.shares.iter().all(|s| s.get(*v).is_some_and(is_so));
                     if who.iter().all(full) {
                         at = piece.end;
                         index += 1;
@@ -223,6 +234,10 @@ impl Pieces {
                 }
                 next => {
                     let end = next.map_or(range.end, |piece| piece.start.min(range.end));
+                    if populated <= 0.0 {
+                        at = end;
+                        continue;
+                    }
                     let mut shares = self.spare.pop().unwrap_or_default();
                     for of in &mut shares {
                         of.clear();
@@ -234,16 +249,17 @@ impl Pieces {
             }
             let Some(piece) = self.list.get_mut(index) else { return };
             let size = piece.bytes();
-            let readings = piece.shares.iter_mut().zip(&mut bytes.away).zip(&mut bytes.put);
-            for ((shares, away), put) in readings {
-                for variant in who {
-                    if let (Some(share), Some(away), Some(put)) =
-                        (shares.get_mut(*variant), away.get_mut(*variant), put.get_mut(*variant))
+            for (reading, (shares, away)) in
+                piece.shares.iter_mut().zip(&mut bytes.away).enumerate()
+            {
+                for (variant, news) in who.iter().zip(&mut self.news) {
+                    if let (Some(share), Some(away), Some(new)) =
+                        (shares.get_mut(*variant), away.get_mut(*variant), news.get_mut(reading))
                     {
-                        let new = (1.0 - *share) * size;
-                        *away += new;
-                        *put += new;
-                        *share = 1.0;
+                        let more = (populated - *share) * size;
+                        *away += more;
+                        *new += more;
+                        *share = populated;
                     }
                 }
             }
@@ -254,6 +270,19 @@ impl Pieces {
             };
             at = piece.end;
             index += 1;
+        }
+        for (reading, put) in bytes.put.iter_mut().enumerate() {
+            for (variant, news) in who.iter().zip(&self.news) {
+                if let (Some(put), Some(new)) = (put.get_mut(*variant), news.get(reading)) {
+                    // Where less has pages than was thought before, nothing is put away.
+                    *put += new.max(0.0);
+                }
+            }
+        }
+        if populated <= 0.0 {
+            let some = first..index.min(self.list.len());
+            self.list.get_mut(some.clone()).unwrap_or_default().iter_mut().for_each(Piece::shrink);
+            self.sweep(some);
         }
         self.tidy();
     }
@@ -314,11 +343,14 @@ mod tests {
 
     const BACK: [f64; 3] = [0.1, 0.25, 1.0];
     const VARIANTS: usize = 5;
+    /// Shares that have pages.
+    const LEVELS: [f64; 4] = [1.0, 1.0, 0.25, 0.0];
 
     proptest! {
         #[test]
         fn follows_each_byte_of_each_variant(
-            steps in prop::collection::vec((0_u64..90, 1_u64..30, 0_u8..4, 0_usize..VARIANTS, 1_usize..VARIANTS), 0..60),
+            steps in prop::collection::vec(
+                (0_u64..90, 1_u64..30, 0_u8..6, 0_usize..VARIANTS, 1_usize..VARIANTS), 0..60),
             tidy in any::<bool>(),
         ) {
             let (mut pieces, mut bytes) = (Pieces::new(VARIANTS), Bytes::new(VARIANTS));
@@ -331,10 +363,11 @@ mod tests {
                 match what {
                     0 => pieces.take(&range, &mut bytes),
                     1 => pieces.access(&range, BACK, &mut bytes),
-                    _ => pieces.put(&range, &who, &mut bytes),
+                    _ => pieces.put(&range, LEVELS[usize::from(what) - 2], &who, &mut bytes),
                 }
                 for reading in 0..3 {
                     for variant in 0..VARIANTS {
+                        let mut new = 0.0;
                         for share in &mut truth[reading][variant][of.clone()] {
                             match what {
                                 0 => *share = 0.0,
@@ -343,12 +376,14 @@ mod tests {
                                     *share -= *share * BACK[reading];
                                 }
                                 _ if who.contains(&variant) => {
-                                    put[reading][variant] += 1.0 - *share;
-                                    *share = 1.0;
+                                    let level = LEVELS[usize::from(what) - 2];
+                                    new += level - *share;
+                                    *share = level;
                                 }
                                 _ => {}
                             }
                         }
+                        put[reading][variant] += f64::max(new, 0.0);
                     }
                 }
                 if tidy {
@@ -372,7 +407,7 @@ mod tests {
     #[test]
     fn many_pieces_are_put_together_and_hold_the_same_bytes() {
         let (mut pieces, mut bytes) = (Pieces::new(2), Bytes::new(2));
-        pieces.put(&(0..1000), &[0, 1], &mut bytes);
+        pieces.put(&(0..1000), 1.0, &[0, 1], &mut bytes);
         for start in (0..1000).step_by(10) {
             pieces.access(&(start..start + 5), BACK, &mut bytes);
         }
