@@ -3,7 +3,7 @@
 use super::evidence::{Difference, benjamini_hochberg};
 use super::metric::Measure;
 use super::outcome::Compared;
-use super::verdict::{Certainty, Rule, Verdict, runs_to_decide, verdict};
+use super::verdict::{Certainty, Direction, Rule, Verdict, runs_to_decide, verdict};
 use crate::analysis::groups::MappingId;
 use crate::analysis::num::{float, round};
 use damon_format::damos::suggestion;
@@ -15,15 +15,40 @@ pub(super) fn judge(metrics: &mut [Compared], certainty: &Certainty) {
     let gated = metrics.partition_point(|m| m.rule.is_some());
     let (gated, told) = metrics.split_at_mut(gated);
     for group in [gated, told] {
-        let known = |m: &Compared| if m.reason.is_some() { 1.0 } else { m.p };
-        let probabilities: Vec<f64> = group.iter().map(known).collect();
-        let worst = benjamini_hochberg(&probabilities, certainty.false_alarms);
+        let seen: Vec<Seen> = group.iter().map(Seen::of).collect();
         let looked_at = group.len();
-        for metric in group {
-            let significant = worst.is_some_and(|worst| metric.p <= worst);
+        for (metric, significant) in group.iter_mut().zip(significant(&seen, certainty)) {
             decide(metric, significant, looked_at, certainty);
         }
     }
+}
+
+/// What one metric has to say for itself.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    direction: Direction,
+    change: f64,
+    /// Of a change as large, either way.
+    p: f64,
+}
+
+impl Seen {
+    fn of(metric: &Compared) -> Self {
+        let p = if metric.reason.is_some() { 1.0 } else { metric.p };
+        Self { direction: metric.threshold.direction, change: metric.change, p }
+    }
+}
+
+/// Which changes are significant among all that were looked at. Worse and better are asked for separately, each with a
+/// one-sided test: what got better is no alarm, and need not be paid for.
+fn significant(seen: &[Seen], certainty: &Certainty) -> Vec<bool> {
+    let sides: Vec<(f64, f64)> =
+        seen.iter().map(|s| s.direction.one_sided(s.change, s.p)).collect();
+    let (worse, better): (Vec<f64>, Vec<f64>) = sides.iter().copied().unzip();
+    let bound = |all: &[f64]| benjamini_hochberg(all, certainty.false_alarms);
+    let (worst, best) = (bound(&worse), bound(&better));
+    let within = |p: f64, bound: Option<f64>| bound.is_some_and(|bound| p <= bound);
+    sides.iter().map(|(worse, better)| within(*worse, worst) || within(*better, best)).collect()
 }
 
 /// Why a rule is about nothing.
@@ -83,4 +108,41 @@ fn longer(metric: &Compared, difference: &Difference, certainty: &Certainty) -> 
 /// What is accessed within an interval depends on its length; sizes do not.
 pub(super) fn depends_on_interval(measure: Measure) -> bool {
     !matches!(measure, Measure::Resident | Measure::Size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Direction::{Any, Growth, Shrinkage};
+
+    fn found(list: &[(Direction, f64, f64)]) -> Vec<bool> {
+        let seen = |(direction, change, p): &(Direction, f64, f64)| Seen {
+            direction: *direction,
+            change: *change,
+            p: *p,
+        };
+        significant(&list.iter().map(seen).collect::<Vec<_>>(), &Certainty::default())
+    }
+
+    #[test]
+    fn growth_and_shrinkage_are_tested_one_sided() {
+        // Of 1 %: half of 1.5 % is below, all of it is not.
+        assert_eq!(found(&[(Growth, 5.0, 0.015)]), [true]);
+        assert_eq!(found(&[(Growth, -5.0, 0.015)]), [true]);
+        assert_eq!(found(&[(Shrinkage, -5.0, 0.015)]), [true]);
+        assert_eq!(found(&[(Any, 5.0, 0.015)]), [false]);
+        assert_eq!(found(&[(Any, -5.0, 0.009)]), [true]);
+        assert_eq!(found(&[(Growth, 5.0, 0.021)]), [false]);
+        assert_eq!(found(&[(Growth, 0.0, 1.0)]), [false]);
+    }
+
+    #[test]
+    fn what_got_better_makes_no_alarm_easier() {
+        // 0.6 % alone would pass; of two, the first has 0.5 %. A great improvement beside it does not change that,
+        let beside = |other| found(&[(Growth, 5.0, 0.012), other]);
+        assert_eq!(beside((Growth, 0.1, 0.9)), [false, false]);
+        assert_eq!(beside((Growth, -9.0, 1e-9)), [false, true]);
+        // another growth does: then 1 % of two may be false.
+        assert_eq!(beside((Growth, 9.0, 1e-9)), [true, true]);
+    }
 }

@@ -16,6 +16,19 @@ pub enum Direction {
     Any,
 }
 
+impl Direction {
+    /// Probabilities of a change as far in the wrong and as far in the right direction if nothing had changed; `p` is
+    /// that of one as large, either way.
+    pub(super) fn one_sided(self, change: f64, p: f64) -> (f64, f64) {
+        let towards = p / 2.0;
+        match (self, change > 0.0) {
+            (Self::Any, _) => (p, 1.0),
+            (Self::Growth, true) | (Self::Shrinkage, false) => (towards, 1.0 - towards),
+            (Self::Growth, false) | (Self::Shrinkage, true) => (1.0 - towards, towards),
+        }
+    }
+}
+
 /// From which change on something has changed. Both limits must be passed where there are two.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Threshold {
@@ -85,7 +98,7 @@ pub enum Verdict {
 /// How sure one wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Certainty {
-    /// Share of alarms that may be false; with nothing changed, the probability of any alarm at all.
+    /// Share of alarms that may be false; with nothing changed, the probability of any alarm at all (what got better is none).
     pub false_alarms: f64,
     /// Probability with which a change as large as the threshold may pass.
     pub misses: f64,
@@ -135,7 +148,9 @@ pub(super) fn runs_to_decide(
     let alone = certainty.false_alarms / crate::analysis::num::float_of(looked_at.max(1));
     let decided = |runs: &usize| {
         let then = difference.with_runs(*runs, prior);
-        verdict(&then, threshold, base, then.p <= alone, certainty) != Verdict::Inconclusive
+        let (worse, better) = threshold.direction.one_sided(then.change, then.p);
+        let significant = worse.min(better) <= alone;
+        verdict(&then, threshold, base, significant, certainty) != Verdict::Inconclusive
     };
     (1..=MOST).find(decided)
 }
