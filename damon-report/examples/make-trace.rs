@@ -1,4 +1,4 @@
-//! Writes a trace of any size for benchmarks: `make-trace FILE [ROWS [REGIONS]]`.
+//! Writes a trace of any size for benchmarks: `make-trace FILE [ROWS [REGIONS [SEED]]]`.
 //!
 //! The monitor engine runs over a made-up process with a moving hot set; the defaults are ten minutes of
 //! 200 regions at 100 ms, 1.2 million region rows. Same arguments, same file.
@@ -15,12 +15,14 @@ use std::io::BufWriter;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let path = args.next().ok_or("usage: make-trace FILE [ROWS [REGIONS]]")?;
+    let path = args.next().ok_or("usage: make-trace FILE [ROWS [REGIONS [SEED]]]")?;
     let mut number = |default: u64| args.next().map_or(Ok(default), |text| text.parse());
     let rows: u64 = number(1_200_000)?;
     let regions = u32::try_from(number(200)?)?;
 
-    let config = Config::with_regions(regions);
+    let seed = number(1)?;
+
+    let config = Config { seed, ..Config::with_regions(regions) };
     let (target, begin) = (config.target, config.start_ns);
     let file = BufWriter::new(File::create(path)?);
     let mut writer =
