@@ -32,11 +32,11 @@ struct Cli {
     planted: usize,
 
     /// Aggregations of 100 ms in each recording
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 400)]
     aggregations: u32,
 
     /// Most regions
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 150)]
     regions: u32,
 
     /// Standard deviation of a program's sizes and rates from run to run, per cent
@@ -44,7 +44,7 @@ struct Cli {
     spread: f64,
 
     /// Runs of each program from which comparisons draw; of each grown version half as many
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pool: usize,
 
     /// Earlier runs in the history
