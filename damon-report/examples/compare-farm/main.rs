@@ -32,7 +32,7 @@ struct Cli {
     planted: usize,
 
     /// Aggregations of 100 ms in each recording
-    #[arg(long, value_name = "N", default_value_t = 400)]
+    #[arg(long, value_name = "N", default_value_t = 600)]
     aggregations: u32,
 
     /// Most regions
