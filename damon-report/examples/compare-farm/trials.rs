@@ -206,7 +206,7 @@ fn runs(plan: &Plan, growth: Growth, version: u64, count: usize) -> Result<Vec<R
 fn entries(runs: &Runs) -> Result<Vec<Entry>, Failure> {
     let (some, others) = runs.split_at(runs.len() / 2);
     let found = compare(some, others, None, &Options::default())?;
-    Ok(Comparison::entries(&found.base).chain(Comparison::entries(&found.new)).collect())
+    Ok(found.entries(&found.base).chain(found.entries(&found.new)).collect())
 }
 
 /// A place for so many runs in a pool, beside those that are taken.
