@@ -261,9 +261,11 @@ fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
             }
             _ => continue,
         };
-        if !selection.time.contains(&time_ns) {
+        if time_ns >= selection.time.end {
             continue;
         }
+        // What was found before the selected time holds when that begins.
+        let time_ns = time_ns.max(selection.time.start);
         let rss = current.values().fold(0_u64, |sum, v| sum.saturating_add(*v));
         match series.last_mut() {
             Some(last) if last.time_ns == time_ns => last.rss = rss,

@@ -16,7 +16,7 @@ Exit status: 0 nothing got worse, 1 something did, 6 the data cannot tell.
 
 Examples:
   damon-report compare base-*.damon --new new-*.damon
-  damon-report compare base.damon --new new.damon --fail-on hot.mean>+5% -o difference.png
+  damon-report compare base.damon --new new.damon --align time -o difference.png
   damon-report compare base-*.damon --new new-*.damon --gate gate.toml --write markdown:comment.md --write junit:junit.xml"
 )]
 pub struct CompareArgs {

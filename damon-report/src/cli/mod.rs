@@ -64,8 +64,9 @@ use clap::{Parser, Subcommand};
     about,
     arg_required_else_help = true,
     help_expected = true,
-    after_help = "Exit status: 0 ok; 2 wrong usage; 4 the input is damaged or not a trace; \
-                  5 output cannot be written."
+    after_help = "Exit status: 0 ok; 1 a comparison found that something got worse; 2 wrong usage; \
+                  4 the input is damaged or not a trace; 5 output cannot be written; \
+                  6 a comparison cannot tell."
 )]
 pub struct Cli {
     /// What to do.

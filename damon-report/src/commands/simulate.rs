@@ -32,6 +32,11 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
     if let Some(axes) = &args.sweep {
         return sweep::run(args, axes, &schemes, streams);
     }
+    if args.emit.is_some() && !(args.part.address.is_empty() && args.part.mapping.is_empty()) {
+        let why = "--emit hands schemes over as they are, for all of what they will be applied to: with --address or \
+                   --mapping they were judged by a part of it; give the schemes a filter of type addr instead";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let output = args.output.as_deref().zip(kind);
     let (trace, view) = opened(args, streams)?;

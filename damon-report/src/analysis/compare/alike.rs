@@ -66,8 +66,8 @@ impl Setting {
         let us = |us: u64| format!("{us} us");
         note("sampling interval", &us(self.sample_us), &us(other.sample_us));
         note("aggregation interval", &us(self.aggr_us), &us(other.aggr_us));
-        let most = |setting: &Self| setting.max_regions.to_string();
-        note("most regions", &most(self), &most(other));
+        let limits = |setting: &Self| format!("{} to {}", setting.min_regions, setting.max_regions);
+        note("limits of regions", &limits(self), &limits(other));
         list
     }
 }
@@ -142,14 +142,17 @@ pub(super) fn stretched(
         return None;
     }
     let ms = |us: f64| format!("{:.1} ms", us / 1000.0);
-    let why = format!(
-        "sampling intervals differ: {} in {}, {} in {} (means); record with the same fixed intervals and without a budget, \
-         or compare all the same with --allow-different",
+    let what = format!(
+        "sampling intervals differ: {} in {}, {} in {} (means)",
         ms(least.0),
         least.1,
         ms(most.0),
         most.1
     );
-    warnings.push(why.clone());
-    (!options.allow_different).then_some(why)
+    if options.allow_different {
+        warnings.push(what);
+        return None;
+    }
+    let remedy = "record with the same fixed intervals and without a budget, or compare all the same with --allow-different";
+    Some(format!("{what}; {remedy}"))
 }

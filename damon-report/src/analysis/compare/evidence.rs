@@ -10,12 +10,16 @@
 //! `S²` is the pooled variance of the runs, `d = n + m − 2`. Before any run, `s₀²` is the noise within one run
 //! ([`noise`](super::noise)) and an assumed variation from run to run; or, where a history of runs is at hand, their variance.
 //!
-//! An assumption must not talk noise down: where the runs vary more than was assumed, only they count (`s² = S²` with `d` degrees of
-//! freedom, Student's own test). It is there for runs that are alike by chance, and for single ones.
+//! What was known before must not talk noise down, be it an assumption or a history of quieter days: where the runs vary more, only they
+//! count (`s² = S²`, Student's own test; of one run beside two, whose two degrees of freedom less one say hardly anything, no
+//! less than `d₀`, as without them). It is there for runs that are alike by chance, and for single ones.
 
 use crate::analysis::num::float_of;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// Degrees of freedom that a run more does not take away.
+const LEAST_FREEDOM: f64 = 2.0;
 
 /// What is known of the variance of a run before runs are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -60,9 +64,8 @@ impl Difference {
         let (new_mean, new_squares) = moments(new);
         let own = float_of((base.len() + new.len()).saturating_sub(2));
         let squares = base_squares + new_squares;
-        let assumed = prior.source == PriorSource::Assumed;
-        let (variance, freedom) = if assumed && own > 0.0 && squares > prior.variance * own {
-            (squares / own, own)
+        let (variance, freedom) = if own > 0.0 && squares > prior.variance * own {
+            (squares / own, own.max(prior.freedom.min(LEAST_FREEDOM)))
         } else if own + prior.freedom > 0.0 {
             let freedom = own + prior.freedom;
             ((squares + prior.variance * prior.freedom) / freedom, freedom)
@@ -85,14 +88,21 @@ impl Difference {
         self.error * quantile(1.0 - miss, self.freedom)
     }
 
+    /// What it would be if the noise were such a share of what it is.
+    #[must_use]
+    pub fn with_noise(&self, share: f64) -> Self {
+        let (run_sd, error) = (self.run_sd * share, self.error * share);
+        Self { run_sd, error, p: probability(self.change, error, self.freedom), ..*self }
+    }
+
     /// What it would be with so many runs on each side, if these were as they are now.
     #[must_use]
     pub fn with_runs(&self, runs: usize, prior: &Prior) -> Self {
         let error = self.run_sd * parts(runs, runs).sqrt();
         let own = float_of((2 * runs).saturating_sub(2));
-        let assumed = prior.source == PriorSource::Assumed;
-        let more = assumed && own > 0.0 && self.run_sd * self.run_sd > prior.variance;
-        let freedom = if more { own } else { own + prior.freedom };
+        let more = own > 0.0 && self.run_sd * self.run_sd > prior.variance;
+        let least = prior.freedom.min(LEAST_FREEDOM);
+        let freedom = if more { own.max(least) } else { own + prior.freedom };
         Self { error, freedom, p: probability(self.change, error, freedom), ..*self }
     }
 }
@@ -188,9 +198,11 @@ mod tests {
         let (base, new) = ([1.0, 2.0, 3.0], [3.0, 4.0, 5.0]);
         let student = Difference::of(&base, &new, &NOTHING);
         assert_eq!(Difference::of(&base, &new, &assumed), student);
-        // A history has seen what it says: (4·1 + 2·0.25) / 6.
-        let history = Prior { source: PriorSource::History, ..assumed };
-        close(Difference::of(&base, &new, &history).run_sd, 0.75_f64.sqrt());
+        // Nor does a history of quieter days, however long.
+        let history = Prior { source: PriorSource::History, freedom: 99.0, ..assumed };
+        assert_eq!(Difference::of(&base, &new, &history), student);
+        // One run beside two does not make less known than one beside one.
+        close(Difference::of(&[1.0, 3.0], &[2.0], &assumed).freedom, 2.0);
         // Runs that are alike by chance are not believed.
         let alike = Difference::of(&[2.0, 2.0, 2.0], &[3.0, 3.0, 3.0], &assumed);
         close(alike.run_sd, (0.5_f64 / 6.0).sqrt());

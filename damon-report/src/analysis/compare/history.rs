@@ -29,6 +29,12 @@ pub struct Measured {
     pub group_by: GroupBy,
 }
 
+/// More bytes than there are, and times as many samples.
+const MOST: f64 = 1e30;
+
+/// Degrees of freedom that a history counts for at most: it is of other days, and of other machines perhaps.
+const MOST_FREEDOM: usize = 20;
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -69,6 +75,9 @@ impl History {
             let error = |problem: String| HistoryError { line: index + 1, problem };
             let entry: Entry = serde_json::from_str(line)
                 .map_err(|e| error(format!("no entry of a history of runs: {e}")))?;
+            if entry.values.values().any(|value| !(0.0..=MOST).contains(value)) {
+                return Err(error("a value that no recording has".to_owned()));
+            }
             if entry.version != HISTORY_VERSION {
                 let version = entry.version;
                 return Err(error(format!("version {version}; known is {HISTORY_VERSION}")));
@@ -81,13 +90,22 @@ impl History {
     /// Only the runs that were recorded and measured as this one, and how many others there are.
     #[must_use]
     pub fn alike(&self, setting: &Setting, measured: &Measured) -> (Self, usize) {
-        let alike: Vec<Entry> = self
+        let mut alike: Vec<Entry> = self
             .entries
             .iter()
             .filter(|e| e.measured == *measured && e.setting.differences(setting).is_empty())
             .cloned()
             .collect();
         let others = self.entries.len() - alike.len();
+        // A run that was added twice, by a job that was tried again, does not vary any less for that.
+        let mut seen: Vec<BTreeMap<String, u64>> = Vec::new();
+        alike.retain(|entry| {
+            let values = entry.values.iter().map(|(name, value)| (name.clone(), value.to_bits()));
+            let values: BTreeMap<String, u64> = values.collect();
+            let is_new = !seen.contains(&values);
+            seen.push(values);
+            is_new
+        });
         (Self { entries: alike }, others)
     }
 
@@ -99,7 +117,7 @@ impl History {
         if values.len() < FEWEST_RUNS {
             return None;
         }
-        Some((successive_variance(&values)?, values.len() - 1))
+        Some((successive_variance(&values)?, (values.len() - 1).min(MOST_FREEDOM)))
     }
 }
 
@@ -161,17 +179,22 @@ mod tests {
 
     #[test]
     fn a_history_tells_how_much_runs_vary() {
-        let lines: Vec<String> =
-            [10.0, 12.0, 10.0].iter().map(|v| serde_json::to_string(&entry(*v)).unwrap()).collect();
+        let lines: Vec<String> = [10.0, 12.0, 10.5, 10.5]
+            .iter()
+            .map(|v| serde_json::to_string(&entry(*v)).unwrap())
+            .collect();
         let history = History::parse(&format!("{}\n\n", lines.join("\n"))).unwrap();
         let hot = Metric::total(Measure::Hot, Statistic::Mean);
-        assert_eq!(history.variance(&hot), Some((2.0, 2)));
+        let (alike, _) = history.alike(&setting(), &MEASURED);
+        assert_eq!(alike.entries.len(), 3, "one was added twice");
+        assert_eq!(alike.variance(&hot), Some((6.25 / 4.0, 2)));
+        assert!(History::parse(&lines[0].replace("10.0", "1e300")).is_err());
         assert_eq!(history.variance(&Metric::total(Measure::Idle, Statistic::Mean)), None);
         let other = Setting { aggr_us: 1, ..setting() };
         let (alike, others) = history.alike(&other, &MEASURED);
-        assert_eq!((alike.entries.len(), others), (0, 3));
+        assert_eq!((alike.entries.len(), others), (0, 4));
         let hotter = Measured { hot: 0.9, ..MEASURED };
-        assert_eq!(history.alike(&setting(), &hotter).1, 3, "other memory is hot then");
+        assert_eq!(history.alike(&setting(), &hotter).1, 4, "other memory is hot then");
         assert_eq!(history.alike(&setting(), &MEASURED).1, 0);
     }
 

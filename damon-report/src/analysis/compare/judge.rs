@@ -1,12 +1,12 @@
 //! Verdicts over many metrics.
 
 use super::evidence::{Difference, benjamini_hochberg};
-use super::metric::Measure;
+use super::metric::{Measure, glob};
 use super::outcome::Compared;
-use super::verdict::{Certainty, Direction, Rule, Verdict, runs_to_decide, verdict};
+use super::verdict::{Certainty, Direction, Rule, Undecided, Verdict, verdict};
 use crate::analysis::groups::MappingId;
-use crate::analysis::num::{float, round};
 use damon_format::damos::suggestion;
+use std::collections::BTreeSet;
 
 /// Gives verdicts, gated metrics first: what is significant depends on how many were looked at, and nobody's alarm
 /// should depend on what is only told.
@@ -51,22 +51,39 @@ fn significant(seen: &[Seen], certainty: &Certainty) -> Vec<bool> {
     sides.iter().map(|(worse, better)| within(*worse, worst) || within(*better, best)).collect()
 }
 
-/// Why a rule is about nothing.
-pub(super) fn why_nothing(rule: &Rule, mappings: &[MappingId]) -> String {
-    match (&rule.metrics.phase, &rule.metrics.mapping, rule.metrics.measure) {
-        (Some(phase), ..) => format!("no phase is called {phase} (phases need --align marks)"),
-        (None, Some(mapping), _) => {
-            let labels: Vec<String> = mappings.iter().map(MappingId::label).collect();
-            let near = suggestion(mapping, &labels.iter().map(String::as_str).collect::<Vec<_>>());
-            // All of them would be too many.
-            let near =
-                if near.starts_with("did you mean") { format!("; {near}") } else { String::new() };
-            format!("no mapping is called {mapping}{near}")
+/// Why a rule is about none of the metrics that there are.
+pub(super) fn why_nothing(rule: &Rule, metrics: &[Compared], mappings: &[MappingId]) -> String {
+    let phases: BTreeSet<&String> =
+        metrics.iter().filter_map(|m| m.metric.phase.as_ref()).collect();
+    match &rule.metrics.phase {
+        None if !phases.is_empty() => {
+            return "with --align marks, begin it with phase(*).".to_owned();
         }
-        (None, None, Measure::Resident) => "resident memory was not recorded everywhere".to_owned(),
-        (None, None, Measure::Idle) => "not all recordings have ages".to_owned(),
-        _ => "with --align marks, begin it with phase(*).".to_owned(),
+        Some(_) if phases.is_empty() => return "phases need --align marks".to_owned(),
+        Some(phase) if !phases.iter().any(|name| glob(phase, name)) => {
+            let names: Vec<&str> = phases.iter().map(|name| name.as_str()).collect();
+            return format!("no phase is called {phase}{}", near(phase, &names));
+        }
+        _ => {}
     }
+    if let Some(mapping) = &rule.metrics.mapping {
+        let labels: Vec<String> = mappings.iter().map(MappingId::label).collect();
+        if !labels.iter().any(|label| glob(mapping, label)) {
+            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            return format!("no mapping is called {mapping}{}", near(mapping, &labels));
+        }
+    }
+    match rule.metrics.measure {
+        Measure::Resident => "resident memory was not recorded everywhere".to_owned(),
+        Measure::Idle => "not all recordings have ages".to_owned(),
+        _ => "not all recordings have it".to_owned(),
+    }
+}
+
+/// "; did you mean …?" where a name is near; all of them would be too many.
+fn near(name: &str, known: &[&str]) -> String {
+    let near = suggestion(name, known);
+    if near.starts_with("did you mean") { format!("; {near}") } else { String::new() }
 }
 
 fn decide(metric: &mut Compared, significant: bool, looked_at: usize, certainty: &Certainty) {
@@ -84,25 +101,13 @@ fn decide(metric: &mut Compared, significant: bool, looked_at: usize, certainty:
     };
     let (threshold, base) = (metric.threshold, metric.base_mean);
     metric.verdict = verdict(&difference, &threshold, base, significant, certainty);
-    if metric.verdict != Verdict::Inconclusive {
-        return;
+    if metric.verdict == Verdict::Inconclusive {
+        let (difference, threshold) = (&difference, &threshold);
+        let open = Undecided { difference, base, threshold, looked_at, certainty };
+        let least = metric.base.len().min(metric.new.len());
+        metric.runs_needed = open.runs(least.saturating_add(1), &prior);
+        metric.longer = open.times_as_long(metric.noise.within);
     }
-    metric.runs_needed =
-        runs_to_decide(&difference, &prior, &threshold, base, looked_at, certainty);
-    metric.longer = longer(metric, &difference, certainty);
-}
-
-/// How many times as long recordings would decide, where most of the noise is within them.
-fn longer(metric: &Compared, difference: &Difference, certainty: &Certainty) -> Option<f64> {
-    let (within, run) = (metric.noise.within, metric.noise.run);
-    if run <= 0.0 || within * within < run * run / 2.0 {
-        return None;
-    }
-    let room = (metric.limit - metric.change.abs()).abs();
-    let allowed = room / difference.reach(certainty.misses).max(f64::MIN_POSITIVE) * run;
-    let rest = (run * run - within * within).max(0.0);
-    let left = allowed * allowed - rest;
-    (left > 0.0).then(|| float(round((within * within / left).max(1.0).ceil())))
 }
 
 /// What is accessed within an interval depends on its length; sizes do not.

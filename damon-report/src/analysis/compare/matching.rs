@@ -51,11 +51,20 @@ impl Matching {
         for (id, size) in run {
             if !found.contains_key(id) {
                 found.insert(id.clone(), self.mappings.len());
-                self.mappings.push(id.clone());
+                self.mappings.push(self.unused(id));
                 self.sizes.push(*size);
             }
         }
         found
+    }
+
+    /// The identity, with the next number that is free where something else is called so already.
+    fn unused(&self, id: &MappingId) -> MappingId {
+        let mut id = id.clone();
+        while self.mappings.contains(&id) {
+            id.order = Some(id.order.map_or(1, |order| order.saturating_add(1)));
+        }
+        id
     }
 
     /// Files of the same name in whatever folder: first the same part of them, then in the order of their parts.
@@ -199,6 +208,7 @@ mod tests {
         let found = Matching::new(&[a, b]);
         assert_eq!(found.of[1][&anonymous(24 << 20, 1)], 0);
         assert_eq!(found.of[1][&anonymous(16 << 20, 0)], 1);
+        assert_eq!(found.mappings[1], anonymous(16 << 20, 1), "no two with one name");
         // Among equals, the order.
         let many = |n: u32| (0..n).map(|i| (anonymous(64 << 20, i), 64 << 20)).collect();
         let found = Matching::new(&[many(5), many(7)]);

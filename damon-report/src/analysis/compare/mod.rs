@@ -35,6 +35,7 @@ pub use verdict::{Certainty, Direction, Rule, Threshold, Verdict, default_rules}
 use super::groups::{GroupBy, MappingId};
 use super::layout::Layouts;
 use super::load::Trace;
+use super::num::float;
 use super::view::View;
 use course::{Course, CourseOptions, CourseSum};
 use damon_format::Granularity;
@@ -175,7 +176,7 @@ pub fn compare(
     let mut metrics = sides.metrics(history.as_ref(), options);
     for rule in asked {
         if !metrics.iter().any(|m| m.rule.as_ref() == Some(&rule.text)) {
-            let why = judge::why_nothing(&rule, &matching.mappings);
+            let why = judge::why_nothing(&rule, &metrics, &matching.mappings);
             return Err(CompareError::NoMetric { rule: rule.text, why });
         }
     }
@@ -183,6 +184,12 @@ pub fn compare(
     for metric in metrics.iter_mut().filter(|m| judge::depends_on_interval(m.metric.measure)) {
         metric.reason = metric.reason.take().or_else(|| stretched.clone());
     }
+    for rule in &options.rules {
+        if !metrics.iter().any(|m| m.rule.as_ref() == Some(&rule.text)) {
+            warnings.push(format!("`{}` is not gated: not all recordings have it", rule.text));
+        }
+    }
+    warnings.extend(lengths(&all));
     judge::judge(&mut metrics, &options.certainty);
     let runs = sides.runs(&all, settings, &metrics);
     let (base, new) = runs.split_at(base.len());
@@ -205,6 +212,27 @@ pub fn compare(
 /// The worst of all; better only if nothing is worse or unknown.
 fn overall(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     verdicts.max().unwrap_or(Verdict::Inconclusive)
+}
+
+/// Recordings of the same work whose lengths differ by more have not done the same work, or did not end as they should.
+const MOST_LONGER: f64 = 1.5;
+
+/// What is to be said of recordings of different lengths.
+fn lengths(all: &[&Recording]) -> Option<String> {
+    let length = |r: &Recording| r.view.time().end.saturating_sub(r.view.time().start);
+    let shortest = all.iter().min_by_key(|r| length(r))?;
+    let longest = all.iter().max_by_key(|r| length(r))?;
+    let (least, most) = (length(shortest), length(longest));
+    let seconds = |ns: u64| format!("{:.1} s", float(ns) / 1e9);
+    (float(most) > float(least) * MOST_LONGER).then(|| {
+        format!(
+            "{} lasts {} and {} {}: did all of them do the same work, to its end?",
+            shortest.trace.name(),
+            seconds(least),
+            longest.trace.name(),
+            seconds(most)
+        )
+    })
 }
 
 /// What was found of a recording, and its mappings with their greatest sizes.

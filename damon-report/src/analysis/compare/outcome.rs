@@ -76,7 +76,7 @@ pub struct Compared {
     /// Runs a side that would decide it, if they are like these; only for what is inconclusive.
     pub runs_needed: Option<usize>,
     /// How many times as long recordings would have to be, where noise within runs is most of it.
-    pub longer: Option<f64>,
+    pub longer: Option<u32>,
     /// What is known of the noise.
     pub noise: Noise,
 }

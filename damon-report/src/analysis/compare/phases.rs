@@ -3,6 +3,7 @@
 use crate::analysis::overview::Overview;
 use damon_format::Record;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// How recordings are laid over each other.
@@ -57,36 +58,37 @@ pub(super) fn phases(align: Align, recordings: &[(&Overview, Range<u64>)]) -> Ph
     }
 }
 
+/// Phases beyond these are no phases any more.
+const MOST_PHASES: usize = 256;
+
 fn by_marks(recordings: &[(&Overview, Range<u64>)]) -> Phases {
-    let all: Vec<Vec<Phase>> =
-        recordings.iter().map(|(overview, time)| marked(&overview.records, time)).collect();
-    let has = |list: &[Phase], name: &Option<String>| list.iter().any(|p| p.name == *name);
-    let in_all = |name: &Option<String>| all.iter().all(|list| has(list, name));
-    let mut left_out: Vec<String> = Vec::new();
-    for name in all.iter().flatten().filter_map(|phase| phase.name.clone()) {
-        if !in_all(&Some(name.clone())) && !left_out.contains(&name) {
-            left_out.push(name);
-        }
-    }
-    let names: Vec<Option<String>> = all
-        .first()
-        .map(|first| first.iter().map(|phase| phase.name.clone()).collect())
-        .unwrap_or_default();
-    let names: Vec<Option<String>> = names.into_iter().filter(|name| in_all(name)).collect();
+    let all: Vec<Vec<(u64, String)>> =
+        recordings.iter().map(|(overview, time)| marks(&overview.records, time)).collect();
+    let names: Vec<BTreeSet<&String>> =
+        all.iter().map(|list| list.iter().map(|(_, name)| name).collect()).collect();
+    let common = names.iter().cloned().reduce(|a, b| &a & &b).unwrap_or_default();
+    let every: BTreeSet<&String> = names.iter().flatten().copied().collect();
+    let left_out = every.difference(&common).map(|name| (*name).clone()).collect();
     let of = all
-        .into_iter()
-        .map(|mut list| {
-            // What is in the order of the first may be in another order here; courses want ascending times, and
-            // comparison finds them by name.
-            list.retain(|phase| names.contains(&phase.name));
-            list
+        .iter()
+        .zip(recordings)
+        .map(|(list, (_, time))| {
+            // A mark that others do not have begins no phase: it would cut short what it interrupts.
+            let starts: Vec<&(u64, String)> =
+                list.iter().filter(|(_, name)| common.contains(name)).take(MOST_PHASES).collect();
+            let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([time.end]);
+            let phase = |((start, name), end): (&(u64, String), u64)| Phase {
+                name: Some(name.clone()),
+                time: *start..end,
+            };
+            starts.iter().copied().zip(ends).map(phase).filter(|p| !p.time.is_empty()).collect()
         })
         .collect();
     Phases { of, left_out }
 }
 
-/// From each mark to the next, or to the end. Of marks with one name the second is called `NAME #2`.
-fn marked(records: &[Record], time: &Range<u64>) -> Vec<Phase> {
+/// The marks inside a time, or before it. Of marks with one name the second is called `NAME #2`.
+fn marks(records: &[Record], time: &Range<u64>) -> Vec<(u64, String)> {
     let mut marks: Vec<(u64, &str)> = records
         .iter()
         .filter_map(|record| match record {
@@ -96,16 +98,18 @@ fn marked(records: &[Record], time: &Range<u64>) -> Vec<Phase> {
         .filter(|(at, _)| *at < time.end)
         .collect();
     marks.sort_by_key(|(at, _)| *at);
-    let ends: Vec<u64> = marks.iter().skip(1).map(|(at, _)| *at).chain([time.end]).collect();
-    let mut phases: Vec<Phase> = Vec::new();
-    for (index, ((start, text), end)) in marks.iter().zip(ends).enumerate() {
-        let before = marks.iter().take(index).filter(|(_, other)| other == text).count();
-        let name = if before == 0 { (*text).to_owned() } else { format!("{text} #{}", before + 1) };
-        if *start < end {
-            phases.push(Phase { name: Some(name), time: *start..end });
+    let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut list = Vec::with_capacity(marks.len());
+    for (at, text) in marks {
+        let nth = times.entry(text).or_default();
+        *nth += 1;
+        let name = if *nth == 1 { text.to_owned() } else { format!("{text} #{nth}") };
+        if names.insert(name.clone()) {
+            list.push((at, name));
         }
     }
-    phases
+    list
 }
 
 #[cfg(test)]
@@ -131,7 +135,7 @@ mod tests {
             .iter()
             .map(|list| list.iter().map(|p| (p.name.as_deref().unwrap(), p.time.clone())).collect())
             .collect();
-        assert_eq!(list, [[("load", 10..30), ("run", 30..60)], [("load", 7..9), ("run", 9..20)]]);
+        assert_eq!(list, [[("load", 10..30), ("run", 30..100)], [("load", 7..9), ("run", 9..20)]]);
     }
 
     #[test]

@@ -80,7 +80,21 @@ impl Sides<'_> {
                 ..told.clone()
             })
             .collect();
-        if gated.is_empty() { vec![told] } else { gated }
+        if gated.is_empty() {
+            return vec![told];
+        }
+        let lost = mapping.is_some_and(|index| self.is_lost(index));
+        let lost =
+            lost.then(|| "no new recording has it; it may be called otherwise now".to_owned());
+        let reason =
+            |metric: Compared| Compared { reason: metric.reason.or(lost.clone()), ..metric };
+        gated.into_iter().map(reason).collect()
+    }
+
+    /// Whether a mapping is in some run of the base and in no new one. Nobody can say then that it got smaller.
+    fn is_lost(&self, mapping: usize) -> bool {
+        let has = |run: &BTreeMap<MappingId, usize>| run.values().any(|at| *at == mapping);
+        !self.matching.of.iter().skip(self.base).any(has)
     }
 
     /// One metric without a rule.
@@ -133,9 +147,12 @@ impl Sides<'_> {
         let (base_mean, new_mean) = (noise::mean(base), noise::mean(new));
         let assumed = options.run_noise * base_mean.abs().max(new_mean.abs());
         let prior = match history.and_then(|history| history.variance(&metric)) {
-            Some((variance, freedom)) => {
-                Prior { variance, freedom: float_of(freedom), source: PriorSource::History }
-            }
+            // No run can be surer of its mean than its own noise lets it be.
+            Some((variance, freedom)) => Prior {
+                variance: variance.max(within),
+                freedom: float_of(freedom),
+                source: PriorSource::History,
+            },
             None => Prior {
                 variance: within + assumed * assumed,
                 freedom: options.run_noise_freedom,
@@ -163,7 +180,8 @@ impl Sides<'_> {
             verdict: Verdict::Inconclusive,
             reason: few.then(|| {
                 format!(
-                    "a recording has {least} aggregations in its part, or gaps; without gaps {} are the least",
+                    "too little to tell noise from change: {} parts of equal time with an aggregation or more in each are \
+                     the least, and the shortest recording has {least} aggregations",
                     noise::FEWEST
                 )
             }),

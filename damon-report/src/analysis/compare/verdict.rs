@@ -2,6 +2,7 @@
 
 use super::evidence::{Difference, Prior};
 use super::metric::{Measure, MetricPattern, Statistic};
+use crate::analysis::num::float_of;
 use serde::Serialize;
 
 /// What is held to be worse.
@@ -64,19 +65,22 @@ pub struct Rule {
 }
 
 /// The metrics that are gated when no rule is given: means, which many aggregations make sure. Quantiles and what is
-/// touched at all hang on single samples, and would leave comparisons undecided that means decide.
+/// touched at all hang on single samples, and would leave comparisons undecided that means decide. Memory near the
+/// access rate that counts as hot does so by chance, on both sides, so that what is hot grows by less than what really became
+/// hot: its limit is lower.
 pub fn default_rules(phases: bool) -> Vec<Rule> {
     let gated = [
-        (Measure::Expected, Statistic::Mean),
-        (Measure::Hot, Statistic::Mean),
-        (Measure::Resident, Statistic::Mean),
+        (Measure::Expected, "+3%", Threshold::DEFAULT),
+        (Measure::Hot, "+2.5%", Threshold { relative: Some(0.025), ..Threshold::DEFAULT }),
+        (Measure::Resident, "+3%", Threshold::DEFAULT),
     ];
     gated
-        .map(|(measure, statistic)| {
+        .map(|(measure, relative, threshold)| {
+            let statistic = Statistic::Mean;
             let phase = phases.then(|| "*".to_owned());
             let metrics = MetricPattern { phase, mapping: None, measure, statistic };
-            let text = format!("{metrics} > +3% and > 1MiB");
-            Rule { metrics, threshold: Threshold::DEFAULT, text }
+            let text = format!("{metrics} > {relative} and > 1MiB");
+            Rule { metrics, threshold, text }
         })
         .into()
 }
@@ -135,24 +139,48 @@ pub(super) fn verdict(
     }
 }
 
-/// How many runs a side would decide it if they were like those at hand; `None` if a thousand would not.
-pub(super) fn runs_to_decide(
-    difference: &Difference,
-    prior: &Prior,
-    threshold: &Threshold,
-    base: f64,
-    looked_at: usize,
-    certainty: &Certainty,
-) -> Option<usize> {
-    const MOST: usize = 1000;
-    let alone = certainty.false_alarms / crate::analysis::num::float_of(looked_at.max(1));
-    let decided = |runs: &usize| {
-        let then = difference.with_runs(*runs, prior);
-        let (worse, better) = threshold.direction.one_sided(then.change, then.p);
+/// One metric that is undecided, and what it takes to decide it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undecided<'a> {
+    /// What was found.
+    pub(super) difference: &'a Difference,
+    /// Mean of the base.
+    pub(super) base: f64,
+    /// From which change on it counts.
+    pub(super) threshold: &'a Threshold,
+    /// Metrics that are looked at with it.
+    pub(super) looked_at: usize,
+    /// How sure to be.
+    pub(super) certainty: &'a Certainty,
+}
+
+impl Undecided<'_> {
+    fn is_decided_by(&self, then: &Difference) -> bool {
+        let alone = self.certainty.false_alarms / float_of(self.looked_at.max(1));
+        let (worse, better) = self.threshold.direction.one_sided(then.change, then.p);
         let significant = worse.min(better) <= alone;
-        verdict(&then, threshold, base, significant, certainty) != Verdict::Inconclusive
-    };
-    (1..=MOST).find(decided)
+        let verdict = verdict(then, self.threshold, self.base, significant, self.certainty);
+        verdict != Verdict::Inconclusive
+    }
+
+    /// How many runs a side, `least` or more, would decide it if they were like those at hand; `None` if a thousand would not.
+    pub(super) fn runs(&self, least: usize, prior: &Prior) -> Option<usize> {
+        const MOST: usize = 1000;
+        (least..=MOST).find(|runs| self.is_decided_by(&self.difference.with_runs(*runs, prior)))
+    }
+
+    /// How many times as long recordings would decide it, where at least half of the variance, the square of `within`, is
+    /// noise within them: it gets less in proportion. `None` if a hundred times would not.
+    pub(super) fn times_as_long(&self, within: f64) -> Option<u32> {
+        const MOST: u32 = 100;
+        let (within, all) = (within * within, self.difference.run_sd * self.difference.run_sd);
+        if all <= 0.0 || within < all / 2.0 {
+            return None;
+        }
+        let rest = (all - within).max(0.0);
+        let share = |times: u32| ((rest + within / f64::from(times)) / all).sqrt().min(1.0);
+        (2..=MOST).find(|times| self.is_decided_by(&self.difference.with_noise(share(*times))))
+    }
 }
 
 #[cfg(test)]
@@ -200,10 +228,22 @@ mod tests {
         let threshold =
             Threshold { direction: Direction::Growth, relative: Some(0.03), absolute: None };
         let certainty = Certainty::default();
-        let runs = runs_to_decide(&one, &prior, &threshold, 100.0, 4, &certainty).unwrap();
+        let open = Undecided {
+            difference: &one,
+            base: 100.0,
+            threshold: &threshold,
+            looked_at: 4,
+            certainty: &certainty,
+        };
+        let runs = open.runs(2, &prior).unwrap();
         // t(0.95, 2n)·2·√(2/n) ≤ 3: n = 3 gives 3.17, n = 4 gives 2.63.
         assert_eq!(runs, 4);
         let exact = Threshold { relative: Some(0.0), ..threshold };
-        assert_eq!(runs_to_decide(&one, &prior, &exact, 100.0, 4, &certainty), None);
+        assert_eq!(Undecided { threshold: &exact, ..open }.runs(2, &prior), None);
+        // t(0.95, 2)·√8·s ≤ 3 where s is √(¼ + ¾/n): with noise within runs of ¾ it is at least half, which is too much.
+        assert_eq!(open.times_as_long(3.0_f64.sqrt()), None);
+        // All of it within: √n ≥ 8.26 / 3.
+        assert_eq!(open.times_as_long(2.0), Some(8));
+        assert_eq!(open.times_as_long(1.0), None, "most of it is from run to run");
     }
 }

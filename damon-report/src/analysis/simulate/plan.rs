@@ -403,10 +403,14 @@ impl<'a> Plan<'a> {
                 Addresses::Physical => "physical",
                 Addresses::Virtual => "virtual",
             };
-            self.warnings.push(format!(
+            let warning = format!(
                 "schemes[{index}]: DAMON does nothing for `{}` on {what} addresses: it would be tried and not applied",
                 scheme.action
-            ));
+            );
+            // A sweep asks once for each variant.
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
         }
         if scheme.action.migrates() {
             self.assume(TIERS.into());

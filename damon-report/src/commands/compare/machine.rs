@@ -52,7 +52,7 @@ pub(super) fn csv(found: &Comparison, out: &mut dyn Write) -> io::Result<()> {
             text(compared.rule.as_ref()),
             verdict(compared.verdict),
             compared.runs_needed.map(|runs| runs.to_string()).unwrap_or_default(),
-            optional(compared.longer),
+            optional(compared.longer.map(f64::from)),
         )?;
     }
     Ok(())

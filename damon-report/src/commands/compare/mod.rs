@@ -178,10 +178,14 @@ fn settings(args: &CompareArgs) -> Result<Settings, Failure> {
 
 fn read_gate(file: &Path) -> Result<Settings, Failure> {
     let mut text = String::new();
-    let read = File::open(file).and_then(|f| f.take(MOST_BYTES).read_to_string(&mut text));
+    let more = MOST_BYTES.saturating_add(1);
+    let read = File::open(file).and_then(|f| f.take(more).read_to_string(&mut text));
     read.map_err(|error| {
         Failure::Usage(format!("{}: cannot read the gate: {error}", file.display()))
     })?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(Failure::Usage(format!("{}: larger than any gate", file.display())));
+    }
     gate::parse(&text).map_err(|error| Failure::Usage(format!("{}:{error}", file.display())))
 }
 

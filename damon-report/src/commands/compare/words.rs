@@ -87,7 +87,9 @@ pub(super) fn decides(metric: &Compared) -> Option<String> {
     if let Some(reason) = &metric.reason {
         return Some(reason.clone());
     }
-    let runs = metric.runs_needed.map(|runs| format!("{runs} runs a side"));
+    let runs = metric
+        .runs_needed
+        .map(|runs| format!("{runs} run{} a side", if runs == 1 { "" } else { "s" }));
     let longer = metric.longer.map(|times| format!("recordings {times} times as long"));
     Some(match (runs, longer) {
         (Some(runs), Some(longer)) => format!("{runs}, or {longer}"),

@@ -192,7 +192,7 @@ fn record(schemes: &Schemes, place: &Place, stays: &[String]) -> String {
         "--physical"
     } else {
         say(format_args!(
-            "[ $# -gt 0 ] || {{ echo {} >&2; exit 2; }}",
+            "[ $# -gt 0 ] || {{ printf '%s\\n' {} >&2; exit 2; }}",
             quote(&format!(
                 "give the process to record and to apply schemes to: PID{}",
                 recorded(place)

@@ -51,16 +51,18 @@ fi
 const BEGIN: &str = r#"# Whoever writes nr_kdamonds destroys what others have set up: only where there is nothing.
 found=$(cat "$kdamonds/nr_kdamonds")
 [ "$found" = 0 ] || die "somebody else uses DAMON ($found kdamonds in $kdamonds): nothing is changed"
-finished=no
+finished=no began=no switched_on=no
 clean_up() {
     [ "$finished" = yes ] && return
-    [ "$(cat "$kdamond/state" 2>/dev/null)" != on ] || printf off > "$kdamond/state"
+    [ "$began" = yes ] || return 0
+    [ "$switched_on" = no ] || printf off > "$kdamond/state"
     printf 0 > "$kdamonds/nr_kdamonds"
 }
 
 # One kdamond with one context; from here on a mistake, or Ctrl-C, removes it again.
-printf 1 > "$kdamonds/nr_kdamonds"
 trap clean_up EXIT
+began=yes
+printf 1 > "$kdamonds/nr_kdamonds"
 trap 'exit 1' HUP INT TERM
 printf 1 > "$kdamond/contexts/nr_contexts"
 "#;
@@ -69,6 +71,7 @@ printf 1 > "$kdamond/contexts/nr_contexts"
 const START: &str = r#"
 # From here on it acts.
 printf on > "$kdamond/state" || die "DAMON does not start: is one of the kernel's modules at work (/sys/module/damon_*/parameters/enabled)?"
+switched_on=yes
 [ "$(cat "$kdamond/state")" = on ] || die "DAMON has ended at once: is the process still there?"
 finished=yes
 started=$(cat "$kdamond/pid")
@@ -95,7 +98,7 @@ pub(super) fn script(
     lines.extend(stays.iter().map(|line| format!("#             {}", plain(line))));
     lines.extend(schemes.describe().iter().map(|text| format!("# {}", plain(text))));
     lines.push(HEAD.to_owned());
-    lines.push(is_ours(kernel));
+    lines.push(is_ours(&steps(kernel)));
     lines.push(UNDO.to_owned());
     if place.physical.is_none() {
         let usage = format!("usage: sh THIS_FILE PID...{}", recorded(place));
@@ -113,22 +116,20 @@ pub(super) fn script(
 }
 
 /// Whether a kdamond that does not run any more looks like the one that was set up.
-fn is_ours(kernel: &[Scheme]) -> String {
-    let mut tests = vec![format!(
-        "[ \"$(cat \"$context/schemes/nr_schemes\" 2>/dev/null)\" = {} ]",
-        kernel.len()
-    )];
-    tests.extend(kernel.iter().enumerate().map(|(index, scheme)| {
-        format!("[ \"$(cat \"$context/schemes/{index}/action\")\" = {} ]", scheme.action)
-    }));
-    format!("is_ours() {{\n    {}\n}}\n", tests.join(" &&\n        "))
+fn is_ours(steps: &[Step]) -> String {
+    let everywhere = steps.iter().filter(|step| step.when == When::Always);
+    let tests: Vec<String> = everywhere
+        .map(|step| format!("holds {} {}", quote(&step.path), quote(&step.value)))
+        .collect();
+    let holds = "holds() {\n    [ \"$(cat \"$context/$1\" 2>/dev/null)\" = \"$2\" ]\n}\n";
+    format!("{holds}is_ours() {{\n    {}\n}}\n", tests.join(" &&\n        "))
 }
 
 /// What is monitored, and how.
 fn monitoring(lines: &mut Vec<String>, place: &Place) {
     let Attrs { sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions } = place.attrs;
     let operations = if place.physical.is_some() { "paddr" } else { "vaddr" };
-    lines.push("# What is monitored, and how often (microseconds): as it was recorded.".to_owned());
+    lines.push("# All of the processes' mappings, or the ranges below; as often as it was recorded (microseconds).".to_owned());
     for (file, value) in [
         ("operations", operations.to_owned()),
         ("monitoring_attrs/intervals/sample_us", sample_us.to_string()),

@@ -343,11 +343,12 @@ fn known_us(plan: &Plan<'_>, shared: &Shared) -> u64 {
 }
 
 /// The greatest least age that any of the schemes asks for.
+/// The least age that the schemes ask for: with one that is younger there is something to see.
 fn asked_us(plan: &Plan<'_>, schemes: &Schemes, shared: &Shared) -> u64 {
     let Some(sampling) = shared.sampling else { return 0 };
     let (list, _) = in_units(schemes, plan.page_size, sampling);
     let asked = list.iter().map(|s| u64::from(s.age.min).saturating_mul(sampling.aggr_us));
-    asked.max().unwrap_or(0)
+    asked.min().unwrap_or(0)
 }
 
 fn too_short(plan: &Plan<'_>, schemes: &[Schemes], shared: &Shared) -> SimulateError {

@@ -133,7 +133,8 @@ impl Parameter {
                     (Self::QuotaTime, _) => quota.ms = number,
                     (_, Unit::BytesPerSecond) => {
                         let bytes = u128::from(number) * u128::from(quota.reset_interval_ms) / 1000;
-                        quota.bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+                        // A little is not 0, which would be no limit.
+                        quota.bytes = u64::try_from(bytes).unwrap_or(u64::MAX).max(number.min(1));
                     }
                     _ => quota.bytes = number,
                 }
