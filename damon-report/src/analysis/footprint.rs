@@ -121,9 +121,11 @@ impl Footprint {
                 Record::Memory(sample) if selection.has_target(sample.target) => {
                     let faults = (time_ns, sample.minor_faults, sample.major_faults);
                     let before = counts.insert(sample.target, faults);
+                    // How fast faults came before the selected time is not asked, and what that took may not have been read.
+                    let is_asked = selection.has_record(record);
                     let rate = |now: u64, before_ns: u64, before: u64| {
                         let time = float(time_ns.saturating_sub(before_ns)) / 1e9;
-                        (time > 0.0).then(|| float(now.saturating_sub(before)) / time)
+                        (is_asked && time > 0.0).then(|| float(now.saturating_sub(before)) / time)
                     };
                     let one = FootprintSample {
                         time_ns,
@@ -134,7 +136,7 @@ impl Footprint {
                         major_faults: before.and_then(|b| rate(sample.major_faults, b.0, b.2)),
                     };
                     current.insert(sample.target, one);
-                    if selection.has_record(record) {
+                    if is_asked {
                         targets.entry(sample.target).or_default().push(one);
                     }
                 }

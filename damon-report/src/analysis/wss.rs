@@ -261,11 +261,9 @@ fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
             }
             _ => continue,
         };
-        if time_ns >= selection.time.end {
+        if !selection.time.contains(&time_ns) {
             continue;
         }
-        // What was found before the selected time holds when that begins.
-        let time_ns = time_ns.max(selection.time.start);
         let rss = current.values().fold(0_u64, |sum, v| sum.saturating_add(*v));
         match series.last_mut() {
             Some(last) if last.time_ns == time_ns => last.rss = rss,

@@ -10,13 +10,13 @@
 //! `S²` is the pooled variance of the runs, `d = n + m − 2`. Before any run, `s₀²` is the noise within one run
 //! ([`noise`](super::noise)) and an assumed variation from run to run; or, where a history of runs is at hand, their variance.
 //!
-//! What was known before must not talk noise down, be it an assumption or a history of quieter days: where the runs vary more, only they
-//! count (`s² = S²`, Student's own test; of one run beside two, whose two degrees of freedom less one say hardly anything, no
+//! What was known before must not talk noise down, be it an assumption or a history of quieter days: where the runs vary more (than was
+//! assumed; than the history, by more than chance explains in a tenth of all cases), only they count (`s² = S²`, Student's own test; of one run beside two, whose two degrees of freedom less one say hardly anything, no
 //! less than `d₀`, as without them). It is there for runs that are alike by chance, and for single ones.
 
 use crate::analysis::num::float_of;
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, FisherSnedecor, StudentsT};
 
 /// Degrees of freedom that a run more does not take away.
 const LEAST_FREEDOM: f64 = 2.0;
@@ -64,7 +64,7 @@ impl Difference {
         let (new_mean, new_squares) = moments(new);
         let own = float_of((base.len() + new.len()).saturating_sub(2));
         let squares = base_squares + new_squares;
-        let (variance, freedom) = if own > 0.0 && squares > prior.variance * own {
+        let (variance, freedom) = if own > 0.0 && is_noisier(squares / own, own, prior) {
             (squares / own, own.max(prior.freedom.min(LEAST_FREEDOM)))
         } else if own + prior.freedom > 0.0 {
             let freedom = own + prior.freedom;
@@ -100,11 +100,27 @@ impl Difference {
     pub fn with_runs(&self, runs: usize, prior: &Prior) -> Self {
         let error = self.run_sd * parts(runs, runs).sqrt();
         let own = float_of((2 * runs).saturating_sub(2));
-        let more = own > 0.0 && self.run_sd * self.run_sd > prior.variance;
+        let more = own > 0.0 && is_noisier(self.run_sd * self.run_sd, own, prior);
         let least = prior.freedom.min(LEAST_FREEDOM);
         let freedom = if more { own.max(least) } else { own + prior.freedom };
         Self { error, freedom, p: probability(self.change, error, freedom), ..*self }
     }
+}
+
+/// Probability by which a history may be called too quiet although it is not.
+const TOO_QUIET: f64 = 0.1;
+
+/// Whether runs vary more than what was known before.
+fn is_noisier(variance: f64, freedom: f64, prior: &Prior) -> bool {
+    if variance <= prior.variance {
+        return false;
+    }
+    let by_chance = match prior.source {
+        PriorSource::Assumed => 0.0,
+        PriorSource::History => FisherSnedecor::new(freedom, prior.freedom.max(1.0))
+            .map_or(0.0, |fisher| fisher.sf(variance / prior.variance)),
+    };
+    by_chance < TOO_QUIET
 }
 
 fn parts(base: usize, new: usize) -> f64 {
@@ -201,6 +217,9 @@ mod tests {
         // Nor does a history of quieter days, however long.
         let history = Prior { source: PriorSource::History, freedom: 99.0, ..assumed };
         assert_eq!(Difference::of(&base, &new, &history), student);
+        // Unless that is what chance does: variances of 1 and 0.5, of 4 and 3 degrees of freedom.
+        let near = Prior { variance: 0.5, freedom: 3.0, ..history };
+        close(Difference::of(&base, &new, &near).run_sd, (5.5_f64 / 7.0).sqrt());
         // One run beside two does not make less known than one beside one.
         close(Difference::of(&[1.0, 3.0], &[2.0], &assumed).freedom, 2.0);
         // Runs that are alike by chance are not believed.

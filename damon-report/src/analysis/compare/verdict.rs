@@ -65,22 +65,19 @@ pub struct Rule {
 }
 
 /// The metrics that are gated when no rule is given: means, which many aggregations make sure. Quantiles and what is
-/// touched at all hang on single samples, and would leave comparisons undecided that means decide. Memory near the
-/// access rate that counts as hot does so by chance, on both sides, so that what is hot grows by less than what really became
-/// hot: its limit is lower.
+/// touched at all hang on single samples, and would leave comparisons undecided that means decide.
 pub fn default_rules(phases: bool) -> Vec<Rule> {
     let gated = [
-        (Measure::Expected, "+3%", Threshold::DEFAULT),
-        (Measure::Hot, "+2.5%", Threshold { relative: Some(0.025), ..Threshold::DEFAULT }),
-        (Measure::Resident, "+3%", Threshold::DEFAULT),
+        (Measure::Expected, Statistic::Mean),
+        (Measure::Hot, Statistic::Mean),
+        (Measure::Resident, Statistic::Mean),
     ];
     gated
-        .map(|(measure, relative, threshold)| {
-            let statistic = Statistic::Mean;
+        .map(|(measure, statistic)| {
             let phase = phases.then(|| "*".to_owned());
             let metrics = MetricPattern { phase, mapping: None, measure, statistic };
-            let text = format!("{metrics} > {relative} and > 1MiB");
-            Rule { metrics, threshold, text }
+            let text = format!("{metrics} > +3% and > 1MiB");
+            Rule { metrics, threshold: Threshold::DEFAULT, text }
         })
         .into()
 }
