@@ -7,11 +7,15 @@ use super::RenderError;
 use super::colour::{FRAME, GREY_INK, GRID};
 use super::furniture::{Tick, headings, time_axis, to_png, to_svg};
 use super::heatmap::hatch_scale;
-use super::layout::{Faces, Rect, Sheet};
+use super::layout::Rect;
 use super::lines::{EXPECTED, RIBBON, TOUCHED, byte_scale, key_entry};
 use super::num::round;
+use super::one_plot::OnePlot;
 use super::pen::Pen;
 use super::series::height_at;
+
+/// Characters of room right of the plot.
+const RIGHT: i32 = 2;
 
 /// A line.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,36 +43,14 @@ pub struct Picture<'a> {
 
 /// The picture as PNG: the same input gives the same bytes, no font is needed.
 pub fn curve_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
-    let layout = Layout::new(width, height)?;
+    let layout = OnePlot::new(width, height, RIGHT)?;
     to_png(width, height, |pen| draw(pen, picture, &layout))
 }
 
 /// The picture as SVG.
 pub fn curve_svg(picture: &Picture<'_>, width: u32, height: u32) -> Result<String, RenderError> {
-    let layout = Layout::new(width, height)?;
+    let layout = OnePlot::new(width, height, RIGHT)?;
     to_svg(width, height, picture.title, |pen| draw(pen, picture, &layout))
-}
-
-#[derive(Debug)]
-struct Layout {
-    faces: Faces,
-    title: Rect,
-    subtitle: Rect,
-    key: Rect,
-    plot: Rect,
-}
-
-impl Layout {
-    fn new(width: u32, height: u32) -> Result<Self, RenderError> {
-        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
-        let (line, advance) = (faces.line(), faces.advance());
-        let left = margin + 10 * advance;
-        let width = w - left - margin - 2 * advance;
-        let key = Rect::new(left, subtitle.bottom() + line / 2, width, line);
-        let top = key.bottom() + line * 3 / 4;
-        let bottom = h - margin / 2 - 2 * line - 6;
-        Ok(Self { faces, title, subtitle, key, plot: Rect::new(left, top, width, bottom - top) })
-    }
 }
 
 /// Round durations: all, and whether it is one of the few.
@@ -123,7 +105,7 @@ impl Axis {
 fn draw<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
-    layout: &Layout,
+    layout: &OnePlot,
 ) -> Result<(), RenderError> {
     let (faces, plot) = (&layout.faces, layout.plot);
     headings(pen, faces, (picture.title, layout.title), (picture.subtitle, layout.subtitle))?;

@@ -40,6 +40,7 @@ mod marginal;
 mod marks;
 mod names;
 mod num;
+mod one_plot;
 mod palette;
 pub mod pareto;
 mod pen;

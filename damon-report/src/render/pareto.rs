@@ -7,9 +7,10 @@ use super::RenderError;
 use super::colour::{FRAME, GREY_INK, GRID, INK, Rgb};
 use super::furniture::{Tick, headings, time_axis, to_png, to_svg};
 use super::heatmap::hatch_scale;
-use super::layout::{Faces, Rect, Sheet};
+use super::layout::{Faces, Rect};
 use super::lines::{EXPECTED, TOUCHED, byte_scale, key_entry};
 use super::num::{coord, round, round_u64};
+use super::one_plot::OnePlot;
 use super::pen::Pen;
 use super::series::height_at;
 use super::units::bytes;
@@ -37,6 +38,9 @@ pub struct Named {
     pub label: String,
 }
 
+/// Characters of room right of the plot.
+const RIGHT: i32 = 7;
+
 /// Everything the picture shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
@@ -58,36 +62,14 @@ pub struct Picture<'a> {
 
 /// The picture as PNG: the same input gives the same bytes, no font is needed.
 pub fn pareto_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
-    let layout = Layout::new(width, height)?;
+    let layout = OnePlot::new(width, height, RIGHT)?;
     to_png(width, height, |pen| draw(pen, picture, &layout))
 }
 
 /// The picture as SVG.
 pub fn pareto_svg(picture: &Picture<'_>, width: u32, height: u32) -> Result<String, RenderError> {
-    let layout = Layout::new(width, height)?;
+    let layout = OnePlot::new(width, height, RIGHT)?;
     to_svg(width, height, picture.title, |pen| draw(pen, picture, &layout))
-}
-
-#[derive(Debug)]
-struct Layout {
-    faces: Faces,
-    title: Rect,
-    subtitle: Rect,
-    key: Rect,
-    plot: Rect,
-}
-
-impl Layout {
-    fn new(width: u32, height: u32) -> Result<Self, RenderError> {
-        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
-        let (line, advance) = (faces.line(), faces.advance());
-        let left = margin + 10 * advance;
-        let width = w - left - margin - 7 * advance;
-        let key = Rect::new(left, subtitle.bottom() + line / 2, width, line);
-        let top = key.bottom() + line * 3 / 4;
-        let bottom = h - margin / 2 - 2 * line - 6;
-        Ok(Self { faces, title, subtitle, key, plot: Rect::new(left, top, width, bottom - top) })
-    }
 }
 
 /// Promotion rates on a logarithmic axis, with a place of its own for none.
@@ -155,7 +137,7 @@ fn per_cent(rate: f64) -> String {
 fn draw<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
-    layout: &Layout,
+    layout: &OnePlot,
 ) -> Result<(), RenderError> {
     let (faces, plot) = (&layout.faces, layout.plot);
     headings(pen, faces, (picture.title, layout.title), (picture.subtitle, layout.subtitle))?;
@@ -215,7 +197,7 @@ fn square<B: DrawingBackend>(
 fn key<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
-    layout: &Layout,
+    layout: &OnePlot,
 ) -> Result<(), RenderError> {
     let (faces, area) = (&layout.faces, layout.key);
     let entries = [
@@ -266,7 +248,7 @@ fn shares<B: DrawingBackend>(
 fn name<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
-    layout: &Layout,
+    layout: &OnePlot,
     place: &impl Fn(&Dot) -> (i32, i32),
 ) -> Result<(), RenderError> {
     let (faces, plot) = (&layout.faces, layout.plot);
