@@ -94,8 +94,8 @@ pub fn three_ranges(
     ])
 }
 
-/// What to monitor of a process: [`three_ranges`], or for address spaces too simple for that (where
-/// the kernel would monitor nothing) every connected block of mappings.
+/// What the kernel's DAMON monitors of a process: [`three_ranges`], or for address spaces too simple for
+/// that (where the kernel would monitor nothing) every connected block of mappings.
 pub fn default_ranges(mappings: &[Mapping], granule: u64) -> Vec<AddressRange> {
     if let Some(ranges) = three_ranges(mapped_ranges(mappings), granule) {
         return ranges.to_vec();
@@ -113,6 +113,59 @@ pub fn default_ranges(mappings: &[Mapping], granule: u64) -> Vec<AddressRange> {
         }
     }
     blocks
+}
+
+/// The most ranges that [`compact_ranges`] makes: so many regions an address space may need at least.
+pub const MOST_RANGES: u32 = 5;
+/// At most so many gaps are left out beyond those of [`three_ranges`], since each costs a region.
+const MORE_GAPS: usize = 2;
+/// A gap is left out if more than this part of what is monitored would be nothing but it: then whole
+/// regions of even a monitor with few of them (DAMON's default is ten at least) would lie in it.
+const GAP_PART: u64 = 10;
+
+/// What our own monitor looks at: [`default_ranges`] without what else is a large gap, largest first.
+///
+/// The kernel's three ranges leave two gaps out. Since Linux 6.9 the heap of a 64-bit program on x86 begins up to a
+/// GiB behind the program (`arch_randomize_brk`, drawn anew for each run), and a Go program has a
+/// third gap of terabytes: that nothing would be monitored like memory, make the regions as large as its
+/// share, and their borders as slow to find.
+pub fn compact_ranges(mappings: &[Mapping], granule: u64) -> Vec<AddressRange> {
+    let mut ranges = default_ranges(mappings, granule);
+    let mut monitored = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.size()));
+    let mut gaps = gaps(mappings, granule);
+    gaps.retain(|gap| ranges.iter().any(|range| range.start < gap.start && gap.end < range.end));
+    // Stable: of equal ones the first, as in `three_ranges`.
+    gaps.sort_by_key(|gap| std::cmp::Reverse(gap.size()));
+    for gap in gaps.into_iter().take(MORE_GAPS) {
+        if gap.size() <= monitored / GAP_PART {
+            break;
+        }
+        monitored = monitored.saturating_sub(gap.size());
+        let at = ranges.partition_point(|range| range.end < gap.start);
+        let Some(range) = ranges.get_mut(at) else {
+            break;
+        };
+        let behind = AddressRange { start: gap.end, end: range.end };
+        range.end = gap.start;
+        ranges.insert(at + 1, behind);
+    }
+    ranges
+}
+
+/// The whole granules between neighbouring mappings that none of them touches.
+fn gaps(mappings: &[Mapping], granule: u64) -> Vec<AddressRange> {
+    let mut gaps = Vec::new();
+    let mut end = None;
+    for range in mapped_ranges(mappings) {
+        if let Some(start) = end.and_then(|end| align_up(end, granule)) {
+            let gap = AddressRange { start, end: align_down(range.start, granule) };
+            if gap.start < gap.end {
+                gaps.push(gap);
+            }
+        }
+        end = end.max(Some(range.end));
+    }
+    gaps
 }
 
 /// The ranges rounded outwards to whole granules, if they ascend, keep apart and none is empty.
@@ -244,6 +297,56 @@ mod tests {
         ];
         assert_eq!(default_ranges(&mappings, 4096), ranges(&[(0x1000, 0x3000), (0x8000, 0x9000)]));
         assert_eq!(default_ranges(&[], 4096), []);
+    }
+
+    const MIB: u64 = 1 << 20;
+
+    fn compact(bounds: &[(u64, u64)]) -> Vec<(u64, u64)> {
+        let mappings: Vec<_> = bounds.iter().map(|&(s, e)| mapping(s * MIB, e * MIB, "")).collect();
+        let ranges = compact_ranges(&mappings, 4096);
+        ranges.iter().map(|range| (range.start / MIB, range.end / MIB)).collect()
+    }
+
+    #[test]
+    fn what_is_drawn_between_program_and_heap_is_not_monitored() {
+        assert_eq!(
+            compact(&[(0, 4), (700, 720), (9_000, 9_100), (20_000, 20_001)]),
+            [(0, 4), (700, 720), (9_000, 9_100), (20_000, 20_001)]
+        );
+    }
+
+    #[test]
+    fn small_gaps_stay_for_mappings_to_come() {
+        assert_eq!(
+            compact(&[(0, 4), (14, 30), (9_000, 9_050), (9_052, 9_100), (20_000, 20_001)]),
+            [(0, 30), (9_000, 9_100), (20_000, 20_001)],
+            "10 of 131 MiB are less than a tenth"
+        );
+    }
+
+    #[test]
+    fn what_is_left_decides_and_two_more_gaps_at_most() {
+        let sparse: Vec<_> = (0..8).map(|i| (i * 100, i * 100 + 1)).collect();
+        assert_eq!(
+            compact(&sparse),
+            [(0, 1), (100, 101), (200, 201), (300, 301), (400, 701)],
+            "two as in the kernel, then two"
+        );
+        // 60 of 530 MiB go; then 45 of 470 are less than a tenth.
+        assert_eq!(
+            compact(&[(0, 400), (460, 485), (530, 530 + 1), (5_000, 5_001), (9_000, 9_001)]),
+            [(0, 400), (460, 531), (5_000, 5_001), (9_000, 9_001)]
+        );
+        assert_eq!(compact(&[]), []);
+        assert_eq!(compact(&[(3, 4)]), [(3, 4)]);
+        assert_eq!(compact(&sparse).len(), MOST_RANGES as usize);
+    }
+
+    #[test]
+    fn overlapping_and_unaligned_mappings_leave_whole_pages() {
+        let mappings =
+            [mapping(0, 5_000, "a"), mapping(100, 200, "b"), mapping(90_001, 94_001, "c")];
+        assert_eq!(gaps(&mappings, 4096), ranges(&[(8_192, 86_016)]));
     }
 
     const REGIONS: [(u64, u64); 8] =

@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use super::log::{Area, LogError, LogReader, Touched};
 use crate::monitor::census::{Census, CensusGranularity, TouchedRange};
-use crate::monitor::{AddressRange, Engine, EngineError, RangesError, default_ranges};
+use crate::monitor::{AddressRange, Engine, EngineError, RangesError, compact_ranges};
 use damon_format::{Attrs, Mapping, Permissions, Sampling, Snapshot, TargetId};
 
 /// The only target of a replay.
@@ -125,7 +125,7 @@ impl Monitor {
             });
         }
         engine.add_target(TARGET)?;
-        engine.set_ranges(TARGET, &default_ranges(&mappings(areas), page_size))?;
+        engine.set_ranges(TARGET, &compact_ranges(&mappings(areas), page_size))?;
         Ok(Self::Sampled(engine))
     }
 

@@ -3,7 +3,7 @@
 use super::exact::Exact;
 use super::kernel::Kernel;
 use crate::monitor::census::CensusGranularity;
-use crate::monitor::{AddressRange, Engine, EngineError, default_ranges};
+use crate::monitor::{AddressRange, Engine, EngineError, compact_ranges};
 use crate::proc::page_size;
 use damon_format::{Attrs, Granularity, Mapping, Snapshot, TargetId};
 
@@ -42,7 +42,7 @@ impl Mode {
         match self {
             Self::Sampled(engine) => {
                 let _was_not_there = engine.remove_target(id);
-                let ranges = default_ranges(mappings, page_size());
+                let ranges = compact_ranges(mappings, page_size());
                 let added = engine.add_target(id).and_then(|()| {
                     if limits.is_empty() {
                         engine.set_ranges(id, &ranges)
@@ -65,7 +65,7 @@ impl Mode {
     pub(super) fn follow(&mut self, id: TargetId, mappings: &[Mapping], limits: &[AddressRange]) {
         match self {
             Self::Sampled(engine) if limits.is_empty() => {
-                let ranges = default_ranges(mappings, page_size());
+                let ranges = compact_ranges(mappings, page_size());
                 let _keeps_the_old_ones = engine.set_ranges(id, &ranges);
             }
             // The kernel follows by itself.

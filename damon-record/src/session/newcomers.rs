@@ -8,6 +8,7 @@ use crate::backend::WatchError;
 use crate::backend::kind::AttachError;
 use crate::exit::Failure;
 use crate::host::monotonic_ns;
+use crate::monitor::MOST_RANGES;
 use crate::proc::{Identity, descendants_of};
 use crate::sys::kcmp::share_memory;
 use crate::target::{Candidate, Roster};
@@ -25,8 +26,6 @@ const ATTACH_TIME_NS: u64 = 10_000_000;
 const ATTACH_PART: u64 = 4;
 /// Before the first round more time may be spent on those that are there from the beginning.
 const BEGIN_TIME_NS: u64 = 2_000_000_000;
-/// Each address space is three regions at least (DAMON's three ranges).
-const LEAST_REGIONS: u32 = 3;
 /// Each target holds several files open.
 const MOST_TARGETS: usize = 1000;
 /// So many refusals are named one by one.
@@ -154,7 +153,7 @@ impl Session<'_> {
     }
 
     fn most_targets(&self) -> usize {
-        usize::try_from(self.plan.max_regions / LEAST_REGIONS)
+        usize::try_from(self.plan.max_regions / MOST_RANGES)
             .unwrap_or(MOST_TARGETS)
             .clamp(1, MOST_TARGETS)
     }
@@ -165,7 +164,7 @@ impl Session<'_> {
         }
         let why = if most < MOST_TARGETS {
             let max = self.plan.max_regions;
-            format!(", as each needs {LEAST_REGIONS} of --max-regions {max}: raise that for more")
+            format!(", as each may need {MOST_RANGES} of --max-regions {max}: raise that for more")
         } else {
             String::new()
         };
