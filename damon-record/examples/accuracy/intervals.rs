@@ -138,7 +138,7 @@ impl Tallies {
 pub fn judge(log: &[u8], max_regions: u32, runs: u64, settle_ns: u64) -> Result<Tallies, String> {
     let open = || LogReader::open(log).map_err(|error| error.to_string());
     let areas = open()?.tail().map_err(|error| error.to_string())?.areas;
-    let ranges = compact_ranges(&mappings(&areas), 4096);
+    let ranges = compact_ranges(&mappings(&areas), 4096, max_regions);
     let start = areas.first().map_or(0, |area| area.range.start);
     let domain = start..areas.last().map_or(start, |area| area.range.end);
     let attrs = attrs(max_regions);

@@ -123,21 +123,23 @@ const MORE_GAPS: usize = 2;
 /// regions of even a monitor with few of them (DAMON's default is ten at least) would lie in it.
 const GAP_PART: u64 = 10;
 
-/// What our own monitor looks at: [`default_ranges`] without what else is a large gap, largest first.
+/// What our own monitor looks at: [`default_ranges`] without what else is a large gap, largest first, in no
+/// more than `most` ranges unless those are more.
 ///
 /// The kernel's three ranges leave two gaps out. Since Linux 6.9 the heap of a 64-bit program on x86 begins up to a
 /// GiB behind the program (`arch_randomize_brk`, drawn anew for each run), and a Go program has a
 /// third gap of terabytes: that nothing would be monitored like memory, make the regions as large as its
 /// share, and their borders as slow to find.
-pub fn compact_ranges(mappings: &[Mapping], granule: u64) -> Vec<AddressRange> {
+pub fn compact_ranges(mappings: &[Mapping], granule: u64, most: u32) -> Vec<AddressRange> {
     let mut ranges = default_ranges(mappings, granule);
     let mut monitored = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.size()));
     let mut gaps = gaps(mappings, granule);
     gaps.retain(|gap| ranges.iter().any(|range| range.start < gap.start && gap.end < range.end));
     // Stable: of equal ones the first, as in `three_ranges`.
     gaps.sort_by_key(|gap| std::cmp::Reverse(gap.size()));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
     for gap in gaps.into_iter().take(MORE_GAPS) {
-        if gap.size() <= monitored / GAP_PART {
+        if ranges.len() >= most || gap.size() <= monitored / GAP_PART {
             break;
         }
         monitored = monitored.saturating_sub(gap.size());
@@ -302,8 +304,12 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn compact(bounds: &[(u64, u64)]) -> Vec<(u64, u64)> {
+        compact_to(bounds, 1000)
+    }
+
+    fn compact_to(bounds: &[(u64, u64)], most: u32) -> Vec<(u64, u64)> {
         let mappings: Vec<_> = bounds.iter().map(|&(s, e)| mapping(s * MIB, e * MIB, "")).collect();
-        let ranges = compact_ranges(&mappings, 4096);
+        let ranges = compact_ranges(&mappings, 4096, most);
         ranges.iter().map(|range| (range.start / MIB, range.end / MIB)).collect()
     }
 
@@ -340,6 +346,8 @@ mod tests {
         assert_eq!(compact(&[]), []);
         assert_eq!(compact(&[(3, 4)]), [(3, 4)]);
         assert_eq!(compact(&sparse).len(), MOST_RANGES as usize);
+        assert_eq!(compact_to(&sparse, 4).len(), 4);
+        assert_eq!(compact_to(&sparse, 1).len(), 3, "as in the kernel");
     }
 
     #[test]

@@ -125,7 +125,10 @@ impl Monitor {
             });
         }
         engine.add_target(TARGET)?;
-        engine.set_ranges(TARGET, &compact_ranges(&mappings(areas), page_size))?;
+        engine.set_ranges(
+            TARGET,
+            &compact_ranges(&mappings(areas), page_size, settings.attrs.max_nr_regions),
+        )?;
         Ok(Self::Sampled(engine))
     }
 

@@ -42,7 +42,7 @@ impl Mode {
         match self {
             Self::Sampled(engine) => {
                 let _was_not_there = engine.remove_target(id);
-                let ranges = compact_ranges(mappings, page_size());
+                let ranges = own_ranges(engine, mappings);
                 let added = engine.add_target(id).and_then(|()| {
                     if limits.is_empty() {
                         engine.set_ranges(id, &ranges)
@@ -65,7 +65,7 @@ impl Mode {
     pub(super) fn follow(&mut self, id: TargetId, mappings: &[Mapping], limits: &[AddressRange]) {
         match self {
             Self::Sampled(engine) if limits.is_empty() => {
-                let ranges = compact_ranges(mappings, page_size());
+                let ranges = own_ranges(engine, mappings);
                 let _keeps_the_old_ones = engine.set_ranges(id, &ranges);
             }
             // The kernel follows by itself.
@@ -137,4 +137,9 @@ impl Mode {
             }
         }
     }
+}
+
+/// What is monitored unless ranges were asked for.
+fn own_ranges(engine: &Engine, mappings: &[Mapping]) -> Vec<AddressRange> {
+    compact_ranges(mappings, page_size(), engine.attrs().max_nr_regions)
 }

@@ -136,7 +136,7 @@ fn more_processes_than_regions_allow_are_counted() {
     let list: Vec<String> = all.iter().map(Sleeper::pid).collect();
     let words = ["--backend", "referenced", "-d", "400ms", "--min-regions", "3"];
     let output =
-        place.command(&words).args(["--max-regions", "10"]).arg(list.join(",")).output().unwrap();
+        place.command(&words).args(["--max-regions", "16"]).arg(list.join(",")).output().unwrap();
     expect(&output, 0, "2 more processes are not recorded: at most 3 at a time");
     assert_eq!(targets(&read(&place.path("recording.damon"))).len(), 3);
 }
