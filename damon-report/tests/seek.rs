@@ -21,6 +21,7 @@ use damon_report::commands;
 use proptest::prelude::*;
 use std::ffi::OsString;
 use std::fs;
+use std::ops::Range;
 
 /// What one call said.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,9 +152,16 @@ fn snapshot(number: u32, time_ns: u64) -> Snapshot {
 
 /// Three processes over some seconds, in blocks of about half a second.
 fn trace(events: &[(u8, u32, u64)]) -> Vec<u8> {
+    trace_with_gap(events, 60..60)
+}
+
+/// The same without snapshots in some tenths of a second, but for one of the third process that goes from the first of these
+/// until a second after them: its block reaches back over others.
+fn trace_with_gap(events: &[(u8, u32, u64)], gap: Range<u64>) -> Vec<u8> {
     let mut options = WriterOptions::default();
     options.flush_interval_ns = 200_000_000;
-    options.block_span_ns = 500_000_000;
+    // With a gap, each frame is a block, and one ends where the gap begins.
+    options.block_span_ns = if gap.is_empty() { 500_000_000 } else { 100_000_000 };
     let mut writer = TraceWriter::create(Vec::new(), &common::info(), options).unwrap();
     for target in 0..3 {
         writer.record(&started(target, 100 + target, "work")).unwrap();
@@ -172,7 +180,16 @@ fn trace(events: &[(u8, u32, u64)]) -> Vec<u8> {
         while let Some((kind, number, at)) = events.next_if(|event| BEGIN + event.2 <= time_ns) {
             writer.record(&record(*kind, *number, BEGIN + at)).unwrap();
         }
-        for number in 0..3 {
+        if gap.contains(&step) {
+            writer.flush().unwrap();
+            continue;
+        }
+        if step == gap.end + 9 {
+            let (start_ns, end_ns) = (BEGIN + gap.start * SECOND / 10, time_ns + SECOND / 10);
+            writer.snapshot(&Snapshot { start_ns, end_ns, ..snapshot(2, time_ns) }).unwrap();
+        }
+        let is_busy = !gap.is_empty() && (gap.start..gap.end + 10).contains(&step);
+        for number in 0..if is_busy { 2 } else { 3 } {
             writer.snapshot(&snapshot(number, time_ns)).unwrap();
         }
     }
@@ -224,6 +241,7 @@ proptest! {
         events in events(),
         from in 0_u64..59,
         length in 1_u64..20,
+        gap in prop_oneof![Just(60..60), (0_u64..35, 3_u64..15).prop_map(|(at, length)| at..at + length)],
     ) {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name).to_str().unwrap().to_owned();
@@ -240,15 +258,19 @@ proptest! {
                     word => word,
                 });
                 let said = run(&args.collect::<Vec<_>>());
-                let may_lack =
-                    ["no memory sizes were recorded", "no mapping is called", "does not tell"];
+                let may_lack = [
+                    "no memory sizes were recorded",
+                    "no mapping is called",
+                    "does not tell",
+                    "holds no snapshots",
+                ];
                 let is_fine = said.exit == "Success" && said.out.len() > 20
                     || may_lack.iter().any(|what| said.err.contains(what));
                 assert!(is_fine, "{command} {time}: {said:?}");
                 said
             })
         };
-        let trace = trace(&events);
+        let trace = trace_with_gap(&events, gap);
         let (told, read) = (all(&trace), all(&silent(&trace)));
         for (command, (told, read)) in COMMANDS.iter().zip(told.iter().zip(&read)) {
             prop_assert_eq!(told, read, "{} {}", command, time);
@@ -270,6 +292,28 @@ proptest! {
         }
         let last = ["regions", file, "--format", "csv"];
         prop_assert_eq!(run(&last), run(&[&last[..], &["--address", "0.."]].concat()));
+    }
+}
+
+/// The newest value before a part is found where the next block has one that is newer than the part, and neither lies in it.
+#[test]
+fn a_part_between_two_blocks_knows_what_held_before_it() {
+    let seconds =
+        |at: f64| u64::try_from(std::time::Duration::from_secs_f64(at).as_nanos()).unwrap();
+    let events = [(0, 0, seconds(0.05)), (0, 0, seconds(2.0)), (0, 0, seconds(3.5))];
+    let trace = trace_with_gap(&events, 20..35);
+    let blocks = IndexedReader::open(trace.clone()).unwrap().blocks().to_vec();
+    let (from, to) = (BEGIN + seconds(2.5), BEGIN + seconds(3.0));
+    let next = blocks.iter().position(|block| block.end_ns >= from).unwrap();
+    let told = (blocks[next].start_ns > to, blocks[next - 1].lasting);
+    assert_eq!(told, (true, Some(0)), "{blocks:?}");
+    assert!(blocks[next + 1..].iter().any(|block| block.start_ns < from), "one reaches back");
+    let (_directory, file) = common::program::bench(&trace);
+    for command in ["footprint", "wss"] {
+        let args = [command, file.as_str(), "--time=2500ms..3000ms", "--format=csv"];
+        let told = run(&args);
+        let rss = (BEGIN + seconds(2.0)) % 97 * MIB;
+        assert!(told.out.contains(&rss.to_string()), "{command}: {told:?}");
     }
 }
 

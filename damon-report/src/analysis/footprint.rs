@@ -108,13 +108,17 @@ impl View {
 }
 
 impl Footprint {
-    /// Without the working set; the last samples hold until `end_ns`.
+    /// Without the working set; the last samples hold until `end_ns`. What holds when the selected time begins is there as
+    /// of its begin.
     fn new(records: &[Record], selection: &Selection, end_ns: u64) -> Self {
         let mut targets: BTreeMap<TargetId, Vec<FootprintSample>> = BTreeMap::new();
         let mut counts: BTreeMap<TargetId, (u64, u64, u64)> = BTreeMap::new();
         let mut current: BTreeMap<TargetId, FootprintSample> = BTreeMap::new();
         let mut samples: Vec<FootprintSample> = Vec::new();
         let mut machine = Vec::new();
+        let from_ns = selection.time.start;
+        let mut held: (BTreeMap<TargetId, FootprintSample>, Option<MachineSample>) =
+            Default::default();
         for record in records {
             let time_ns = record.time_ns();
             match record {
@@ -136,19 +140,32 @@ impl Footprint {
                         major_faults: before.and_then(|b| rate(sample.major_faults, b.0, b.2)),
                     };
                     current.insert(sample.target, one);
+                    if time_ns < from_ns {
+                        held.0.insert(sample.target, FootprintSample { time_ns: from_ns, ..one });
+                    }
                     if is_asked {
                         targets.entry(sample.target).or_default().push(one);
                     }
                 }
-                Record::TargetExited(exited) if current.remove(&exited.target).is_some() => {}
+                Record::TargetExited(exited) => {
+                    if time_ns < from_ns {
+                        held.0.remove(&exited.target);
+                    }
+                    if current.remove(&exited.target).is_none() {
+                        continue;
+                    }
+                }
                 Record::SystemMemory(sample) => {
-                    if selection.has_record(record) {
-                        machine.push(MachineSample {
-                            time_ns,
-                            used: sample.total.saturating_sub(sample.free),
-                            unavailable: sample.total.saturating_sub(sample.available),
-                            swap: sample.swap_total.saturating_sub(sample.swap_free),
-                        });
+                    let one = MachineSample {
+                        time_ns: time_ns.max(from_ns),
+                        used: sample.total.saturating_sub(sample.free),
+                        unavailable: sample.total.saturating_sub(sample.available),
+                        swap: sample.swap_total.saturating_sub(sample.swap_free),
+                    };
+                    if time_ns < from_ns {
+                        held.1 = Some(one);
+                    } else if selection.has_record(record) {
+                        machine.push(one);
                     }
                     continue;
                 }
@@ -163,7 +180,16 @@ impl Footprint {
                 _ => samples.push(sum),
             }
         }
-        let used = held(&machine, |s| s.time_ns, end_ns, |s| s.used);
+        if !held.0.is_empty() {
+            put_first(&mut samples, together(from_ns, &held.0), |s| s.time_ns);
+        }
+        for (target, one) in held.0 {
+            put_first(targets.entry(target).or_default(), one, |s| s.time_ns);
+        }
+        if let Some(one) = held.1 {
+            put_first(&mut machine, one, |s| s.time_ns);
+        }
+        let used = lasting(&machine, |s| s.time_ns, end_ns, |s| s.used);
         let of_target = |(target, samples): (TargetId, Vec<FootprintSample>)| {
             let sizes = Sizes::of(&samples, end_ns);
             TargetFootprint { target, samples, sizes }
@@ -201,13 +227,21 @@ fn together(time_ns: u64, all: &BTreeMap<TargetId, FootprintSample>) -> Footprin
 
 impl Sizes {
     fn of(samples: &[FootprintSample], end_ns: u64) -> Self {
-        let of = |value: fn(&FootprintSample) -> u64| held(samples, |s| s.time_ns, end_ns, value);
+        let of =
+            |value: fn(&FootprintSample) -> u64| lasting(samples, |s| s.time_ns, end_ns, value);
         Self { rss: of(|s| s.rss), swap: of(|s| s.swap), virtual_size: of(|s| s.virtual_size) }
     }
 }
 
+/// Puts what held at a moment before all that came later.
+fn put_first<T>(samples: &mut Vec<T>, held: T, time: impl Fn(&T) -> u64) {
+    if samples.first().is_none_or(|first| time(&held) < time(first)) {
+        samples.insert(0, held);
+    }
+}
+
 /// Each value holds until the next one, the last until `end_ns`.
-fn held<T>(
+fn lasting<T>(
     samples: &[T],
     time: impl Fn(&T) -> u64,
     end_ns: u64,
@@ -260,6 +294,43 @@ mod tests {
         let part = Selection { time: S..3 * S, ..Selection::everything() };
         let part = Footprint::new(&records, &part, 3 * S);
         assert_eq!(part.samples.iter().map(|s| s.rss).collect::<Vec<_>>(), [150, 250]);
+    }
+
+    #[test]
+    fn what_held_before_a_part_holds_in_it() {
+        let exited = TargetExited { target: TargetId(1), time_ns: 3 * S, wait_status: None };
+        let system = |time_ns, free| {
+            let (total, available, swap_total, swap_free) = (100, free, 0, 0);
+            let sample = SystemMemory { time_ns, total, free, available, swap_total, swap_free };
+            Record::SystemMemory(sample)
+        };
+        let records = [
+            memory(0, 0, 100, 10),
+            memory(1, S, 50, 0),
+            system(S, 30),
+            Record::TargetExited(exited),
+            memory(0, 6 * S, 200, 30),
+            system(6 * S, 20),
+        ];
+        let in_part = |from: u64, to: u64| {
+            let part = Selection { time: from * S..to * S, ..Selection::everything() };
+            Footprint::new(&records, &part, to * S)
+        };
+        let sums = |found: &Footprint| -> Vec<(u64, u64)> {
+            found.samples.iter().map(|s| (s.time_ns / S, s.rss)).collect()
+        };
+        let between = in_part(4, 5);
+        assert_eq!(sums(&between), [(4, 100)], "the other one has exited");
+        assert_eq!((between.targets.len(), between.sizes.rss.mean), (1, 100.0));
+        assert_eq!(between.machine.iter().map(|s| s.used).collect::<Vec<_>>(), [70]);
+        let across = in_part(2, 8);
+        assert_eq!(sums(&across), [(2, 150), (3, 100), (6, 200)]);
+        assert_eq!(across.samples[0].minor_faults, None);
+        // 150 for one second, 100 for three, 200 for two.
+        assert!((across.sizes.rss.mean - 850.0 / 6.0).abs() < 1e-9);
+        // 70 for four, 80 for two.
+        assert!((across.machine_used.unwrap().mean - 440.0 / 6.0).abs() < 1e-9);
+        assert_eq!(sums(&in_part(0, 1)), [(0, 100), (1, 150)], "at its end belongs to it");
     }
 
     #[test]

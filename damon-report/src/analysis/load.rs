@@ -199,13 +199,21 @@ impl Trace {
     }
 
     /// The blocks that concern a selection, in file order: those that overlap its time, and those whose records may matter in
-    /// it. These are the block before each of the first (the latest values before the time), and all blocks whose entry
-    /// in the index says, or does not deny, that they hold [lasting](damon_format::Lasting) records (names, mappings …).
+    /// it. These are the block before each of the first and each block that lies before the time while the next one does not
+    /// (the latest values before the time), and all blocks whose entry in the index says, or does not deny, that they
+    /// hold [lasting](damon_format::Lasting) records (names, mappings …).
+    ///
+    /// What is known so is the same as in all of the trace: the newest value of a series before the time, in the order of the
+    /// file, is in a block that overlaps the time, or lies before it. Of the latter, either nothing of the series is in the
+    /// next block, and the value lasts; or the next one has newer values, not before the time, and so does not lie before it.
     pub fn blocks_for(&self, selection: &Selection) -> Vec<&BlockEntry> {
         let blocks = self.blocks();
         let next = blocks.iter().skip(1).map(Some).chain([None]);
         let concerned = blocks.iter().zip(next).filter(|(block, next)| {
-            let is_before = next.is_some_and(|next| selection.overlaps(next));
+            let from_ns = selection.time.start;
+            let is_before = next.is_some_and(|next| {
+                selection.overlaps(next) || block.end_ns < from_ns && from_ns <= next.end_ns
+            });
             let lasts = is_before || block.lasting != Some(0);
             selection.overlaps(block) || block.records > 0 && lasts
         });

@@ -246,17 +246,31 @@ impl View {
     }
 }
 
-/// Resident size over time, summed over the selected targets; one that exited counts no more.
+/// Resident size over time, summed over the selected targets; one that exited counts no more. What holds when the selected
+/// time begins is there as of its begin.
 fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
     let mut current: BTreeMap<TargetId, u64> = BTreeMap::new();
+    let mut held: BTreeMap<TargetId, u64> = BTreeMap::new();
+    let sum =
+        |of: &BTreeMap<TargetId, u64>| of.values().fold(0_u64, |sum, v| sum.saturating_add(*v));
     let mut series: Vec<ResidentSample> = Vec::new();
     for record in records {
+        let is_before = record.time_ns() < selection.time.start;
         let time_ns = match record {
             Record::Memory(sample) if selection.has_target(sample.target) => {
+                if is_before {
+                    held.insert(sample.target, sample.rss);
+                }
                 current.insert(sample.target, sample.rss);
                 sample.time_ns
             }
-            Record::TargetExited(exited) if current.remove(&exited.target).is_some() => {
+            Record::TargetExited(exited) => {
+                if is_before {
+                    held.remove(&exited.target);
+                }
+                if current.remove(&exited.target).is_none() {
+                    continue;
+                }
                 exited.time_ns
             }
             _ => continue,
@@ -264,11 +278,15 @@ fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
         if !selection.time.contains(&time_ns) {
             continue;
         }
-        let rss = current.values().fold(0_u64, |sum, v| sum.saturating_add(*v));
+        let rss = sum(&current);
         match series.last_mut() {
             Some(last) if last.time_ns == time_ns => last.rss = rss,
             _ => series.push(ResidentSample { time_ns, rss }),
         }
+    }
+    let time_ns = selection.time.start;
+    if !held.is_empty() && series.first().is_none_or(|first| first.time_ns > time_ns) {
+        series.insert(0, ResidentSample { time_ns, rss: sum(&held) });
     }
     series
 }
