@@ -2,14 +2,16 @@
 
 use super::ages::Ages;
 use super::away::Away;
+use super::backing::resident_at;
 use super::by_mapping::Book;
 use super::comes_back::ComesBack;
+use super::feed::Moment;
 use super::field::{Field, is_since_begin};
 use super::grain::Grain;
 use super::huge::Huge;
 use super::line::{Line, LinePoint, Minutes};
 use super::plan::{Plan, attrs};
-use super::populated::{self, Used};
+use super::populated::Populated;
 use super::tiers::Tiers;
 use super::{Outlook, SchemeSum};
 use crate::analysis::layout::Cursor;
@@ -19,13 +21,14 @@ use damon_format::damos::kernel::Scheme;
 use damon_format::damos::rules::{Operation, Scale, TargetRegions};
 use damon_format::{Region, Sampling, SchemeApplied, Snapshot, TargetId};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What is remembered of a target.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TargetState {
     ages: Ages,
     pub(super) away: Away,
-    pub(super) used: Used,
+    pub(super) populated: Populated,
 }
 
 /// A simulation under way.
@@ -149,13 +152,11 @@ impl<'p> Engine<'p> {
     }
 
     /// One moment: a snapshot of each of some targets, ascending by target.
-    pub(super) fn step(&mut self, moment: &[Snapshot]) {
-        let Some(first) = moment.first() else { return };
-        let start_ns = moment.iter().map(|s| s.start_ns).min().unwrap_or(first.start_ns);
-        let end_ns = moment.iter().map(|s| s.end_ns).max().unwrap_or(first.end_ns);
+    pub(super) fn step(&mut self, moment: &Moment) {
+        let Range { start: start_ns, end: end_ns } = moment.time();
         self.book.at(self.totals.observed_ns);
         self.forget_exited(start_ns);
-        self.pass(first.sampling, start_ns);
+        self.pass(moment.sampling(), start_ns);
         self.last_end_ns = Some(end_ns);
         if let Some(free) = self.plan.series.free_permil(end_ns)
             && self.operation.has_watermarks()
@@ -163,15 +164,16 @@ impl<'p> Engine<'p> {
             let _nobody_sleeps = self.operation.watch(free);
         }
         let recorded: Vec<(TargetId, Vec<Region>)> =
-            moment.iter().map(|s| (s.target, regions(s, &self.scale))).collect();
+            moment.snapshots.iter().map(|s| (s.target, regions(s, &self.scale))).collect();
         let mut now: Vec<TargetRegions> = Vec::with_capacity(recorded.len());
         let (mut refaulted, mut refaults) = (Outlook::default(), 0);
-        for (target, regions) in &recorded {
+        for (index, (target, regions)) in recorded.iter().enumerate() {
             let state = self.targets.entry(*target).or_default();
             let (bytes, events) =
                 refault(&mut state.away, &mut self.book, regions, &self.scale, &self.comes_back);
-            if let Some(accessible) = self.plan.mapped.get(target) {
-                state.used.learn(regions, accessible);
+            let course = self.plan.backing.target(*target);
+            for freed in state.populated.learn(course, end_ns, moment.accessed(index)) {
+                let _has_no_pages = state.away.take(&freed, &mut self.book);
             }
             refaulted.add(bytes);
             refaults += events;
@@ -182,9 +184,7 @@ impl<'p> Engine<'p> {
             now.push(TargetRegions { target: target.0, regions });
         }
         let length_ns = end_ns.saturating_sub(start_ns);
-        let resident = self.resident_at(end_ns);
-        let used = self.targets.iter().map(|(target, state)| (target, &state.used));
-        let populated = populated::share(self.plan, used, resident);
+        let resident = resident_at(&self.plan.resident, end_ns);
         let before = self.before(&now, length_ns, end_ns);
         let most = self.scale.max_nr_accesses;
         let mapped = &self.plan.mapped;
@@ -199,7 +199,6 @@ impl<'p> Engine<'p> {
             begun_us: end_ns.saturating_sub(self.plan.origin_ns) / 1000,
             aggr_us: self.scale.aggr_us,
             recorded: &recorded,
-            populated,
             put: Outlook::default(),
             back: Outlook::default(),
             book: &mut self.book,
@@ -324,12 +323,6 @@ impl<'p> Engine<'p> {
             sum.add(state.away.bytes());
             sum
         })
-    }
-
-    fn resident_at(&self, time_ns: u64) -> Option<f64> {
-        let series = &self.plan.resident;
-        let behind = series.partition_point(|sample| sample.time_ns <= time_ns);
-        series.get(behind.saturating_sub(1)).map(|sample| float(sample.rss))
     }
 
     fn sum_up(&mut self, point: &LinePoint, recorded: &[(TargetId, Vec<Region>)], back: Outlook) {

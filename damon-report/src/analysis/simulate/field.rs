@@ -25,8 +25,6 @@ pub(super) struct Field<'a, 'p> {
     pub(super) begun_us: u64,
     pub(super) aggr_us: u64,
     pub(super) recorded: &'a [(TargetId, Vec<Region>)],
-    /// Share of the memory never seen accessed that has pages.
-    pub(super) populated: f64,
     pub(super) put: Outlook,
     pub(super) back: Outlook,
     pub(super) book: &'a mut Book,
@@ -104,25 +102,18 @@ impl World for Field<'_, '_> {
         let mut applied = size;
         if done {
             applied = self.account(attempt, target, &range).unwrap_or(size);
-            let TargetState { away, used, .. } = self.targets.entry(target).or_default();
+            let TargetState { away, populated, .. } = self.targets.entry(target).or_default();
             match Effect::of(attempt.action) {
                 Effect::None => {}
                 Effect::Back => back = away.take(&range, self.book),
                 Effect::Away => {
                     let slots = self.cursor.at(target, self.now_ns);
-                    let mapped = self.plan.mapped.get(&target);
-                    let rest = mapped.map_or(1.0, |_| self.populated);
                     let mut piece = |part: Range<u64>, group| {
-                        used.split(&part, rest, &mut |part, populated| {
-                            put.add(away.put(part, populated, group, self.book));
+                        populated.split(&part, &mut |part, share| {
+                            put.add(away.put(part, share, group, self.book));
                         });
                     };
-                    match mapped {
-                        None => by_group(slots, range, &mut piece),
-                        Some(mapped) => {
-                            mapped.within(&range).for_each(|p| by_group(slots, p, &mut piece));
-                        }
-                    }
+                    populated.accessible(&range).for_each(|p| by_group(slots, p, &mut piece));
                 }
             }
         }

@@ -11,6 +11,7 @@
 
 mod ages;
 mod away;
+mod backing;
 mod by_mapping;
 mod comes_back;
 pub mod emit;
@@ -224,7 +225,7 @@ impl Plan<'_> {
         let without_ages = feed(trace, self.selection, |moments| {
             for moment in moments {
                 let new = || Engine::new(self, &self.schemes, moment.sampling());
-                engine.get_or_insert_with(new).step(&moment.snapshots);
+                engine.get_or_insert_with(new).step(moment);
             }
         });
         match engine {

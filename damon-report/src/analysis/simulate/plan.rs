@@ -1,5 +1,6 @@
 //! What is simulated, and whether it can be: everything that is decided before the first snapshot is read.
 
+use super::backing::Backing;
 use super::huge::Huge;
 use super::line::share;
 use super::series::Series;
@@ -164,8 +165,8 @@ pub struct Plan<'a> {
     pub(super) exits: Vec<(u64, TargetId)>,
     /// What was mapped at some time with a right to access it, where that is known.
     pub(super) mapped: BTreeMap<TargetId, SpanSet>,
-    /// Its bytes.
-    pub(super) mapped_bytes: BTreeMap<TargetId, u64>,
+    /// What could be accessed when, and how much of it was resident.
+    pub(super) backing: Backing,
     /// Whose an address was when.
     pub(super) layouts: Layouts,
     /// Rates carry no sampling error.
@@ -218,8 +219,8 @@ impl<'a> Plan<'a> {
             series: Series::of(records),
             resident: view.resident(),
             exits,
-            mapped_bytes: mapped.iter().map(|(target, set)| (*target, set.bytes())).collect(),
             mapped,
+            backing: Backing::of(records),
             layouts: Layouts::new(records, options.group_by),
             exact: info.backend.exact || info.backend.granularity == Granularity::Mapping,
             origin_ns: view.origin_ns,

@@ -4,17 +4,18 @@
 //! how much of it came back. What differs is kept by variant in arrays ([`Restarts`], [`Pieces`]), and only what changes is
 //! touched. The results are those of one engine a variant.
 
-use super::found::{Found, Shared, resident_at};
+use super::found::{Found, Shared};
 use super::pieces::{Bytes, Pieces};
 use super::restarts::{Restarts, Thresholds};
 use super::tally::Tally;
 use crate::analysis::layout::Cursor;
+use crate::analysis::simulate::backing::resident_at;
 use crate::analysis::simulate::comes_back::ComesBack;
 use crate::analysis::simulate::engine::{in_units, regions};
 use crate::analysis::simulate::feed::Moment;
 use crate::analysis::simulate::field::by_group;
 use crate::analysis::simulate::plan::{Effect, Plan, works};
-use crate::analysis::simulate::populated::{self, Used};
+use crate::analysis::simulate::populated::Populated;
 use damon_format::damos::kernel::{Bounds, WatermarkMetric};
 use damon_format::damos::rules::Scale;
 use damon_format::damos::{Age, Scheme, Schemes};
@@ -51,7 +52,7 @@ pub(super) fn kind(schemes: &Schemes) -> Option<Scheme> {
 struct State {
     restarts: Restarts,
     pieces: Pieces,
-    used: Used,
+    populated: Populated,
 }
 
 /// The pattern in the units of the moment.
@@ -111,21 +112,20 @@ impl<'p> Bundle<'p> {
         let since_begin_ns = time.start.saturating_sub(self.plan.origin_ns);
         self.tally.begins(since_begin_ns, &mut self.bytes.back);
         let variants = self.members.len();
-        for snapshot in &moment.snapshots {
+        for (index, snapshot) in moment.snapshots.iter().enumerate() {
             let state = self.targets.entry(snapshot.target).or_insert_with(|| State {
                 restarts: Restarts::default(),
                 pieces: Pieces::new(variants),
-                used: Used::default(),
+                populated: Populated::default(),
             });
             let recorded = scaled(snapshot, &pattern.scale);
             refault(&mut state.pieces, &recorded, pattern, &mut self.bytes);
-            if let Some(accessible) = self.plan.mapped.get(&snapshot.target) {
-                state.used.learn(&recorded, accessible);
+            let course = self.plan.backing.target(snapshot.target);
+            for freed in state.populated.learn(course, time.end, moment.accessed(index)) {
+                state.pieces.take(&freed, &mut self.bytes);
             }
         }
         let resident = resident_at(&self.plan.resident, time.end);
-        let used = self.targets.iter().map(|(target, state)| (target, &state.used));
-        let populated = populated::share(self.plan, used, resident);
         for snapshot in &moment.snapshots {
             let Some(state) = self.targets.get_mut(&snapshot.target) else { continue };
             let recorded = scaled(snapshot, &pattern.scale);
@@ -151,16 +151,13 @@ impl<'p> Bundle<'p> {
                     }
                 }
                 let range = region.start..region.end;
-                let (pieces, used, bytes) = (&mut state.pieces, &state.used, &mut self.bytes);
-                let Some(mapped) = self.plan.mapped.get(&snapshot.target) else {
-                    pieces.put(&range, 1.0, who, bytes);
-                    continue;
-                };
+                let State { pieces, populated, .. } = state;
+                let bytes = &mut self.bytes;
                 // In the same pieces as the engine.
                 let slots = self.cursor.at(snapshot.target, time.end);
-                for part in mapped.within(&range) {
+                for part in populated.accessible(&range) {
                     by_group(slots, part, &mut |part, _| {
-                        used.split(&part, populated, &mut |part, share| {
+                        populated.split(&part, &mut |part, share| {
                             pieces.put(&part, share, who, bytes);
                         });
                     });

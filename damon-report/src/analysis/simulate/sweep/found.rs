@@ -2,6 +2,7 @@
 
 use crate::analysis::num::float;
 use crate::analysis::simulate::Outlook;
+use crate::analysis::simulate::backing::resident_at;
 use crate::analysis::simulate::engine::Ended;
 use crate::analysis::simulate::feed::Moment;
 use crate::analysis::simulate::line::WorstMinute;
@@ -118,10 +119,4 @@ impl Shared {
     pub(super) fn mean(&self, sum: Outlook) -> Outlook {
         sum.map(|sum| sum / self.time())
     }
-}
-
-/// The resident size that holds at a moment.
-pub(super) fn resident_at(series: &[ResidentSample], time_ns: u64) -> Option<f64> {
-    let behind = series.partition_point(|sample| sample.time_ns <= time_ns);
-    series.get(behind.saturating_sub(1)).map(|sample| float(sample.rss))
 }

@@ -30,7 +30,7 @@ impl<'p> Worker<'p> {
         match self {
             Self::One(_, schemes, engine) => {
                 let new = || Box::new(Engine::new(plan, schemes, moment.sampling()).brief());
-                engine.get_or_insert_with(new).step(&moment.snapshots);
+                engine.get_or_insert_with(new).step(moment);
             }
             Self::Many(bundle) => bundle.step(moment),
         }
