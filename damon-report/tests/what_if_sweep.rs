@@ -145,6 +145,17 @@ fn records(mapped: bool, exits: bool) -> Vec<Record> {
             removed: Vec::new(),
             added: vec![mapping(0, 20), mapping(23, 60)],
         }));
+        // Some of it goes, and is there again later.
+        let changed = |step: u64, removed: Vec<u64>, added| {
+            Record::MappingsChanged(MappingsChanged {
+                target: TargetId(0),
+                time_ns: BEGIN + step * STEP,
+                removed,
+                added,
+            })
+        };
+        records.push(changed(9, vec![123 * PAGE], vec![mapping(23, 30), mapping(44, 60)]));
+        records.push(changed(17, vec![144 * PAGE], vec![mapping(40, 60)]));
     }
     if exits {
         records.push(Record::TargetExited(TargetExited {
@@ -309,6 +320,31 @@ fn the_choice_leaves_alone_what_comes_back() {
     assert!(close(higher.saving, 30.0 * 4096.0 * 275.0 / 300.0));
     assert!(close(age.saving_elasticity.unwrap(), (275.0 - 285.0) / 280.0 / 0.5));
     assert_eq!(age.promotion_elasticity, None, "nothing comes back here");
+}
+
+#[test]
+fn elasticities_are_by_what_values_come_to() {
+    let trace = known();
+    // A quarter less of 21 aggregations is 15, a quarter more 26: by 11 of 21, not by half. What is never used is away from
+    // then on.
+    let found = sweep(&trace, PAGEOUT, "age=2149ms|20s").unwrap();
+    let age = &found.sensitivity[0].axes[0];
+    assert_eq!(found.sensitivity[0].variant, 0);
+    let elasticity = age.saving_elasticity.unwrap();
+    let right = ((300.0 - 26.0) - (300.0 - 16.0)) / (300.0 - 21.0) / (10.0 / 21.0);
+    assert!(close(elasticity, right), "{elasticity} {right}");
+    // Of two aggregations a quarter less is one, and a quarter more are two.
+    let found = sweep(&trace, PAGEOUT, "age=280ms").unwrap();
+    let age = &found.sensitivity[0].axes[0];
+    let (lower, higher) = (age.lower.unwrap(), age.higher.unwrap());
+    assert!(lower.same && !higher.same, "{lower:?} {higher:?}");
+    let saving = found.variants[0].away.mean.expected;
+    assert!(close(age.saving_elasticity.unwrap(), (higher.saving - saving) / saving / 0.5));
+    // Of one aggregation neither is anything else: nothing was varied.
+    let found = sweep(&trace, PAGEOUT, "age=140ms").unwrap();
+    let age = &found.sensitivity[0].axes[0];
+    assert!(age.lower.unwrap().same && age.higher.unwrap().same);
+    assert_eq!((age.saving_elasticity, age.promotion_elasticity), (None, None));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! How much depends on the exact value of each swept number: what a quarter more or less of it does.
 
-use super::{Axes, Parameter, Ran, Value, Variant};
-use crate::analysis::simulate::plan::check_units;
+use super::{Axes, Axis, Parameter, Ran, Value, Variant};
+use crate::analysis::num::float;
+use crate::analysis::simulate::plan::{attrs, check_units};
 use crate::analysis::view::View;
 use damon_format::damos::Schemes;
 use serde::Serialize;
@@ -31,8 +32,9 @@ pub struct OfAxis {
     pub lower: Option<Shifted>,
     /// With a quarter more.
     pub higher: Option<Shifted>,
-    /// Change of the saving by change of the value, both as shares: `(s(1.25 x) - s(0.75 x)) / s(x) / 0.5`. None without both or
-    /// without saving.
+    /// Change of the saving by change of the value, both as shares: `(s(1.25 x) - s(0.75 x)) / s(x)` by `(u(1.25 x) - u(0.75 x)) / u(x)`,
+    /// where `u` is what a value comes to in the units of the recording (half of the shift where nothing is rounded). None
+    /// without both values, where both are the same in these units, or without saving.
     pub saving_elasticity: Option<f64>,
     /// The same of the promotion rate.
     pub promotion_elasticity: Option<f64>,
@@ -102,16 +104,28 @@ pub(super) fn around(
     };
     let of_variant = |variant: usize| {
         let centre = variants.get(variant)?;
-        let axes = axes.as_slice().iter().zip(&centre.values).enumerate();
-        let axes = axes.filter_map(|(index, (axis, value))| {
+        let list = axes.as_slice().iter().zip(&centre.values).enumerate();
+        let list = list.filter_map(|(index, (axis, value))| {
             let (lower, higher) =
                 (neighbour(variant, index, false), neighbour(variant, index, true));
             if lower.is_none() && higher.is_none() {
                 return None;
             }
+            let units = |value: Value| {
+                let mut values = centre.values.clone();
+                *values.get_mut(index)? = value;
+                units(view, &axes.schemes(base, &values)?, axis)
+            };
+            let shift = || {
+                let (lower, higher) = (units(lower?.value)?, units(higher?.value)?);
+                let here = units(*value).filter(|here| *here > 0.0)?;
+                Some((higher - lower) / here).filter(|shift| *shift > 0.0)
+            };
+            let shift = shift();
             let elasticity = |here: f64, of: fn(&Shifted) -> f64| {
                 let (lower, higher) = lower.as_ref().zip(higher.as_ref())?;
-                (here > 0.0).then(|| (of(higher) - of(lower)) / here / (2.0 * SHIFT))
+                let shift = shift.filter(|_| here > 0.0)?;
+                Some((of(higher) - of(lower)) / here / shift)
             };
             Some(OfAxis {
                 scheme: axis.scheme,
@@ -125,7 +139,14 @@ pub(super) fn around(
                 higher,
             })
         });
-        Some(AroundVariant { variant, axes: axes.collect() })
+        Some(AroundVariant { variant, axes: list.collect() })
     };
     around.iter().filter_map(|variant| of_variant(*variant)).collect()
+}
+
+/// What the value of an axis is in the units of the recording's first intervals.
+fn units(view: &View, schemes: &Schemes, axis: &Axis) -> Option<f64> {
+    let sampling = view.overview.samplings.first()?;
+    let list = schemes.to_kernel(&attrs(sampling.sample_us, sampling.aggr_us)).ok()?;
+    list.get(axis.scheme).map(|scheme| float(axis.parameter.of(scheme, sampling.aggr_us)))
 }

@@ -5,7 +5,7 @@ use damon_format::damos::text::{
     age, frequency, micros, millis, show_age, show_bytes, show_frequency, show_micros, show_millis,
     size,
 };
-use damon_format::damos::{Age, Frequency, Scheme};
+use damon_format::damos::{Age, Frequency, Scheme, kernel};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -141,6 +141,24 @@ impl Parameter {
             }
             Self::ResetInterval => scheme.quota.reset_interval_ms = number,
             Self::ApplyInterval => scheme.apply_interval_us = number,
+        }
+    }
+}
+
+impl Parameter {
+    /// What it is in a scheme in the kernel's units; how often, in aggregations that take `aggr_us`.
+    pub(super) fn of(self, scheme: &kernel::Scheme, aggr_us: u64) -> u64 {
+        match self {
+            Self::Age => scheme.age.min.into(),
+            Self::MaxAge => scheme.age.max.into(),
+            Self::MinRate => scheme.nr_accesses.min.into(),
+            Self::MaxRate => scheme.nr_accesses.max.into(),
+            Self::MinSize => scheme.sz.min,
+            Self::MaxSize => scheme.sz.max,
+            Self::Quota => scheme.quota.bytes,
+            Self::QuotaTime => scheme.quota.ms,
+            Self::ResetInterval => scheme.quota.reset_interval_ms,
+            Self::ApplyInterval => scheme.apply_interval_us.div_ceil(aggr_us.max(1)),
         }
     }
 }
@@ -286,7 +304,7 @@ mod tests {
             for text in [number.to_string(), format!("{number} samples"), format!("{number} aggr_intervals"), format!("{number}/s")] {
                 if let Ok(value) = parameter.read(&text) {
                     prop_assert_eq!(parameter.read(&value.to_string()), Ok(value));
-                    let mut scheme = Scheme::new(damon_format::damos::kernel::Action::Pageout);
+                    let mut scheme = Scheme::new(kernel::Action::Pageout);
                     parameter.set(&mut scheme, value);
                 }
             }
