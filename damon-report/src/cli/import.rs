@@ -16,7 +16,7 @@ Examples:
   perf script -i perf.data | damon-report import - -o work.damon"
 )]
 pub struct ImportArgs {
-    /// The recording of another tool: damo's, perf.data, or the text of perf script or trace-cmd report; - for standard input
+    /// The recording of another tool: damo's, perf.data, trace.dat, or the text of perf script or trace-cmd report; - for standard input
     pub file: PathBuf,
     /// Where it goes.
     #[command(flatten)]

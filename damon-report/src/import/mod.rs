@@ -20,7 +20,9 @@ mod number;
 pub mod perf_data;
 mod sink;
 mod sniff;
+pub mod trace_cmd;
 pub mod trace_text;
+mod tracepoints;
 
 pub use beside::{Beside, SUFFIXES, SideFiles};
 pub use encode::{Counts, Encoder};
@@ -49,10 +51,10 @@ pub fn read(
             Input::File(file) => perf_data::read(&file, options, sink),
             Input::Stream(stream) => perf_data::read_stream(stream, options, sink),
         },
-        Kind::TraceCmdData => Err(ImportError::Useless(
-            "this is trace-cmd's trace.dat: have `trace-cmd report -i FILE` make text of it, and give that"
-                .to_owned(),
-        )),
+        Kind::TraceCmdData => match input {
+            Input::File(file) => trace_cmd::read(&file, options, sink),
+            Input::Stream(stream) => trace_cmd::read_stream(stream),
+        },
         Kind::Trace => Err(ImportError::Useless("this is a trace already".to_owned())),
         Kind::Unknown => Err(ImportError::Useless(
             "this is neither a trace nor a recording of a known tool".to_owned(),

@@ -205,3 +205,30 @@ fn bytes_that_passed_filters_go_back_to_damo_as_they_came() {
         assert_eq!(regions[index]["sz_filter_passed"], *passed);
     }
 }
+
+#[test]
+fn files_of_trace_cmd_are_read_like_its_text_and_damaged_ones_are_refused_with_their_place() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/import/trace-cmd");
+    for version in ["version6", "version7"] {
+        let file = |end: &str| folder.join(format!("{version}.{end}")).to_str().unwrap().to_owned();
+        for args in [&["wss", "--format", "csv"][..], &["heatmap"], &["regions"]] {
+            let of = |end: &str| said(&run(&[args, &[file(end).as_str()]].concat(), b""));
+            let (status, out, err) = of("dat");
+            assert_eq!((status, err.as_str()), (0, ""), "{args:?}");
+            assert_eq!(out, of("txt").1, "{args:?}");
+        }
+        let (_, out, _) = said(&run(&["info", &file("dat")], b""));
+        assert!(out.contains("trace-cmd's trace.dat"), "{out}");
+        let place = Place::new();
+        let bytes = fs::read(file("dat")).unwrap();
+        fs::write(place.name("cut.dat"), &bytes[..bytes.len() / 2]).unwrap();
+        let out = place.name("x.damon");
+        let (status, _, err) = said(&run(&["import", &place.name("cut.dat"), "-o", &out], b""));
+        assert_eq!(status, 4);
+        assert!(err.contains("cut.dat: byte ") && err.contains(", found "), "{err}");
+        assert_eq!(place.files(), ["cut.dat", "damon.data"]);
+        let (status, _, err) = said(&run(&["wss", "-"], &bytes));
+        assert_eq!(status, 4);
+        assert!(err.contains("name the file"), "{err}");
+    }
+}

@@ -3,8 +3,8 @@
 use damon_format::{Record, RecordingInfo, Snapshot, TraceWriter, WriterOptions};
 use damon_report::import::damo_json::{Pace, read_at};
 use damon_report::import::{
-    Beside, ImportError, ImportOptions, Input, Kind, SUFFIXES, SideFiles, Sink, damo_record, read,
-    sniff,
+    Beside, ImportError, ImportOptions, Input, Kind, SUFFIXES, SideFiles, Sink, damo_record,
+    perf_data, read, sniff, trace_cmd,
 };
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -77,6 +77,18 @@ pub fn damo_json(data: &[u8]) {
 pub fn damo_record(data: &[u8]) {
     let mut found = Checked::default();
     drop(damo_record::read(data, &ImportOptions::default(), &mut found));
+    found.read_back();
+}
+
+/// perf's recordings, and trace-cmd's, which have to be files.
+pub fn events(data: &[u8]) {
+    let options = ImportOptions::default();
+    let mut found = Checked::default();
+    if sniff(data) == Kind::TraceCmdData {
+        drop(trace_cmd::read(data, &options, &mut found));
+    } else {
+        drop(perf_data::read(data, &options, &mut found));
+    }
     found.read_back();
 }
 

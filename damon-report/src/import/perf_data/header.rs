@@ -1,11 +1,10 @@
 //! What stands around the records: the file's header, and its features.
 
 use super::attr::Attr;
-use super::bytes::Bytes;
 use super::session::Session;
-use super::tracing::{Tracing, big_endian};
 use super::unexpected;
 use crate::import::ImportError;
+use crate::import::tracepoints::{Bytes, Tracing, big_endian};
 use std::io::Read;
 
 /// Bytes of the header of a file.

@@ -7,25 +7,20 @@
 //! Memory is bounded: a buffer, the events that wait for their turn (40 MiB), and the window of the compression.
 
 mod attr;
-mod bytes;
-mod format;
 mod header;
 mod inflate;
-mod layout;
 mod order;
 mod records;
 mod session;
-mod tracing;
 
-use super::{ImportError, ImportOptions, Position, Sink};
+use super::tracepoints::{Bytes, Span, Tracing, unexpected};
+use super::{ImportError, ImportOptions, Sink};
 use attr::Attr;
-use bytes::Bytes;
 use damon_format::ReadAt;
 use header::{FILE_HEADER, FileHeader, Header, PIPE_HEADER, Section};
 use records::Records;
 use session::{Session, kinds};
-use std::io::{self, BufReader, Read};
-use tracing::Tracing;
+use std::io::{BufReader, Read};
 
 /// Reads a recording that can be read at any place.
 ///
@@ -152,37 +147,5 @@ fn records(mut session: Session<'_>, input: impl Read, offset: u64) -> Result<()
     session.finish(records.position())
 }
 
-/// Something else than expected at a byte of the input.
-fn unexpected(at: u64, expected: &str, found: &str) -> ImportError {
-    ImportError::Unexpected {
-        position: Position::Byte(at),
-        expected: expected.to_owned(),
-        found: found.to_owned(),
-    }
-}
-
-/// `[offset, end)` of something that can be read at any place, front to back.
-#[derive(Debug)]
-struct Span<'a, S: ?Sized> {
-    source: &'a S,
-    offset: u64,
-    end: u64,
-}
-
-impl<'a, S: ReadAt + ?Sized> Span<'a, S> {
-    fn new(source: &'a S, offset: u64, end: u64) -> Self {
-        Self { source, offset, end }
-    }
-}
-
-impl<S: ReadAt + ?Sized> Read for Span<'_, S> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        let length = to.len().min(left);
-        let read = self.source.read_at(to.get_mut(..length).unwrap_or(&mut []), self.offset)?;
-        self.offset = self.offset.saturating_add(read as u64);
-        Ok(read)
-    }
-}
 #[cfg(test)]
 mod tests;

@@ -3,30 +3,13 @@
 //! perf empties its buffers one after the other and then marks the end of the round. Whatever comes in the rounds
 //! after the next mark is later than all that came before the last one (`tools/perf/util/ordered-events.c`).
 
-use crate::import::events::Event;
+use crate::import::tracepoints::Item;
 
 /// Events that are held at most, about 100 bytes each.
 const MOST: usize = 1 << 18;
 
 /// A round of fewer events is taken together with the next.
 const LEAST: usize = 1 << 10;
-
-/// What waits for its turn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum What {
-    /// A thread told an event.
-    Event { thread: u64, event: Event },
-    /// So many were lost.
-    Lost(u64),
-}
-
-/// Something, when, and where in the input.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Item {
-    pub(super) time_ns: u64,
-    pub(super) at: u64,
-    pub(super) what: What,
-}
 
 /// Holds what may come out of order.
 #[derive(Debug, Default)]
@@ -112,6 +95,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::tracepoints::What;
     use std::convert::Infallible;
 
     fn item(time_ns: u64) -> Item {

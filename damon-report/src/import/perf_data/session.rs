@@ -2,11 +2,11 @@
 
 use super::attr::Attr;
 use super::inflate::Inflate;
-use super::order::{Item, Order, What};
+use super::order::Order;
 use super::records::Record;
-use super::tracing::Tracing;
 use super::unexpected;
 use crate::import::events::{Source, Telling};
+use crate::import::tracepoints::{Item, Names, Tracing, What};
 use crate::import::{ImportError, ImportOptions, Position, Sink};
 use damon_format::ClockAnchor;
 use std::collections::HashMap;
@@ -14,8 +14,6 @@ use std::collections::HashMap;
 /// Events with attributes of their own, and identities of events, that a recording may have.
 const MAX_ATTRS: usize = 1 << 12;
 const MAX_IDS: usize = 1 << 20;
-/// Threads whose names are kept.
-const MAX_NAMES: usize = 1 << 12;
 
 /// Types of records (`perf_event_open(2)`, and from 64 on `tools/lib/perf/include/perf/event.h`).
 pub(super) mod kinds {
@@ -54,35 +52,6 @@ pub(super) struct Session<'a> {
     is_first: bool,
 }
 
-/// What threads are called; the last one at hand.
-#[derive(Debug, Default)]
-struct Names {
-    comms: HashMap<u64, Vec<u8>>,
-    last: Option<(u64, Vec<u8>)>,
-}
-
-impl Names {
-    fn of(&mut self, thread: u64) -> &[u8] {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != thread) {
-            let comm = self.comms.get(&thread).map_or(&b"kdamond"[..], Vec::as_slice);
-            // A thread id is a C int.
-            let number = format!(" {}", thread.cast_signed());
-            self.last = Some((thread, [comm, number.as_bytes()].concat()));
-        }
-        self.last.as_ref().map_or(&[], |(_, name)| name)
-    }
-
-    /// Threads that are not kdamonds are of no interest, and there may be very many.
-    fn learn(&mut self, thread: u32, comm: &[u8]) {
-        let comm = comm.split(|byte| *byte == 0).next().unwrap_or(&[]);
-        if comm.starts_with(b"kdamond") && self.comms.len() < MAX_NAMES {
-            let thread = i64::from(thread.cast_signed()).cast_unsigned();
-            // A name that changes in the middle would make another kdamond of it.
-            self.comms.entry(thread).or_insert_with(|| comm.to_vec());
-        }
-    }
-}
-
 impl<'a> Session<'a> {
     pub(super) fn new(options: &ImportOptions, sink: &'a mut dyn Sink) -> Self {
         Self {
@@ -94,7 +63,7 @@ impl<'a> Session<'a> {
             tracing: None,
             source: Source { format: "perf.data", ..Source::default() },
             order: Order::default(),
-            names: Names::default(),
+            names: Names::new(" "),
             inflate: None,
             is_first: true,
         }
@@ -138,7 +107,7 @@ impl<'a> Session<'a> {
             kinds::LOST | kinds::LOST_SAMPLES => self.lost(record),
             kinds::FINISHED_ROUND => {
                 let Self { order, telling, names, .. } = self;
-                order.round(|item| tell(telling, names, item))
+                order.round(|item| item.tell(telling, names, LOST))
             }
             kinds::COMM => {
                 // Process, thread, name.
@@ -241,7 +210,7 @@ impl<'a> Session<'a> {
     fn push(&mut self, item: Item) -> Result<(), ImportError> {
         if self.order.push(item) {
             let Self { order, telling, names, .. } = self;
-            order.make_room(|item| tell(telling, names, item))?;
+            order.make_room(|item| item.tell(telling, names, LOST))?;
         }
         Ok(())
     }
@@ -299,7 +268,7 @@ impl<'a> Session<'a> {
             self.begin(at)?;
         }
         let Self { mut order, mut telling, mut names, .. } = self;
-        order.finish(|item| tell(&mut telling, &mut names, item))?;
+        order.finish(|item| item.tell(&mut telling, &mut names, LOST))?;
         if order.late > 0 {
             telling.note(format!(
                 "events came so late in the recording that they could not be put into order: {}",
@@ -307,15 +276,6 @@ impl<'a> Session<'a> {
             ))?;
         }
         telling.finish(Position::Byte(at))
-    }
-}
-
-fn tell(telling: &mut Telling<'_>, names: &mut Names, item: &Item) -> Result<(), ImportError> {
-    match &item.what {
-        What::Event { thread, event } => {
-            telling.event(item.time_ns, names.of(*thread), event, Position::Byte(item.at))
-        }
-        What::Lost(count) => telling.lost(Some(item.time_ns), *count, LOST),
     }
 }
 

@@ -51,16 +51,18 @@ enum Fields {
 
 /// Where the fields of one kind of event are.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(in crate::import) struct Layout {
     /// The event's number in the recording.
-    pub(super) id: u64,
+    pub(in crate::import) id: u64,
+    /// Where an event of the ring buffer has the number of its kind.
+    kind: Option<Field>,
     thread: Field,
     fields: Fields,
 }
 
 impl Layout {
     /// `None`: it lacks a field that is needed.
-    pub(super) fn new(kind: Kind, format: &Format) -> Option<Self> {
+    pub(in crate::import) fn new(kind: Kind, format: &Format) -> Option<Self> {
         let fields = match kind {
             Kind::Aggregated => Fields::Aggregated {
                 region: RegionFields::new(format, "target_id")?,
@@ -88,12 +90,19 @@ impl Layout {
                 ],
             },
         };
-        Some(Self { id: format.id, thread: format.number("common_pid")?, fields })
+        let thread = format.number("common_pid")?;
+        Some(Self { id: format.id, kind: format.number("common_type"), thread, fields })
+    }
+
+    /// Whether these are the bytes of such an event.
+    #[inline]
+    pub(in crate::import) fn is_of(&self, raw: &[u8]) -> bool {
+        self.kind.is_some_and(|kind| kind.number(raw) == Some(self.id))
     }
 
     /// The thread and what it told. `None`: the bytes end before the fields do.
     #[inline]
-    pub(super) fn read(&self, raw: &[u8]) -> Option<(u64, Event)> {
+    pub(in crate::import) fn read(&self, raw: &[u8]) -> Option<(u64, Event)> {
         let event = match &self.fields {
             Fields::Aggregated { region: fields, nr_regions, hits } => {
                 let (target, region) = fields.read(raw)?;

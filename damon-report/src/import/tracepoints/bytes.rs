@@ -6,26 +6,33 @@ use std::io::{self, Read};
 
 /// Reads a piece of known length front to back, and knows where it is.
 #[derive(Debug)]
-pub(super) struct Bytes<R> {
+pub(in crate::import) struct Bytes<R> {
     input: io::Take<R>,
     /// Of the next byte, from the begin of the input.
     offset: u64,
+    /// The bytes are those of a compressed piece; `offset` is where that begins.
+    is_inflated: bool,
 }
 
 impl<R: Read> Bytes<R> {
     /// The next `length` bytes of `input`, which is at `offset`.
-    pub(super) fn new(input: R, offset: u64, length: u64) -> Self {
-        Self { input: input.take(length), offset }
+    pub(in crate::import) fn new(input: R, offset: u64, length: u64) -> Self {
+        Self { input: input.take(length), offset, is_inflated: false }
     }
 
-    pub(super) fn offset(&self) -> u64 {
+    /// Bytes that stand compressed at `offset`, all of them.
+    pub(in crate::import) fn inflated(input: R, offset: u64) -> Self {
+        Self { input: input.take(u64::MAX), offset, is_inflated: true }
+    }
+
+    pub(in crate::import) fn offset(&self) -> u64 {
         self.offset
     }
 
-    pub(super) fn fill(&mut self, to: &mut [u8], what: &str) -> Result<(), ImportError> {
+    pub(in crate::import) fn fill(&mut self, to: &mut [u8], what: &str) -> Result<(), ImportError> {
         match self.input.read_exact(to) {
             Ok(()) => {
-                self.offset = self.offset.saturating_add(to.len() as u64);
+                self.advance(to.len() as u64);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -35,26 +42,38 @@ impl<R: Read> Bytes<R> {
         }
     }
 
-    pub(super) fn byte(&mut self, what: &str) -> Result<u8, ImportError> {
+    fn advance(&mut self, by: u64) {
+        if !self.is_inflated {
+            self.offset = self.offset.saturating_add(by);
+        }
+    }
+
+    pub(in crate::import) fn byte(&mut self, what: &str) -> Result<u8, ImportError> {
         let mut bytes = [0; 1];
         self.fill(&mut bytes, what)?;
         Ok(u8::from_le_bytes(bytes))
     }
 
-    pub(super) fn u32(&mut self, what: &str) -> Result<u32, ImportError> {
+    pub(in crate::import) fn u16(&mut self, what: &str) -> Result<u16, ImportError> {
+        let mut bytes = [0; 2];
+        self.fill(&mut bytes, what)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    pub(in crate::import) fn u32(&mut self, what: &str) -> Result<u32, ImportError> {
         let mut bytes = [0; 4];
         self.fill(&mut bytes, what)?;
         Ok(u32::from_le_bytes(bytes))
     }
 
-    pub(super) fn u64(&mut self, what: &str) -> Result<u64, ImportError> {
+    pub(in crate::import) fn u64(&mut self, what: &str) -> Result<u64, ImportError> {
         let mut bytes = [0; 8];
         self.fill(&mut bytes, what)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
     /// `length` bytes, which must not be more than `most`.
-    pub(super) fn vec(
+    pub(in crate::import) fn vec(
         &mut self,
         length: u64,
         most: u64,
@@ -70,7 +89,7 @@ impl<R: Read> Bytes<R> {
     }
 
     /// Text that ends with a zero byte, at most 255 bytes.
-    pub(super) fn name(&mut self, what: &str) -> Result<Vec<u8>, ImportError> {
+    pub(in crate::import) fn name(&mut self, what: &str) -> Result<Vec<u8>, ImportError> {
         let mut name = Vec::new();
         loop {
             match self.byte(what)? {
@@ -84,21 +103,21 @@ impl<R: Read> Bytes<R> {
     }
 
     /// Text of perf's header: its length, and so many bytes with zeros at the end.
-    pub(super) fn text(&mut self, what: &str) -> Result<String, ImportError> {
+    pub(in crate::import) fn text(&mut self, what: &str) -> Result<String, ImportError> {
         let length = self.u32(what)?;
         let bytes = self.vec(length.into(), 1 << 16, what)?;
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or(&[]);
         Ok(String::from_utf8_lossy(text).into_owned())
     }
 
-    pub(super) fn skip(&mut self, length: u64, what: &str) -> Result<(), ImportError> {
+    pub(in crate::import) fn skip(&mut self, length: u64, what: &str) -> Result<(), ImportError> {
         let skipped = io::copy(&mut self.input.by_ref().take(length), &mut io::sink())?;
-        self.offset = self.offset.saturating_add(skipped);
+        self.advance(skipped);
         if skipped < length { Err(unexpected(self.offset, what, "the end")) } else { Ok(()) }
     }
 
     /// Passes over the rest.
-    pub(super) fn finish(mut self, what: &str) -> Result<(), ImportError> {
+    pub(in crate::import) fn finish(mut self, what: &str) -> Result<(), ImportError> {
         self.skip(self.input.limit(), what)
     }
 }

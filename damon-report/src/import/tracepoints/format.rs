@@ -3,7 +3,7 @@
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Field {
+pub(in crate::import) struct Field {
     offset: usize,
     size: usize,
     signed: bool,
@@ -12,9 +12,14 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// Where it is in the event.
+    pub(in crate::import) fn offset(self) -> usize {
+        self.offset
+    }
+
     /// The number at its place; negative ones as two's complement. `None`: the bytes end before it does.
     #[inline]
-    pub(super) fn number(self, event: &[u8]) -> Option<u64> {
+    pub(in crate::import) fn number(self, event: &[u8]) -> Option<u64> {
         let bytes = event.get(self.offset..)?;
         Some(match (self.size, self.signed) {
             (8, _) => u64::from_le_bytes(*bytes.first_chunk()?),
@@ -29,7 +34,7 @@ impl Field {
     }
 
     /// The bytes of a dynamic array.
-    pub(super) fn array(self, event: &[u8]) -> Option<&[u8]> {
+    pub(in crate::import) fn array(self, event: &[u8]) -> Option<&[u8]> {
         let place = u32::from_le_bytes(*event.get(self.offset..)?.first_chunk()?);
         let (offset, length) = (place & 0xffff, place >> 16);
         event.get(usize::try_from(offset).ok()?..)?.get(..usize::try_from(length).ok()?)
@@ -38,39 +43,43 @@ impl Field {
 
 /// The description of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Format {
+pub(in crate::import) struct Format {
     /// Its name.
-    pub(super) name: String,
+    pub(in crate::import) name: String,
     /// Its number in the recording.
-    pub(super) id: u64,
+    pub(in crate::import) id: u64,
     fields: Vec<(String, Field)>,
 }
 
 impl Format {
     /// Reads a description; lines that are not understood are passed over. `None`: it has no name or number.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(in crate::import) fn parse(text: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(text);
         let line = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key));
         let name = line("name:")?.trim().to_owned();
         let id = line("ID:")?.trim().parse().ok()?;
-        let fields = text.lines().filter_map(|line| field(line.trim())).collect();
-        Some(Self { name, id, fields })
+        Some(Self { name, id, fields: fields(&text) })
     }
 
     /// A field that is a number.
-    pub(super) fn number(&self, name: &str) -> Option<Field> {
+    pub(in crate::import) fn number(&self, name: &str) -> Option<Field> {
         let field = self.field(name)?;
         (!field.is_dynamic && matches!(field.size, 1 | 2 | 4 | 8)).then_some(field)
     }
 
     /// A field that is a dynamic array.
-    pub(super) fn array(&self, name: &str) -> Option<Field> {
+    pub(in crate::import) fn array(&self, name: &str) -> Option<Field> {
         self.field(name).filter(|field| field.is_dynamic && field.size == 4)
     }
 
     fn field(&self, name: &str) -> Option<Field> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, field)| *field)
     }
+}
+
+/// All fields of a description, by their names.
+pub(in crate::import) fn fields(text: &str) -> Vec<(String, Field)> {
+    text.lines().filter_map(|line| field(line.trim())).collect()
 }
 
 /// `field:unsigned long start; offset:24; size:8; signed:0;`
