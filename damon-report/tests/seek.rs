@@ -283,7 +283,7 @@ proptest! {
         let file = directory.path().join("work.damon");
         fs::write(&file, trace(&events)).unwrap();
         let (file, at) = (file.to_str().unwrap(), format!("--at={}ms", at * 100 + 50));
-        for command in ["regions", "idle"] {
+        for command in ["regions", "idle", "histogram"] {
             let args = [command, file, at.as_str(), "--format", "json"];
             let narrow = run(&args);
             prop_assert_eq!(narrow.exit.as_str(), "Success", "{} {}: {}", command, at, narrow.err);
@@ -373,6 +373,12 @@ fn damage_is_told_by_who_reads_it() {
     let (trace, end_ns) = damaged();
     let (_directory, file) = common::program::bench(&trace);
     let far = format!("--time={}ns..", end_ns + 2 * SECOND);
+    // Somebody who looks at one moment does not read it, wherever that is found by the index.
+    let moment = format!("--at={}ns", end_ns + 2 * SECOND);
+    for command in ["regions", "histogram"] {
+        let told = run(&[command, &file, &moment]);
+        assert_eq!((told.exit.as_str(), told.err.as_str()), ("Success", ""), "{command}");
+    }
     let told = run(&["regions", &file, &far]);
     assert_eq!((told.exit.as_str(), told.err.as_str()), ("Success", ""));
     assert!(told.out.contains("[heap]"), "names are from the first block: {}", told.out);

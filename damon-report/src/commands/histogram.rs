@@ -6,9 +6,10 @@ use super::screen::Screen;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
 use super::wss::{NOT_RESIDENT, resident};
-use super::{Streams, open};
+use super::{Streams, open_as};
 use crate::analysis::bins::Unit;
 use crate::analysis::histogram::{Bin, Histogram, Metric, histogram};
+use crate::analysis::load::Trace;
 use crate::analysis::moment::CoveredMoment;
 use crate::analysis::num::float;
 use crate::analysis::temperature::Temperature;
@@ -24,10 +25,20 @@ use std::io::{self, Write};
 
 pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let (trace, view) = open(&args.file, &args.part, streams)?;
+    let query = args.part.query();
+    // One moment is found by the index, and only that is read.
+    let view = |trace: &Trace| match &args.at {
+        Some(at) => View::around(trace, &query, Some(at)),
+        None => View::new(trace, &query),
+    };
+    let (trace, view) = open_as(&args.file, streams, view)?;
     let at = match &args.at {
         Some(spec) => Some(CoveredMoment::find(&trace, &view, Some(spec))?),
         None => None,
+    };
+    let view = match &at {
+        Some(moment) => view.of_moment(&trace, moment),
+        None => view,
     };
     let narrow = at.as_ref().map(|moment| moment.selection(&view.selection));
     let selection = narrow.as_ref().unwrap_or(&view.selection);

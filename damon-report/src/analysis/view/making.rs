@@ -62,6 +62,13 @@ impl View {
         Self::new(trace, query)
     }
 
+    /// The same with what was recorded at one moment of it, however much was read to find that.
+    #[must_use]
+    pub fn of_moment(self, trace: &Trace, moment: &CoveredMoment) -> Self {
+        let overview = Overview::read(trace, &moment.selection(&self.selection));
+        Self { overview, ..self }
+    }
+
     /// A view of one moment; without targets if no snapshot covers it.
     pub fn at(trace: &Trace, query: &Query, moment: &Moment) -> Result<Self, SelectError> {
         let whole = Ends::find(trace).filter(|_| query.is_everything());
