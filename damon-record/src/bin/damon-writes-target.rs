@@ -185,6 +185,7 @@ fn run(
             state.memory = Some(Arc::new(memory));
             Ok(format!("{address:x}"))
         }
+        "flush" => flush().map(|()| "ok".to_owned()),
         "write" | "read" | "dontneed" | "unmap" | "replace" | "fill" | "claim" | "lock"
         | "move" => {
             let memory = state.memory.as_mut().ok_or("nothing mapped")?;
@@ -263,6 +264,14 @@ fn run(
         "counted" => Ok(target::signals_counted().to_string()),
         _ => blocked(command, numbers),
     }
+}
+
+/// Makes the processor forget all translations of this process: more pages go at once than the kernel flushes
+/// one by one (`tlb_single_page_flush_ceiling`, 33).
+fn flush() -> Result<(), Failure> {
+    const PAGES: usize = 128;
+    let passing = Memory::map(Kind::Anonymous, PAGES)?;
+    Ok((0..PAGES).try_for_each(|page| passing.write(page))?)
 }
 
 fn file(arguments: &[&str], pages: usize) -> Result<File, Failure> {

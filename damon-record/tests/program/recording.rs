@@ -66,7 +66,7 @@ fn the_default_output_keeps_its_predecessor() {
 fn a_duration_ends_the_recording_and_not_the_process() {
     let place = Place::new();
     let mut target = Sleeper::new();
-    expect(&place.run(&["-d", "500ms", "--budget", "100%", &target.pid()]), 0, "recorded");
+    expect(&place.run(&["-d", "2s", "--budget", "100%", &target.pid()]), 0, "recorded");
     assert!(target.0.try_wait().unwrap().is_none(), "the target lives");
     let content = read(&place.path("recording.damon"));
     assert!(content.snapshots.len() >= 2, "{}", content.snapshots.len());

@@ -80,6 +80,13 @@ impl Target {
         answer
     }
 
+    /// Reads a page whose translation the processor does not hold: it sets the Accessed bit even if
+    /// `clear_refs` has cleared that without a flush.
+    pub(crate) fn read_afresh(&mut self, page: usize) {
+        self.ask("flush");
+        self.ask(&format!("read {page} 1"));
+    }
+
     /// Maps memory and writes to the first `pages` of it, and to 64 more: the last ones may not be on
     /// the kernel's lists yet, which keeps them from being cleared.
     pub(crate) fn map(&mut self, kind: &str, pages: u64) -> u64 {

@@ -80,7 +80,7 @@ fn honest(mut target: Target, base: u64, name: &str) {
     for number in 0..40_usize {
         let page = number * 7 % 64;
         let _earlier = watch.toll();
-        let found = round(watch.as_mut(), &points, || drop(target.ask(&format!("read {page} 1"))));
+        let found = round(watch.as_mut(), &points, || target.read_afresh(page));
         let found = found.unwrap();
         missed += watch.toll().missed;
         assert!(found == [page] || found.is_empty(), "{name}: {found:?} instead of {page}");
@@ -141,12 +141,12 @@ fn memory_shared_by_fork() {
     }
     let (seen, missed) = (0..20).fold((0, 0), |(seen, missed), _| {
         let _earlier = watch.toll();
-        let found = round(watch.as_mut(), &points, || drop(target.ask("read 40 1"))).unwrap();
+        let found = round(watch.as_mut(), &points, || target.read_afresh(40)).unwrap();
         assert!(found == [8] || found.is_empty(), "{found:?}");
         (seen + found.len(), missed + watch.toll().missed)
     });
     println!("shared by fork: {seen} of 20 reads seen, {missed} samples missed");
-    assert!(seen == 20 || missed > 0);
+    assert!(seen as u64 + missed >= 20, "each is seen or missed");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL)
         .unwrap();
 }
