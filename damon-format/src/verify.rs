@@ -2,7 +2,7 @@
 
 use crate::block::{BlockDecoder, Counting, Counts};
 use crate::lasting::LastingCount;
-use crate::layout::BlockKind;
+use crate::layout::{BlockKind, FileHeader, MINOR};
 use crate::scan::{Piece, Scanner};
 use crate::stream::{read_header, read_info};
 use crate::{BlockEntry, Completeness, Damage, DamageKind, IndexedReader, OpenError, ReadAt};
@@ -34,7 +34,7 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
     let bytes = source.size()?;
     let mut reader = crate::read_at::Cursor::new(source, 0, bytes);
     let header = read_header(&mut reader)?;
-    let mut scanner = Scanner::new(reader, crate::layout::FileHeader::LEN as u64, 0);
+    let mut scanner = Scanner::new(reader, FileHeader::LEN as u64, 0);
     read_info(&mut scanner)?;
     let mut report = VerifyReport {
         bytes,
@@ -87,7 +87,7 @@ pub fn verify<S: ReadAt>(source: &S) -> Result<VerifyReport, OpenError> {
         report.damage.push(damage.clone());
     }
     if report.damage.is_empty()
-        && let Some(why) = contradiction(index.blocks(), &held.finish(), header.tells_lasting())
+        && let Some(why) = contradiction(index.blocks(), &held.finish(), &header)
     {
         report.damage.push(Damage { offset: bytes, block: None, kind: DamageKind::Index(why) });
     }
@@ -144,18 +144,25 @@ impl Held {
 
 /// What the index says of a block that is not so. Whether it tells the truth of lasting records is looked at where it
 /// tells them, and where this version knows what they are.
-fn contradiction(index: &[BlockEntry], held: &[Block], tells_lasting: bool) -> Option<String> {
+fn contradiction(index: &[BlockEntry], held: &[Block], header: &FileHeader) -> Option<String> {
     let mut entries = index.iter().peekable();
+    let told_lasting = |entry: &BlockEntry| entry.lasting.filter(|_| header.tells_lasting());
+    // Of a later version this one does not know all that is counted.
+    let knows_all = header.minor <= MINOR;
     for block in held {
         let sequence = block.sequence;
         // A block of which this version understands nothing may be listed, with times of its own.
         let Some(span) = block.span else {
-            entries.next_if(|entry| entry.sequence == sequence && entry.rows == 0);
+            entries.next_if(|entry| {
+                let told = (entry.snapshots, entry.rows, entry.records);
+                let is_empty = told == (0, 0, 0) && told_lasting(entry).unwrap_or(0) == 0;
+                entry.sequence == sequence && (is_empty || !knows_all)
+            });
             continue;
         };
         let is_so = entries.next().is_some_and(|entry| {
             let told = (entry.sequence, entry.snapshots, entry.rows, entry.records);
-            let lasting = entry.lasting.filter(|_| tells_lasting);
+            let lasting = told_lasting(entry);
             told == (sequence, block.snapshots, block.rows, block.records)
                 && (entry.start_ns, entry.end_ns) == span
                 && lasting.is_none_or(|lasting| block.lasting == Some(lasting))

@@ -2,9 +2,12 @@
 
 use crate::common::{Content, info, small, write};
 use damon_format::layout::{
-    BlockHeader, BlockKind, FileHeader, Footer, FrameHeader, MAX_REGIONS, MAX_WINDOW_LOG,
+    BlockEntry, BlockHeader, BlockKind, FileHeader, Footer, FrameHeader, MAX_REGIONS,
+    MAX_WINDOW_LOG,
 };
-use damon_format::{IndexedReader, StreamReader, WriterOptions, recover, verify};
+use damon_format::{
+    Damage, DamageKind, IndexedReader, StreamReader, WriterOptions, recover, verify,
+};
 use proptest::prelude::*;
 use std::process::Command;
 
@@ -280,6 +283,53 @@ fn unknown_optional_parts_are_skipped() {
     assert_eq!(reader.damage(), []);
     assert_eq!(content.records.len(), 1);
     assert_eq!(content.records[0].time_ns(), 9);
+}
+
+/// A trace of one block, which holds nothing that this version understands, and an index that says this of it.
+fn listed(minor: u16, change: impl FnOnce(&mut BlockEntry)) -> Vec<u8> {
+    let mut trace = trace_of(&section(64, b"from the future"));
+    let header = FileHeader::decode(trace.first_chunk().unwrap()).unwrap();
+    trace.splice(..FileHeader::LEN, FileHeader { minor, ..header }.encode());
+    let offset = (trace_of_stored(&[]).len() - BlockHeader::LEN) as u64;
+    let index_offset = trace.len() as u64;
+    let mut entry = BlockEntry {
+        offset,
+        stored_len: index_offset - offset,
+        start_ns: 5,
+        end_ns: 6,
+        rows: 0,
+        snapshots: 0,
+        records: 0,
+        sequence: 1,
+        lasting: Some(0),
+    };
+    change(&mut entry);
+    let kind = BlockKind::INDEX;
+    trace.extend(BlockHeader { kind, optional: false, sequence: 2, start_ns: 0 }.encode());
+    FrameHeader::for_payload(2, 0, &entry.encode()).encode(&mut trace);
+    trace.extend(entry.encode());
+    trace.extend(Footer { index_offset, entries: 1 }.encode());
+    trace
+}
+
+#[test]
+fn an_index_must_not_count_what_is_not_there() {
+    let lies: [fn(&mut BlockEntry); 4] = [
+        |entry| entry.rows = 1,
+        |entry| entry.snapshots = 1 << 31,
+        |entry| entry.records = 1,
+        |entry| entry.lasting = Some(1),
+    ];
+    assert_eq!(verify(&listed(1, |_| {})).unwrap().damage, [], "it may be listed");
+    for lie in lies {
+        let damage = verify(&listed(1, lie)).unwrap().damage;
+        assert!(
+            matches!(damage.as_slice(), [Damage { kind: DamageKind::Index(_), .. }]),
+            "{damage:?}"
+        );
+        let later = verify(&listed(2, lie)).unwrap().damage;
+        assert_eq!(later, [], "a later version knows what it counts");
+    }
 }
 
 #[test]
