@@ -37,6 +37,11 @@ impl Filters {
         &self.pages
     }
 
+    /// Whether the core asks nothing about a region.
+    pub(super) fn is_without_core(&self) -> bool {
+        self.core.is_empty()
+    }
+
     /// What happens to `region` of target number `target`.
     ///
     /// Where an address range ends inside the region, it is cut there: `region` keeps the left part, about which the

@@ -6,7 +6,7 @@ use super::{
     Account, Addresses, Filters, Histogram, KernelRules, Order, Readings, Scale, Switch, Turn,
     Verdict, Window,
 };
-use crate::damos::kernel::{Action, Scheme};
+use crate::damos::kernel::{Action, Bounds, Scheme};
 use crate::{Region, SchemeStats};
 
 /// What a scheme has done, by the kernel's names (directory `stats`).
@@ -166,8 +166,21 @@ impl SchemeState {
         self.min_score
     }
 
+    fn pattern(&self) -> Pattern {
+        let Scheme { sz, nr_accesses, age, .. } = self.scheme;
+        Pattern { sz, nr_accesses, age }
+    }
+
     fn is_finished(&self) -> bool {
         self.scheme.max_nr_snapshots > 0 && self.stats.nr_snapshots >= self.scheme.max_nr_snapshots
+    }
+
+    /// Whether it takes whatever matches as it is until something else happens than attempts: nothing limits it, and nothing
+    /// cuts regions.
+    fn is_simple(&self) -> bool {
+        self.account.is_idle()
+            && self.filters.is_without_core()
+            && self.scheme.max_nr_snapshots == 0
     }
 
     fn wants(&self, region: &Region, scale: &Scale) -> bool {
@@ -186,6 +199,8 @@ pub struct Operation {
     rules: KernelRules,
     scale: Scale,
     schemes: Vec<SchemeState>,
+    /// Room for the regions of a target, which is used again.
+    room: Vec<Region>,
 }
 
 impl Operation {
@@ -197,7 +212,8 @@ impl Operation {
         scale: Scale,
     ) -> Self {
         let state = |scheme| SchemeState::new(scheme, addresses, rules, &scale);
-        Self { rules, scale, schemes: schemes.into_iter().map(state).collect() }
+        let schemes = schemes.into_iter().map(state).collect();
+        Self { rules, scale, schemes, room: Vec::new() }
     }
 
     /// The schemes in order.
@@ -254,14 +270,23 @@ impl Operation {
         if due.is_empty() {
             return false;
         }
+        let of_due = |index: &usize| self.schemes.get(*index);
+        let is_simple = due.iter().filter_map(of_due).all(SchemeState::is_simple);
+        let patterns: Vec<_> = due.iter().filter_map(of_due).map(SchemeState::pattern).collect();
         for target in targets {
-            walk(&mut target.regions, self.rules.remainders_visited, |turn| {
+            let visit = |turn: &mut WalkTurn| {
                 for index in &due {
                     if let Some(state) = self.schemes.get_mut(*index) {
                         offer(state, *index, target.target, &self.rules, &self.scale, turn, world);
                     }
                 }
-            });
+            };
+            if is_simple {
+                visit_matching(&mut target.regions, &patterns, visit);
+            } else {
+                let remainders = self.rules.remainders_visited;
+                walk(&mut target.regions, &mut self.room, remainders, visit);
+            }
         }
         for state in self.schemes.iter_mut().filter(|state| passed >= state.next_apply) {
             state.next_apply = passed.saturating_add(state.interval(&self.scale));
@@ -290,7 +315,7 @@ impl Operation {
         let (scale, filtered) = (&self.scale, self.rules.histogram_filtered);
         for TargetRegions { target, regions } in targets {
             if filtered {
-                walk(regions, true, |turn| {
+                walk(regions, &mut self.room, true, |turn| {
                     if state.scheme.matches(&turn.region)
                         && state.filters.core(*target, &mut turn.region, &mut turn.remainders)
                             != Verdict::Rejected
@@ -333,18 +358,25 @@ impl WalkTurn {
 }
 
 /// Visits regions one by one, and what is cut off them behind them, in this walk if `visits_remainders`.
-fn walk(regions: &mut Vec<Region>, visits_remainders: bool, mut visit: impl FnMut(&mut WalkTurn)) {
-    let mut input = std::mem::take(regions).into_iter();
+fn walk(
+    regions: &mut Vec<Region>,
+    room: &mut Vec<Region>,
+    visits_remainders: bool,
+    mut visit: impl FnMut(&mut WalkTurn),
+) {
+    let input = std::mem::replace(regions, std::mem::take(room));
+    let mut rest = input.iter().copied();
     let mut waiting: Vec<Region> = Vec::new();
     let mut turn = WalkTurn {
         region: Region { start: 0, end: 0, nr_accesses: 0, age: 0 },
         remainders: Vec::new(),
-        done: Vec::with_capacity(input.len()),
+        done: std::mem::take(regions),
         has_next: false,
     };
-    while let Some(region) = waiting.pop().or_else(|| input.next()) {
+    turn.done.clear();
+    while let Some(region) = waiting.pop().or_else(|| rest.next()) {
         turn.region = region;
-        turn.has_next = !waiting.is_empty() || !input.as_slice().is_empty();
+        turn.has_next = !waiting.is_empty() || rest.len() > 0;
         visit(&mut turn);
         turn.done.push(turn.region);
         if visits_remainders {
@@ -354,6 +386,42 @@ fn walk(regions: &mut Vec<Region>, visits_remainders: bool, mut visit: impl FnMu
         }
     }
     *regions = turn.done;
+    *room = input;
+}
+
+/// Visits the regions that match one of some patterns, and the last one; none may be cut.
+fn visit_matching(
+    regions: &mut [Region],
+    patterns: &[Pattern],
+    mut visit: impl FnMut(&mut WalkTurn),
+) {
+    let mut rest = regions.iter_mut();
+    while let Some(region) = rest.next() {
+        let has_next = rest.len() > 0;
+        if has_next && !patterns.iter().any(|pattern| pattern.matches(region)) {
+            continue;
+        }
+        let (remainders, done) = (Vec::new(), Vec::new());
+        let mut turn = WalkTurn { region: *region, remainders, done, has_next };
+        visit(&mut turn);
+        *region = turn.region;
+    }
+}
+
+/// What a scheme is about.
+struct Pattern {
+    sz: Bounds<u64>,
+    nr_accesses: Bounds<u32>,
+    age: Bounds<u32>,
+}
+
+impl Pattern {
+    /// As [`Scheme::matches`]; what fails most often is asked first.
+    fn matches(&self, region: &Region) -> bool {
+        self.age.contains(&region.age)
+            && self.nr_accesses.contains(&region.nr_accesses)
+            && self.sz.contains(&region.size())
+    }
 }
 
 /// Offers a region to a scheme.

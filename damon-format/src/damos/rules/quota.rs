@@ -169,6 +169,11 @@ impl Account {
         if self.rules.zero_is_unlimited { self.effective > 0 } else { self.quota.is_set() }
     }
 
+    /// Whether it neither limits anything in this window nor goes on behind where the last one stopped.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_limited() && self.resume.is_none()
+    }
+
     /// Whether nothing more may be tried in this window.
     pub fn is_full(&self) -> bool {
         let left = self.effective.saturating_sub(self.charged);
