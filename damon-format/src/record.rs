@@ -2,6 +2,7 @@
 //!
 //! Times are nanoseconds of `CLOCK_MONOTONIC`, sizes bytes, intervals microseconds.
 
+mod held;
 mod kernel;
 
 pub use kernel::*;

@@ -5,7 +5,7 @@
 
 use super::ends::Ends;
 use super::fold::Fold;
-use super::kept::{Kept, Part};
+use super::kept::{Kept, Part, room};
 use super::load::{LoadError, Trace, find};
 use super::overview::{Overview, OverviewVisitor};
 use super::select::{Query, SelectError, Selection};
@@ -79,7 +79,8 @@ impl View {
         let (name, opened) = find(path)?;
         let opened = match opened {
             Opened::Foreign(kind, input) if query.is_everything() => {
-                let keep = |_: &RecordingInfo| Keeping::Columns(Part::default());
+                let room = room();
+                let keep = |_: &RecordingInfo| Keeping::Columns(Part::new(&room));
                 let (trace, overview, kept) = import((name, path), (kind, input), &keep)?;
                 let kept = match kept {
                     Some(Keeping::Columns(part)) => Kept::new(vec![part]),
@@ -105,7 +106,7 @@ fn import<T: Take>(
     let everything = Selection::everything();
     let sink = Direct {
         trace: Encoder::new(Vec::new(), in_memory()),
-        overview: OverviewVisitor::new(&everything),
+        overview: OverviewVisitor::of_snapshots(&everything),
         make,
         take: None,
         columns: Columns::default(),

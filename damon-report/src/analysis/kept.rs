@@ -4,12 +4,21 @@
 //! kept at all, and whoever asks decodes again: results are the same either way.
 
 use super::fold::Fold;
+use super::room::Room;
 use damon_format::{Sampling, SnapshotView, TargetId};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Recordings with more regions are not kept: 24 MiB.
 pub(crate) const MOST_ROWS: u64 = 4 << 20;
+
+/// A snapshot takes as much memory as so many regions, beside its own.
+const HEAD_ROWS: u64 = 16;
+
+/// For the snapshots of one recording.
+pub(crate) fn room() -> Room {
+    Room::new(MOST_ROWS)
+}
 
 /// Regions that are worked on together; parts are the same for any number of threads.
 const PART_ROWS: usize = 1 << 16;
@@ -23,8 +32,9 @@ const PAGE: u64 = 4096;
 const JUMP: u32 = u32::MAX;
 
 /// Snapshots of one block, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Part {
+    room: Room,
     heads: Vec<Head>,
     sizes: Vec<u32>,
     counts: Vec<u16>,
@@ -47,22 +57,21 @@ struct Head {
 pub(crate) struct Kept(Vec<Part>);
 
 impl Part {
-    /// Nothing is kept of this one.
-    pub(crate) fn spoilt() -> Self {
-        Self { spoilt: true, ..Self::default() }
+    /// Nothing yet.
+    pub(crate) fn new(room: &Room) -> Self {
+        let (heads, sizes, counts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { room: room.clone(), heads, sizes, counts, spoilt: false }
     }
 
     pub(crate) fn add(&mut self, snapshot: &SnapshotView<'_>) {
         if !self.spoilt && self.try_add(snapshot).is_none() {
-            *self = Self::spoilt();
+            *self = Self { spoilt: true, ..Self::new(&self.room) };
         }
     }
 
     /// Keeps a snapshot if it can; if not, those before it are as they were.
     pub(super) fn try_add(&mut self, snapshot: &SnapshotView<'_>) -> Option<()> {
-        if usize::try_from(MOST_ROWS).is_ok_and(|most| self.counts.len() >= most) {
-            return None;
-        }
+        self.room.take((snapshot.len() as u64).saturating_add(HEAD_ROWS))?;
         if self.heads.is_empty() {
             // So much for most blocks; memory that is not used is not there.
             self.sizes.reserve(USUAL_ROWS);
@@ -250,7 +259,8 @@ mod tests {
                 let pages = |&(gap, size, n): &(u64, u64, u32)| (gap << 44, size << 12, n);
                 snapshot(i * 10, &list.iter().map(pages).collect::<Vec<_>>())
             }).collect();
-            let mut parts = [Part::default(), Part::default()];
+            let room = room();
+            let mut parts = [Part::new(&room), Part::new(&room)];
             for (i, snapshot) in snapshots.iter().enumerate() {
                 keep(&mut parts[usize::from(i >= cut)], snapshot);
             }
@@ -263,7 +273,7 @@ mod tests {
     #[test]
     fn many_regions_are_cut_into_parts() {
         let regions = vec![(0, PAGE, 3); 1000];
-        let mut part = Part::default();
+        let mut part = new();
         for i in 0..200 {
             keep(&mut part, &snapshot(i, &regions));
         }
@@ -275,12 +285,29 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_kept_at_all() {
         for odd in [(1, PAGE, 1), (0, 100, 1), (0, PAGE, 70_000), (0, 1 << 45, 1)] {
-            let mut part = Part::default();
+            let mut part = new();
             keep(&mut part, &snapshot(0, &[(PAGE, PAGE, 1)]));
             keep(&mut part, &snapshot(1, &[odd]));
             keep(&mut part, &snapshot(2, &[(PAGE, PAGE, 1)]));
-            assert_eq!(all(vec![part]), None, "{odd:?}");
+            assert_eq!(all(vec![part, new()]), None, "{odd:?}");
         }
-        assert_eq!(all(vec![Part::default(), Part::spoilt()]), None);
+    }
+
+    #[test]
+    fn parts_share_the_room_and_empty_snapshots_take_some() {
+        let room = room();
+        let mut parts = [Part::new(&room), Part::new(&room)];
+        let most = MOST_ROWS / (HEAD_ROWS + 1);
+        for i in 0..most {
+            keep(&mut parts[usize::from(i % 3 == 0)], &snapshot(i, &[(0, PAGE, 1)]));
+        }
+        assert!(parts.iter().all(|part| !part.spoilt));
+        keep(&mut parts[0], &snapshot(most, &[]));
+        assert!(parts[0].spoilt && parts[0].heads.capacity() == 0);
+        assert!(all(parts.into()).is_none());
+    }
+
+    fn new() -> Part {
+        Part::new(&room())
     }
 }

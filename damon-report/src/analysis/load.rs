@@ -1,5 +1,6 @@
 //! Opening a trace and walking over its blocks in parallel.
 
+use super::room::Room;
 use super::select::Selection;
 use super::source::{Opened, Source};
 use crate::import::{self, Encoder, ImportError, ImportOptions, Input, Kind, Sink};
@@ -224,13 +225,21 @@ impl Trace {
     /// the damage.
     pub fn lasting_records(&self) -> Vec<Record> {
         let blocks = self.blocks().iter().filter(|b| b.records > 0 && b.lasting != Some(0));
+        let room = self.room_for_records();
         let found = blocks.collect::<Vec<_>>().into_par_iter().map(|block| {
-            let mut records = Lasting(Vec::new());
+            let mut records = Lasting(Vec::new(), &room);
             // Whoever reads the trace meets the damage, and tells.
             let _met_again: Result<(), Damage> = self.reader.visit_records(block, &mut records);
             records.0
         });
-        found.collect::<Vec<_>>().into_iter().flatten().collect()
+        let found = found.collect::<Vec<_>>();
+        if room.is_exceeded() { Vec::new() } else { found.into_iter().flatten().collect() }
+    }
+
+    /// For all records of the recording, in bytes of memory: what those of true recordings never take, since each takes some of
+    /// the file, too. Of more than that none is used.
+    pub(super) fn room_for_records(&self) -> Room {
+        Room::new(self.bytes.saturating_mul(64).saturating_add(16 << 20))
     }
 
     /// Visits blocks in parallel, each with a visitor of its own; those outside the selected time for their records alone. What
@@ -261,13 +270,14 @@ impl Trace {
     }
 }
 
-struct Lasting(Vec<Record>);
+struct Lasting<'r>(Vec<Record>, &'r Room);
 
-impl Visitor for Lasting {
+impl Visitor for Lasting<'_> {
     fn snapshot(&mut self, _snapshot: &SnapshotView<'_>) {}
 
     fn record(&mut self, record: Record) {
-        if record.lasting() == damon_format::Lasting::FromThenOn {
+        let lasts = record.lasting() == damon_format::Lasting::FromThenOn;
+        if lasts && self.1.take(record.held_bytes() as u64).is_some() {
             self.0.push(record);
         }
     }

@@ -33,6 +33,7 @@ pub mod pattern;
 pub mod quantity;
 pub mod recency;
 pub mod regions;
+mod room;
 pub mod samples;
 pub mod sampling_error;
 pub mod seen;

@@ -4,9 +4,12 @@ use super::fold::{AHEAD, Fold};
 use super::heat::TargetName;
 use super::kept::{self, Kept};
 use super::load::Trace;
+use super::room::Room;
 use super::select::Selection;
 use super::spans::SpanSet;
-use damon_format::{BlockEntry, Damage, Record, Sampling, SnapshotView, TargetId, Visitor};
+use damon_format::{
+    BlockEntry, Damage, DamageKind, Record, Sampling, SnapshotView, TargetId, Visitor,
+};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -103,8 +106,9 @@ impl Overview {
     }
 
     fn of_blocks(trace: &Trace, blocks: &[&BlockEntry], selection: &Selection) -> Self {
-        let mut parts = Parts::default();
-        let new = || OverviewVisitor::new(selection);
+        let mut parts = Parts::of(trace);
+        let room = parts.room.clone();
+        let new = || OverviewVisitor::new(selection, &room);
         let damage = trace.scan(blocks, selection, MANY_AHEAD, new, |part| parts.add(part));
         parts.finish(damage)
     }
@@ -118,14 +122,15 @@ impl Overview {
         let last = blocks.len().saturating_sub(1);
         let mut looked_at: Vec<usize> = (0..LOOKS).map(|i| last * i / (LOOKS - 1)).collect();
         looked_at.dedup();
+        let mut found = Parts::of(trace);
         let parts = looked_at.into_par_iter().filter_map(|index| blocks.get(index)).map(|block| {
-            let mut visitor = OverviewVisitor::new(selection);
+            let mut visitor = OverviewVisitor::new(selection, &found.room);
             // Whoever reads all of it meets the damage again.
             let _met_again: Result<(), Damage> = trace.visit_block(block, &mut visitor);
             visitor
         });
-        let mut found = Parts::default();
-        for part in parts.collect::<Vec<_>>() {
+        let parts: Vec<_> = parts.collect();
+        for part in parts {
             found.add(part);
         }
         found.finish(Vec::new())
@@ -139,8 +144,10 @@ impl Overview {
         if rows > kept::MOST_ROWS {
             return (Self::read(trace, selection), None);
         }
-        let (mut parts, mut kept) = (Parts::default(), Vec::new());
-        let new = || Both((OverviewVisitor::new(selection), kept::Part::default()));
+        let (mut parts, mut kept) = (Parts::of(trace), Vec::new());
+        let room = parts.room.clone();
+        let kept_room = kept::room();
+        let new = || Both((OverviewVisitor::new(selection, &room), kept::Part::new(&kept_room)));
         let damage = trace.scan(&blocks, selection, MANY_AHEAD, new, |Both((part, snapshots))| {
             parts.add(part);
             kept.push(snapshots);
@@ -156,8 +163,9 @@ impl Overview {
         make: impl Fn() -> F + Sync,
     ) -> (Self, F) {
         let blocks = trace.blocks_for(selection);
-        let (mut parts, mut sum) = (Parts::default(), make());
-        let new = || AndFold(OverviewVisitor::new(selection), make());
+        let (mut parts, mut sum) = (Parts::of(trace), make());
+        let room = parts.room.clone();
+        let new = || AndFold(OverviewVisitor::new(selection, &room), make());
         let damage = trace.scan(&blocks, selection, AHEAD, new, |AndFold(part, folded)| {
             parts.add(part);
             sum.merge(folded);
@@ -167,11 +175,11 @@ impl Overview {
 
     /// Of the records in a trace, and of snapshots that were seen elsewhere.
     pub(super) fn of_records(trace: &Trace, seen: OverviewVisitor<'_>) -> Self {
-        let (mut records, mut damage) = (OverviewVisitor::new(seen.selection), Vec::new());
+        let (mut parts, mut damage) = (Parts::of(trace), Vec::new());
+        let mut records = OverviewVisitor::new(seen.selection, &parts.room);
         for block in trace.blocks() {
             damage.extend(trace.visit_records(block, &mut records).err());
         }
-        let mut parts = Parts::default();
         parts.add(records);
         parts.add(seen);
         parts.finish(damage)
@@ -229,13 +237,22 @@ impl Overview {
 const MANY_AHEAD: usize = 32;
 
 /// An overview as it grows, block by block: records are put into one list at once, so that they are never there twice.
-#[derive(Default)]
 struct Parts {
     overview: Overview,
     targets: BTreeMap<TargetId, TargetExtent>,
+    /// For records.
+    room: Room,
 }
 
 impl Parts {
+    fn of(trace: &Trace) -> Self {
+        Self::with(trace.room_for_records())
+    }
+
+    fn with(room: Room) -> Self {
+        Self { overview: Overview::default(), targets: BTreeMap::new(), room }
+    }
+
     fn add(&mut self, part: OverviewVisitor<'_>) {
         let overview = &mut self.overview;
         overview.records.extend(part.records);
@@ -250,7 +267,12 @@ impl Parts {
         }
     }
 
-    fn finish(self, damage: Vec<Damage>) -> Overview {
+    fn finish(mut self, mut damage: Vec<Damage>) -> Overview {
+        if self.room.is_exceeded() {
+            self.overview.records = Vec::new();
+            let why = "its records take more memory than any recording's of its size: none is used";
+            damage.push(Damage { offset: 0, block: None, kind: DamageKind::Malformed(why.into()) });
+        }
         Overview { targets: self.targets.into_values().collect(), damage, ..self.overview }
     }
 }
@@ -266,6 +288,8 @@ struct TargetState {
 
 pub(super) struct OverviewVisitor<'a> {
     selection: &'a Selection,
+    /// For records.
+    room: Room,
     records: Vec<Record>,
     targets: BTreeMap<TargetId, TargetState>,
     samplings: Vec<Sampling>,
@@ -274,15 +298,23 @@ pub(super) struct OverviewVisitor<'a> {
 }
 
 impl<'a> OverviewVisitor<'a> {
-    pub(super) fn new(selection: &'a Selection) -> Self {
+    fn new(selection: &'a Selection, room: &Room) -> Self {
         Self {
             selection,
+            room: room.clone(),
             records: Vec::new(),
             targets: BTreeMap::new(),
             samplings: Vec::new(),
             has_ages: false,
             current: Vec::new(),
         }
+    }
+}
+
+impl<'a> OverviewVisitor<'a> {
+    /// For snapshots alone.
+    pub(super) fn of_snapshots(selection: &'a Selection) -> Self {
+        Self::new(selection, &Room::new(0))
     }
 }
 
@@ -359,7 +391,8 @@ impl Visitor for OverviewVisitor<'_> {
     }
 
     fn record(&mut self, record: Record) {
-        if !matches!(record, Record::SchemeApplied(_)) {
+        let is_kept = !matches!(record, Record::SchemeApplied(_));
+        if is_kept && self.room.take(record.held_bytes() as u64).is_some() {
             self.records.push(record);
         }
     }
