@@ -185,6 +185,27 @@ impl Overview {
         parts.finish(damage)
     }
 
+    /// The records that [`read_all_records`](Self::read_all_records) finds, without a look at snapshots; `None` where something cannot
+    /// be read.
+    pub(super) fn records_alone(trace: &Trace, selection: &Selection) -> Option<Vec<Record>> {
+        let blocks: Vec<_> = trace.blocks().iter().filter(|b| selection.may_hold(b)).collect();
+        let room = trace.room_for_records();
+        let found = blocks.into_par_iter().map(|block| {
+            let mut visitor = OverviewVisitor::new(selection, &room);
+            trace.visit_records(block, &mut visitor).ok()?;
+            Some(visitor.records)
+        });
+        let found = found.collect::<Option<Vec<_>>>()?;
+        (!room.is_exceeded()).then(|| found.into_iter().flatten().collect())
+    }
+
+    /// Of snapshots that were seen, and records that are known.
+    pub(super) fn of_snapshots(seen: OverviewVisitor<'_>, records: Vec<Record>) -> Self {
+        let mut parts = Parts::with(seen.room.clone());
+        parts.add(seen);
+        Self { records, ..parts.finish(Vec::new()) }
+    }
+
     /// From the begin of the first to the end of the last snapshot; empty without snapshots.
     pub fn span(&self) -> Range<u64> {
         let start = self.targets.iter().map(|t| t.start_ns).min().unwrap_or(0);

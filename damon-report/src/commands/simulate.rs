@@ -5,13 +5,13 @@ use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
-use super::{Streams, open_as, sweep};
+use super::{Streams, has_snapshots, sweep};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::simulate::emit::{Place, emit};
 use crate::analysis::simulate::{
     Options, Outlook, PRESETS, Plan, SchemeOutcome, SimulateError, Simulation, TIER_OF_A_SIZE,
-    moves_memory, preset,
+    at_once, moves_memory, preset,
 };
 use crate::analysis::view::View;
 use crate::cli::{Format, Show, SimulateArgs};
@@ -39,17 +39,28 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
     }
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let output = args.output.as_deref().zip(kind);
-    let (trace, view) = opened(args, streams)?;
-    let plan = Plan::new(&trace, &view, &schemes, options(args))
-        .map_err(|error| said(args, &trace, &error))?;
-    if let Some(form) = args.emit {
-        plan.warnings().iter().for_each(|text| streams.say(&format!("warning: {text}")));
-        let handed = emit(form.into(), &schemes, &Place::of(&trace, &view))
-            .map_err(|error| said(args, &trace, &error.into()))?;
-        handed.notes.iter().for_each(|text| streams.say(text));
-        return Ok(write!(streams.out, "{}", handed.text)?);
-    }
-    let simulation = plan.run(&trace).map_err(|error| said(args, &trace, &error))?;
+    let trace = Trace::open(&args.file)?;
+    let options = options(args);
+    let done = match args.emit {
+        Some(_) => None,
+        None => at_once(&trace, &args.part.query(), &schemes, &options)?,
+    };
+    let (view, simulation) = if let Some((view, done)) = done {
+        (view, done.map_err(|error| said(args, &trace, &error))?)
+    } else {
+        let view = viewed(args, &trace, streams)?;
+        let plan = Plan::new(&trace, &view, &schemes, options)
+            .map_err(|error| said(args, &trace, &error))?;
+        if let Some(form) = args.emit {
+            plan.warnings().iter().for_each(|text| streams.say(&format!("warning: {text}")));
+            let handed = emit(form.into(), &schemes, &Place::of(&trace, &view))
+                .map_err(|error| said(args, &trace, &error.into()))?;
+            handed.notes.iter().for_each(|text| streams.say(text));
+            return Ok(write!(streams.out, "{}", handed.text)?);
+        }
+        let simulation = plan.run(&trace).map_err(|error| said(args, &trace, &error))?;
+        (view, simulation)
+    };
     let migrates = schemes.as_slice().iter().all(|scheme| scheme.action.migrates());
     let show = args.show.unwrap_or(if migrates { Show::Tiers } else { Show::Line });
     if let Some((path, kind)) = output {
@@ -90,9 +101,18 @@ pub(super) fn opened(
     args: &SimulateArgs,
     streams: &mut Streams<'_>,
 ) -> Result<(Trace, View), Failure> {
+    let trace = Trace::open(&args.file)?;
+    let view = viewed(args, &trace, streams)?;
+    Ok((trace, view))
+}
+
+/// The selected part, with the damage in it told.
+fn viewed(args: &SimulateArgs, trace: &Trace, streams: &mut Streams<'_>) -> Result<View, Failure> {
     // Free memory and pressure are asked for at any time.
-    let all_records = |trace: &Trace| View::with_all_records(trace, &args.part.query());
-    open_as(&args.file, streams, all_records)
+    let view = View::with_all_records(trace, &args.part.query())?;
+    streams.warn(trace.name(), &view.overview.damage);
+    has_snapshots(trace, &view)?;
+    Ok(view)
 }
 
 /// What the user decided.

@@ -60,18 +60,28 @@ impl Ages {
     /// Learns from `now`, which are the `recorded` regions, possibly cut, with their simulated ages.
     pub(super) fn learn(&mut self, recorded: &[Region], now: &[Region]) {
         self.younger.clear();
+        if recorded.len() == now.len() {
+            // Nothing was cut.
+            for (region, piece) in recorded.iter().zip(now) {
+                self.add(region.age.saturating_sub(piece.age), piece);
+            }
+            return;
+        }
         let mut recorded = recorded.iter().peekable();
         for piece in now {
             while recorded.next_if(|region| region.end <= piece.start).is_some() {}
             let Some(region) = recorded.peek() else { break };
-            let by = region.age.saturating_sub(piece.age);
-            if by == 0 {
-                continue;
-            }
-            match self.younger.last_mut() {
-                Some(last) if last.end == piece.start && last.by == by => last.end = piece.end,
-                _ => self.younger.push(Younger { start: piece.start, end: piece.end, by }),
-            }
+            self.add(region.age.saturating_sub(piece.age), piece);
+        }
+    }
+
+    fn add(&mut self, by: u32, piece: &Region) {
+        if by == 0 {
+            return;
+        }
+        match self.younger.last_mut() {
+            Some(last) if last.end == piece.start && last.by == by => last.end = piece.end,
+            _ => self.younger.push(Younger { start: piece.start, end: piece.end, by }),
         }
     }
 }

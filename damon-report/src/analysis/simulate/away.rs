@@ -2,7 +2,6 @@
 
 use super::Outlook;
 use super::by_mapping::Book;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Pieces beyond which neighbours are put together; the bytes stay the same.
@@ -11,8 +10,12 @@ const MOST_PIECES: usize = 1 << 14;
 /// A share below which a piece counts as back.
 const NOTHING: f64 = 1e-6;
 
+/// Pieces that are moved back one by one; if more have to be, all are.
+const FEW: usize = 8;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Piece {
+    start: u64,
     end: u64,
     /// Of its bytes, 0..1.
     share: Outlook,
@@ -21,10 +24,18 @@ struct Piece {
 }
 
 /// Bytes away of one target.
+///
+/// Whoever asks goes over the addresses upwards again and again. So there is a place between the pieces, where they are taken out and
+/// put in at no cost, and which moves along.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Away {
-    /// By their begin.
-    pieces: BTreeMap<u64, Piece>,
+    /// Those before the place, ascending and disjoint.
+    before: Vec<Piece>,
+    /// Those behind it, from `next` on; what precedes is room.
+    behind: Vec<Piece>,
+    next: usize,
+    /// Pieces beyond which neighbours are put together next time, if more than [`MOST_PIECES`]: what has no neighbours stays.
+    most: usize,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a relative error of 2^-53")]
@@ -32,14 +43,26 @@ fn size(range: &Range<u64>) -> f64 {
     range.end.saturating_sub(range.start) as f64
 }
 
+impl Piece {
+    fn bytes(&self) -> Outlook {
+        let bytes = size(&(self.start..self.end));
+        self.share.map(|share| share * bytes)
+    }
+}
+
 impl Away {
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.before.iter().chain(self.behind.get(self.next..).unwrap_or_default())
+    }
+
+    fn len(&self) -> usize {
+        self.before.len() + self.behind.len().saturating_sub(self.next)
+    }
+
     /// Bytes away.
     pub(super) fn bytes(&self) -> Outlook {
         let mut sum = Outlook::default();
-        for (start, piece) in &self.pieces {
-            let bytes = size(&(*start..piece.end));
-            sum.add(piece.share.map(|share| share * bytes));
-        }
+        self.pieces().for_each(|piece| sum.add(piece.bytes()));
         sum
     }
 
@@ -57,20 +80,26 @@ impl Away {
         let all = Outlook::same(size(&range) * populated);
         let new = all.with(self.take(&range, book), |all, before| (all - before).max(0.0));
         let share = Outlook::same(populated);
-        self.pieces.insert(range.start, Piece { end: range.end, share, group });
+        self.seek(range.start);
+        self.before.push(Piece { start: range.start, end: range.end, share, group });
         book.put(group, all, new);
+        self.limit();
         new
     }
 
     /// Brings a range back; returns the bytes that were away.
     pub(super) fn take(&mut self, range: &Range<u64>, book: &mut Book) -> Outlook {
-        self.carve(range).into_iter().fold(Outlook::default(), |mut sum, (part, piece)| {
-            let bytes = size(&part);
-            let bytes = piece.share.map(|share| share * bytes);
+        let mut sum = Outlook::default();
+        if range.is_empty() {
+            return sum;
+        }
+        self.seek(range.start);
+        while let Some(piece) = self.cut_out(range) {
+            let bytes = piece.bytes();
             book.lose(piece.group, bytes);
             sum.add(bytes);
-            sum
-        })
+        }
+        sum
     }
 
     /// A range was accessed, and `back` of what was away came back, 0..1. Returns these bytes, and of how many
@@ -83,8 +112,12 @@ impl Away {
         book: &mut Book,
     ) -> (Outlook, u64) {
         let (mut sum, mut events) = (Outlook::default(), 0);
-        for (part, piece) in self.carve(range) {
-            let (bytes, share) = (size(&part), piece.share);
+        if range.is_empty() {
+            return (sum, events);
+        }
+        self.seek(range.start);
+        while let Some(piece) = self.cut_out(range) {
+            let (bytes, share) = (size(&(piece.start..piece.end)), piece.share);
             let gone = share.with(back, |share, back| share * back);
             let gone_bytes = gone.map(|gone| gone * bytes);
             events += u64::from(gone_bytes.expected >= page);
@@ -95,68 +128,80 @@ impl Away {
                 if left < NOTHING { 0.0 } else { left }
             });
             if left != Outlook::default() {
-                self.pieces.insert(part.start, Piece { end: part.end, share: left, ..piece });
+                self.before.push(Piece { share: left, ..piece });
             }
         }
-        if self.pieces.len() > MOST_PIECES {
-            self.coarsen();
-        }
+        self.limit();
         (sum, events)
     }
 
-    /// Takes out what lies in the range; what sticks out stays.
-    fn carve(&mut self, range: &Range<u64>) -> Vec<(Range<u64>, Piece)> {
-        if range.is_empty() || self.pieces.is_empty() {
-            return Vec::new();
+    /// Moves the place in front of all pieces that end behind an address.
+    fn seek(&mut self, address: u64) {
+        let mut moved = 0;
+        while let Some(last) = self.before.last().copied().filter(|last| last.end > address) {
+            let room = self.next.checked_sub(1).filter(|_| moved < FEW);
+            let Some(place) = room.and_then(|at| self.behind.get_mut(at)) else {
+                self.rewind();
+                break;
+            };
+            *place = last;
+            self.next -= 1;
+            self.before.pop();
+            moved += 1;
         }
-        let last = self.pieces.range(..range.end).next_back();
-        if last.is_none_or(|(_, piece)| piece.end <= range.start) {
-            return Vec::new();
+        let behind = self.behind.get(self.next..).unwrap_or_default();
+        let passed = behind.iter().take_while(|piece| piece.end <= address).count();
+        self.before.extend_from_slice(behind.get(..passed).unwrap_or_default());
+        self.next += passed;
+    }
+
+    /// Moves the place to the begin.
+    fn rewind(&mut self) {
+        self.before.extend_from_slice(self.behind.get(self.next..).unwrap_or_default());
+        self.behind.clear();
+        std::mem::swap(&mut self.before, &mut self.behind);
+        self.next = 0;
+    }
+
+    /// Takes the next piece out as far as it lies in the range, at whose begin, or further, the place is; what sticks out stays.
+    fn cut_out(&mut self, range: &Range<u64>) -> Option<Piece> {
+        let next = self.behind.get_mut(self.next).filter(|next| next.start < range.end)?;
+        let mut piece = *next;
+        if piece.end > range.end {
+            next.start = range.end;
+            piece.end = range.end;
+        } else {
+            self.next += 1;
         }
-        let before = self.pieces.range(..range.start).next_back().map(|(start, _)| *start);
-        let first = before.unwrap_or(range.start);
-        let touched: Vec<u64> =
-            self.pieces.range(first..range.end).map(|(start, _)| *start).collect();
-        let mut parts = Vec::with_capacity(touched.len());
-        for start in touched {
-            let Some(piece) = self.pieces.get(&start).copied() else { continue };
-            let inside = start.max(range.start)..piece.end.min(range.end);
-            if inside.is_empty() {
-                continue;
-            }
-            self.pieces.remove(&start);
-            if start < inside.start {
-                self.pieces.insert(start, Piece { end: inside.start, ..piece });
-            }
-            if inside.end < piece.end {
-                self.pieces.insert(inside.end, piece);
-            }
-            parts.push((inside, piece));
+        if piece.start < range.start {
+            self.before.push(Piece { end: range.start, ..piece });
+            piece.start = range.start;
         }
-        parts
+        Some(piece)
+    }
+
+    fn limit(&mut self) {
+        if self.len() > self.most.max(MOST_PIECES) {
+            self.coarsen();
+            self.most = self.len().saturating_mul(2);
+        }
     }
 
     /// Puts touching neighbours of a group together in pairs.
     fn coarsen(&mut self) {
-        let mut coarse: BTreeMap<u64, Piece> = BTreeMap::new();
-        let mut open: Option<(u64, Piece)> = None;
-        for (start, piece) in std::mem::take(&mut self.pieces) {
-            open = match open {
-                Some((first, one)) if one.end == start && one.group == piece.group => {
-                    let (a, b) = (size(&(first..one.end)), size(&(start..piece.end)));
-                    let share = one.share.with(piece.share, |x, y| (x * a + y * b) / (a + b));
-                    coarse.insert(first, Piece { share, ..piece });
-                    None
-                }
-                Some((first, one)) => {
-                    coarse.insert(first, one);
-                    Some((start, piece))
-                }
-                None => Some((start, piece)),
-            };
-        }
-        coarse.extend(open);
-        self.pieces = coarse;
+        self.rewind();
+        let mut is_pair = false;
+        self.behind.dedup_by(|piece, one| {
+            if is_pair || one.end != piece.start || one.group != piece.group {
+                is_pair = false;
+                return false;
+            }
+            let (a, b) = (size(&(one.start..one.end)), size(&(piece.start..piece.end)));
+            one.share = one.share.with(piece.share, |x, y| (x * a + y * b) / (a + b));
+            one.end = piece.end;
+            is_pair = true;
+            true
+        });
     }
 }
 
@@ -196,9 +241,9 @@ mod tests {
             let _back = away.access(&(start..start + 5), BACK, 1.0, &mut book);
         }
         let before = away.bytes();
-        let pieces = away.pieces.len();
+        let pieces = away.len();
         away.coarsen();
-        assert!(away.pieces.len() <= pieces / 2 + 1);
+        assert!(away.len() <= pieces / 2 + 1);
         assert!((away.bytes().expected - before.expected).abs() < 1e-9);
     }
 

@@ -5,8 +5,8 @@ use super::away::Away;
 use super::backing::resident_at;
 use super::by_mapping::Book;
 use super::comes_back::ComesBack;
-use super::feed::Moment;
-use super::field::{Field, is_since_begin};
+use super::feed::{Moment, Shot};
+use super::field::{Field, least_since_begin};
 use super::grain::Grain;
 use super::huge::Huge;
 use super::line::{Line, LinePoint, Minutes};
@@ -19,7 +19,8 @@ use crate::analysis::num::float;
 use damon_format::damos::Schemes;
 use damon_format::damos::kernel::Scheme;
 use damon_format::damos::rules::{Operation, Scale, TargetRegions};
-use damon_format::{Region, Sampling, SchemeApplied, Snapshot, TargetId};
+use damon_format::{Region, Sampling, SchemeApplied, TargetId};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -54,7 +55,12 @@ pub(super) struct Engine<'p> {
     tiers: Option<Tiers>,
     huge: Option<Huge>,
     cursor: Cursor<'p>,
+    /// Room for the regions of a moment, which is used again.
+    room: Vec<TargetRegions>,
 }
+
+/// The recorded regions of each target of a moment, with access counts on the scale of the schemes.
+pub(super) type Recorded<'m> = [(TargetId, Cow<'m, [Region]>)];
 
 /// Sums over all moments; bytes are weighted with nanoseconds where that is said.
 #[derive(Clone, Debug, Default)]
@@ -84,8 +90,7 @@ pub(super) struct Totals {
 }
 
 /// All that came of it.
-pub(super) struct Ended<'p> {
-    pub(super) plan: &'p Plan<'p>,
+pub(super) struct Ended {
     pub(super) operation: Operation,
     pub(super) sums: Vec<SchemeSum>,
     pub(super) totals: Totals,
@@ -124,6 +129,7 @@ impl<'p> Engine<'p> {
             tiers: plan.tiers(),
             huge: plan.huge(),
             cursor: Cursor::new(&plan.layouts),
+            room: Vec::new(),
         }
     }
 
@@ -133,10 +139,9 @@ impl<'p> Engine<'p> {
         self
     }
 
-    pub(super) fn end(mut self) -> Ended<'p> {
+    pub(super) fn end(mut self) -> Ended {
         self.book.at(self.totals.observed_ns);
         Ended {
-            plan: self.plan,
             operation: self.operation,
             sums: self.sums,
             totals: self.totals,
@@ -151,8 +156,8 @@ impl<'p> Engine<'p> {
         }
     }
 
-    /// One moment: a snapshot of each of some targets, ascending by target.
-    pub(super) fn step(&mut self, moment: &Moment) {
+    /// One moment: a snapshot of each of some targets.
+    pub(super) fn step(&mut self, moment: &Moment<'_>) {
         let Range { start: start_ns, end: end_ns } = moment.time();
         self.book.at(self.totals.observed_ns);
         self.forget_exited(start_ns);
@@ -163,25 +168,27 @@ impl<'p> Engine<'p> {
         {
             let _nobody_sleeps = self.operation.watch(free);
         }
-        let recorded: Vec<(TargetId, Vec<Region>)> =
-            moment.snapshots.iter().map(|s| (s.target, regions(s, &self.scale))).collect();
-        let mut now: Vec<TargetRegions> = Vec::with_capacity(recorded.len());
+        let recorded: Vec<(TargetId, Cow<'_, [Region]>)> =
+            moment.shots().map(|shot| (shot.target, scaled(&shot, &self.scale))).collect();
+        let mut now = std::mem::take(&mut self.room);
+        now.resize_with(recorded.len(), || TargetRegions { target: 0, regions: Vec::new() });
         let (mut refaulted, mut refaults) = (Outlook::default(), 0);
-        for (index, (target, regions)) in recorded.iter().enumerate() {
+        for ((shot, (target, regions)), now) in moment.shots().zip(&recorded).zip(&mut now) {
             let state = self.targets.entry(*target).or_default();
             let (bytes, events) =
                 refault(&mut state.away, &mut self.book, regions, &self.scale, &self.comes_back);
             let course = self.plan.backing.target(*target);
-            for freed in state.populated.learn(course, end_ns, moment.accessed(index)) {
+            for freed in state.populated.learn(course, end_ns, shot.accessed()) {
                 let _has_no_pages = state.away.take(&freed, &mut self.book);
             }
             refaulted.add(bytes);
             refaults += events;
-            let mut regions = regions.clone();
+            now.target = target.0;
+            now.regions.clear();
+            now.regions.extend_from_slice(regions);
             if !self.plan.options.replay {
-                state.ages.apply(&mut regions);
+                state.ages.apply(&mut now.regions);
             }
-            now.push(TargetRegions { target: target.0, regions });
         }
         let length_ns = end_ns.saturating_sub(start_ns);
         let resident = resident_at(&self.plan.resident, end_ns);
@@ -213,6 +220,7 @@ impl<'p> Engine<'p> {
         for (state, regions) in recorded.iter().zip(&now) {
             self.targets.entry(state.0).or_default().ages.learn(&state.1, &regions.regions);
         }
+        self.room = now;
         let tried = self.after(&before);
         if let Some(tiers) = &mut self.tiers {
             tiers.end(length_ns);
@@ -272,19 +280,24 @@ impl<'p> Engine<'p> {
     /// What matches before anything is done, by scheme; none where the scheme is not due.
     fn before(&mut self, now: &[TargetRegions], length_ns: u64, end_ns: u64) -> Vec<Before> {
         let begun_us = end_ns.saturating_sub(self.plan.origin_ns) / 1000;
-        let aggr_us = self.scale.aggr_us;
+        let since_begin = least_since_begin(self.scale.aggr_us, begun_us);
         let states = self.operation.schemes().iter().zip(&mut self.sums);
         states
             .map(|(state, sum)| {
                 let scheme = state.scheme();
                 let (mut eligible, mut unknown) = (0_u64, 0_u64);
                 for region in now.iter().flat_map(|target| &target.regions) {
-                    if scheme.matches(region) {
-                        eligible = eligible.saturating_add(region.size());
-                    } else if could_match(scheme, region)
-                        && is_since_begin(region, aggr_us, begun_us)
+                    let size = region.size();
+                    if !scheme.nr_accesses.contains(&region.nr_accesses)
+                        || !scheme.sz.contains(&size)
                     {
-                        unknown = unknown.saturating_add(region.size());
+                        continue;
+                    }
+                    if region.age >= scheme.age.min {
+                        let matches = region.age <= scheme.age.max;
+                        eligible = eligible.saturating_add(if matches { size } else { 0 });
+                    } else if u64::from(region.age) >= since_begin {
+                        unknown = unknown.saturating_add(size);
                     }
                 }
                 sum.unknown += float(unknown) * float(length_ns);
@@ -325,18 +338,18 @@ impl<'p> Engine<'p> {
         })
     }
 
-    fn sum_up(&mut self, point: &LinePoint, recorded: &[(TargetId, Vec<Region>)], back: Outlook) {
+    fn sum_up(&mut self, point: &LinePoint, recorded: &Recorded<'_>, back: Outlook) {
         let time = float(point.observed_ns);
-        let (mut monitored, mut touched) = (0_u64, 0_u64);
+        let (mut monitored, mut touched, mut oldest) = (0_u64, 0_u64, 0);
         let totals = &mut self.totals;
-        for region in recorded.iter().flat_map(|(_, regions)| regions) {
-            monitored = monitored.saturating_add(region.size());
-            if region.nr_accesses > 0 {
-                touched = touched.saturating_add(region.size());
-            }
-            let age_us = u64::from(region.age).saturating_mul(self.scale.aggr_us);
-            totals.highest_age_us = totals.highest_age_us.max(age_us);
+        for region in recorded.iter().flat_map(|(_, regions)| regions.iter()) {
+            let size = region.size();
+            monitored = monitored.saturating_add(size);
+            touched = touched.saturating_add(if region.nr_accesses > 0 { size } else { 0 });
+            oldest = region.age.max(oldest);
         }
+        let age_us = u64::from(oldest).saturating_mul(self.scale.aggr_us);
+        totals.highest_age_us = totals.highest_age_us.max(age_us);
         totals.moments += 1;
         totals.observed_ns = totals.observed_ns.saturating_add(point.observed_ns);
         totals.monitored += float(monitored) * time;
@@ -379,16 +392,19 @@ pub(super) fn in_units(
 
 /// A snapshot's regions with access frequencies on the scale of the schemes; the snapshot's own tells how many
 /// looks there really were. Rounded to nearest, but never to "not accessed".
-pub(super) fn regions(snapshot: &Snapshot, scale: &Scale) -> Vec<Region> {
-    let (most, own) = (scale.max_nr_accesses, snapshot.sampling.max_nr_accesses.max(1));
+pub(super) fn scaled<'b>(shot: &Shot<'b>, scale: &Scale) -> Cow<'b, [Region]> {
+    let (most, own) = (scale.max_nr_accesses, shot.sampling.max_nr_accesses.max(1));
+    if own == most {
+        return Cow::Borrowed(shot.regions);
+    }
     let scaled = |nr_accesses: u32| {
-        if nr_accesses == 0 || own == most {
+        if nr_accesses == 0 {
             return nr_accesses;
         }
         let product = u64::from(nr_accesses) * u64::from(most) + u64::from(own / 2);
         u32::try_from(product / u64::from(own)).unwrap_or(u32::MAX).max(1)
     };
-    let regions = snapshot.regions.iter();
+    let regions = shot.regions.iter();
     regions.map(|r| Region { nr_accesses: scaled(r.nr_accesses), ..*r }).collect()
 }
 
@@ -403,7 +419,9 @@ fn refault(
     let (mut bytes, mut events) = (Outlook::default(), 0);
     let mut at = 0;
     for region in regions {
-        let _unmapped = away.take(&(at..region.start), book);
+        if at < region.start {
+            let _unmapped = away.take(&(at..region.start), book);
+        }
         at = region.end;
         if region.nr_accesses == 0 {
             continue;
@@ -416,11 +434,4 @@ fn refault(
     }
     let _unmapped = away.take(&(at..u64::MAX), book);
     (bytes, events)
-}
-
-/// Everything but the age matches, and the age is too low.
-fn could_match(scheme: &Scheme, region: &Region) -> bool {
-    region.age < scheme.age.min
-        && scheme.sz.contains(&region.size())
-        && scheme.nr_accesses.contains(&region.nr_accesses)
 }

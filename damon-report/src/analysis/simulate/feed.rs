@@ -1,158 +1,358 @@
 //! The moments of a recording in their order, decoded ahead of whoever takes them.
+//!
+//! A thread of its own decodes, and waits when it is some thousand regions ahead: what is held at a time does not depend
+//! on how much a block holds once decoded, which nothing but time limits.
 
+use super::{Plan, SimulateError};
 use crate::analysis::load::Trace;
+use crate::analysis::overview::OverviewVisitor;
 use crate::analysis::select::Selection;
 use crate::analysis::together::together;
-use damon_format::{
-    BlockEntry, Damage, Record, Region, Sampling, Snapshot, SnapshotView, TargetId, Visitor,
-};
-use rayon::prelude::*;
+use damon_format::{BlockEntry, Damage, Record, Region, Sampling, SnapshotView, TargetId, Visitor};
 use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{channel, sync_channel};
+use std::thread;
 
-/// A snapshot of each of some targets.
+/// Regions that are handed over together: few enough to be in a cache still when they are looked at.
+const BATCH: usize = 1 << 14;
+
+/// Regions that are held until the moments of several targets are known: 24 MiB.
+pub(super) const HELD: usize = 1 << 20;
+
+/// A snapshot takes as much memory as so many regions, beside its own.
+const HEAD: usize = 3;
+
+/// One target's part of a moment.
 #[derive(Clone, Debug)]
-pub(super) struct Moment {
-    /// Ascending by target; at least one.
-    pub(super) snapshots: Vec<Snapshot>,
-    /// Of each of them, what was accessed anywhere; empty where all addresses are selected, and the snapshots tell.
-    anywhere: Vec<Vec<Range<u64>>>,
+struct Head {
+    target: TargetId,
+    start_ns: u64,
+    end_ns: u64,
+    sampling: Sampling,
+    /// Where its regions are.
+    regions: Range<usize>,
+    /// Where it is told what was accessed anywhere; `None` where all addresses are selected, and the regions tell.
+    accessed: Option<Range<usize>>,
 }
 
-impl Moment {
-    /// The scale of its counters: that of the first snapshot.
-    pub(super) fn sampling(&self) -> Sampling {
-        self.snapshots.first().map_or(Sampling::from_intervals(0, 0), |first| first.sampling)
+/// A snapshot whose regions are elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shot<'b> {
+    pub(super) target: TargetId,
+    pub(super) sampling: Sampling,
+    pub(super) regions: &'b [Region],
+    accessed: Option<&'b [Range<u64>]>,
+}
+
+/// Some moments that follow one another.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    regions: Vec<Region>,
+    accessed: Vec<Range<u64>>,
+    heads: Vec<Head>,
+    /// Behind the last head of each moment.
+    ends: Vec<usize>,
+}
+
+/// A snapshot of each of some targets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment<'b> {
+    /// Ascending by target; at least one.
+    heads: &'b [Head],
+    batch: &'b Batch,
+}
+
+impl Batch {
+    /// Its moments in their order.
+    pub(super) fn moments(&self) -> impl Iterator<Item = Moment<'_>> {
+        let mut from = 0;
+        self.ends.iter().map(move |end| {
+            let heads = self.heads.get(from..*end).unwrap_or_default();
+            from = *end;
+            Moment { heads, batch: self }
+        })
     }
 
-    /// From the earliest begin to the latest end.
-    pub(super) fn time(&self) -> Range<u64> {
-        let start = self.snapshots.iter().map(|s| s.start_ns).min().unwrap_or(0);
-        start..self.snapshots.iter().map(|s| s.end_ns).max().unwrap_or(0)
+    fn clear(&mut self) {
+        self.regions.clear();
+        self.accessed.clear();
+        self.heads.clear();
+        self.ends.clear();
     }
 
-    /// The regions of the `index`-th snapshot that were accessed, at selected addresses and others, ascending.
-    pub(super) fn accessed(&self, index: usize) -> impl Iterator<Item = Range<u64>> {
-        let anywhere = self.anywhere.get(index).into_iter().flatten().cloned();
-        let selected = self.snapshots.get(index).filter(|_| self.anywhere.is_empty());
-        let regions = selected.into_iter().flat_map(|snapshot| &snapshot.regions);
-        let regions = regions.filter(|region| region.nr_accesses > 0);
+    /// What it takes, in regions.
+    fn cost(&self) -> usize {
+        let heads = self.heads.len().saturating_mul(HEAD);
+        self.regions.len().saturating_add(self.accessed.len()).saturating_add(heads)
+    }
+
+    /// Adds a snapshot of another one.
+    fn copy(&mut self, head: &Head, from: &Self) {
+        let (begin, told) = (self.regions.len(), self.accessed.len());
+        self.regions.extend_from_slice(from.regions.get(head.regions.clone()).unwrap_or_default());
+        let accessed = head.accessed.clone().map(|range| {
+            self.accessed.extend_from_slice(from.accessed.get(range).unwrap_or_default());
+            told..self.accessed.len()
+        });
+        self.heads.push(Head { regions: begin..self.regions.len(), accessed, ..*head });
+    }
+
+    fn end_moment(&mut self) {
+        self.ends.push(self.heads.len());
+    }
+}
+
+impl<'b> Shot<'b> {
+    /// What was accessed, at selected addresses and others, ascending.
+    pub(super) fn accessed(&self) -> impl Iterator<Item = Range<u64>> + use<'b> {
+        let regions = if self.accessed.is_none() { self.regions } else { &[] };
+        let regions = regions.iter().filter(|region| region.nr_accesses > 0);
+        let anywhere = self.accessed.unwrap_or_default().iter().cloned();
         anywhere.chain(regions.map(|region| region.start..region.end))
     }
 }
 
-/// Hands over all selected moments, some at a time, while the next ones are decoded. Returns how many snapshots were left
-/// out, because they have no ages.
-pub(super) fn feed(
-    trace: &Trace,
-    selection: &Selection,
-    mut take: impl FnMut(&[Moment]) + Send,
-) -> u64 {
-    let blocks = trace.blocks().iter().filter(|b| b.snapshots > 0 && selection.overlaps(b));
-    let blocks: Vec<&BlockEntry> = blocks.collect();
-    let mut waiting = Waiting::default();
-    let mut ready: Vec<Moment> = Vec::new();
-    for some in blocks.chunks(rayon::current_num_threads().max(1)) {
-        let decode = || -> Vec<Part<'_>> {
-            some.par_iter().map(|block| Part::decode(trace, selection, block)).collect()
-        };
-        let ((), parts) = rayon::join(|| take(&ready), decode);
-        ready.clear();
-        for part in parts {
-            waiting.without_ages += part.without_ages;
-            waiting.seen.extend(part.seen);
-            // The next block may hold other targets' snapshots of the last moments.
-            waiting.release(2, &mut ready);
-        }
+impl<'b> Moment<'b> {
+    /// Its snapshots, ascending by target.
+    pub(super) fn shots(&self) -> impl Iterator<Item = Shot<'b>> + use<'b> {
+        let batch = self.batch;
+        self.heads.iter().map(move |head| Shot {
+            target: head.target,
+            sampling: head.sampling,
+            regions: batch.regions.get(head.regions.clone()).unwrap_or_default(),
+            accessed: head.accessed.clone().and_then(|range| batch.accessed.get(range)),
+        })
     }
-    waiting.release(0, &mut ready);
-    take(&ready);
-    waiting.without_ages
+
+    /// The scale of its counters: that of the first snapshot.
+    pub(super) fn sampling(&self) -> Sampling {
+        self.heads.first().map_or(Sampling::from_intervals(0, 0), |first| first.sampling)
+    }
+
+    /// From the earliest begin to the latest end.
+    pub(super) fn time(&self) -> Range<u64> {
+        let start = self.heads.iter().map(|head| head.start_ns).min().unwrap_or(0);
+        start..self.heads.iter().map(|head| head.end_ns).max().unwrap_or(0)
+    }
 }
 
-/// A snapshot, and what was accessed anywhere if it holds selected addresses alone.
-struct Seen {
-    snapshot: Snapshot,
-    anywhere: Option<Vec<Range<u64>>>,
+/// What is to be fed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'s> {
+    pub(super) trace: &'s Trace,
+    pub(super) selection: &'s Selection,
+    /// All selected snapshots are of one target: each is a moment.
+    pub(super) single: bool,
+    /// Look at what all snapshots cover on the way.
+    pub(super) observe: bool,
 }
 
-/// Snapshots whose moments may not be complete.
+/// What there was beside the moments.
 #[derive(Default)]
-struct Waiting {
-    seen: Vec<Seen>,
-    without_ages: u64,
+pub(super) struct Fed<'s> {
+    /// Snapshots that were left out, because they have no ages.
+    pub(super) without_ages: u64,
+    /// What the snapshots cover, if that was asked for.
+    pub(super) seen: Option<OverviewVisitor<'s>>,
+    /// Something could not be read.
+    pub(super) damaged: bool,
+    /// There was more than [`HELD`] before moments were complete; what follows is missing.
+    pub(super) crowded: bool,
 }
 
-impl Waiting {
-    /// Gives all moments away but the last `keep`.
-    fn release(&mut self, keep: usize, to: &mut Vec<Moment>) {
-        let times: Vec<(TargetId, Range<u64>)> = self
-            .seen
-            .iter()
-            .map(|s| &s.snapshot)
-            .map(|s| (s.target, s.start_ns..s.end_ns))
-            .collect();
-        let moments = together(&times);
-        let ready = moments.len().saturating_sub(keep);
-        let mut taken: Vec<Option<Seen>> = self.seen.drain(..).map(Some).collect();
-        for moment in moments.iter().take(ready) {
-            let mut all: Vec<Seen> =
-                moment.iter().filter_map(|i| taken.get_mut(*i).and_then(Option::take)).collect();
-            all.sort_by_key(|seen| seen.snapshot.target);
-            let anywhere = all.iter_mut().filter_map(|seen| seen.anywhere.take()).collect();
-            let snapshots = all.into_iter().map(|seen| seen.snapshot).collect();
-            to.push(Moment { snapshots, anywhere });
-        }
-        self.seen.extend(taken.into_iter().flatten());
+impl Fed<'_> {
+    /// Whether everything was handed over that could be read.
+    pub(super) fn is_whole(&self) -> Result<(), SimulateError> {
+        if self.crowded { Err(SimulateError::Crowded { most: HELD }) } else { Ok(()) }
     }
 }
 
-/// The snapshots of a block.
-struct Part<'s> {
+impl<'s> Source<'s> {
+    /// What a plan is about.
+    pub(super) fn of(plan: &'s Plan<'_>, trace: &'s Trace) -> Self {
+        Self { trace, selection: plan.selection, single: plan.single, observe: false }
+    }
+
+    /// Hands over all selected moments, some at a time, while the next ones are decoded.
+    pub(super) fn feed(self, mut take: impl FnMut(&Batch)) -> Fed<'s> {
+        let (full, filled) = sync_channel::<Batch>(1);
+        let (empty, emptied) = channel::<Batch>();
+        thread::scope(|scope| {
+            let decode = move || {
+                self.decode(|batch| {
+                    full.send(batch).ok()?;
+                    Some(emptied.try_recv().unwrap_or_default())
+                })
+            };
+            match thread::Builder::new().spawn_scoped(scope, decode) {
+                Ok(thread) => {
+                    for mut batch in filled {
+                        take(&batch);
+                        batch.clear();
+                        // The other one may have ended.
+                        let _nobody_needs_it = empty.send(batch);
+                    }
+                    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+                }
+                Err(_no_thread) => self.decode(|mut batch| {
+                    take(&batch);
+                    batch.clear();
+                    Some(batch)
+                }),
+            }
+        })
+    }
+
+    fn decode(self, give: impl FnMut(Batch) -> Option<Batch>) -> Fed<'s> {
+        let Self { trace, selection, single, observe } = self;
+        let seen = observe.then(|| OverviewVisitor::of_snapshots(selection));
+        let mut to = To { batch: Batch::default(), give, stopped: false };
+        let mut fed = Fed { seen, ..Fed::default() };
+        let mut waiting = Batch::default();
+        let is_all = selection.address.is_all();
+        let blocks = trace.blocks().iter().filter(|b| b.snapshots > 0 && selection.overlaps(b));
+        for block in blocks {
+            let (fed, waiting, to) = (&mut fed, &mut waiting, &mut to);
+            let mut visitor = Taker { selection, is_all, single, fed, waiting, to };
+            visitor.block(trace, block);
+            if to.stopped || fed.crowded {
+                break;
+            }
+        }
+        release(&mut waiting, 0, &mut to);
+        to.pass_on();
+        fed
+    }
+}
+
+/// Where complete moments go.
+struct To<G> {
+    batch: Batch,
+    give: G,
+    /// Nobody takes them any more.
+    stopped: bool,
+}
+
+impl<G: FnMut(Batch) -> Option<Batch>> To<G> {
+    fn moment_ends(&mut self) {
+        self.batch.end_moment();
+        if self.batch.cost() >= BATCH {
+            self.pass_on();
+        }
+    }
+
+    fn pass_on(&mut self) {
+        if self.stopped || self.batch.ends.is_empty() {
+            return;
+        }
+        match (self.give)(std::mem::take(&mut self.batch)) {
+            Some(next) => self.batch = next,
+            None => self.stopped = true,
+        }
+    }
+}
+
+/// Gives all moments of what is waiting away but the last `keep`.
+fn release(waiting: &mut Batch, keep: usize, to: &mut To<impl FnMut(Batch) -> Option<Batch>>) {
+    let times: Vec<(TargetId, Range<u64>)> =
+        waiting.heads.iter().map(|head| (head.target, head.start_ns..head.end_ns)).collect();
+    let mut moments = together(&times);
+    let mut left = moments.split_off(moments.len().saturating_sub(keep)).concat();
+    let from = std::mem::take(waiting);
+    for moment in moments {
+        let mut of: Vec<&Head> = moment.iter().filter_map(|index| from.heads.get(*index)).collect();
+        of.sort_by_key(|head| head.target);
+        of.into_iter().for_each(|head| to.batch.copy(head, &from));
+        to.moment_ends();
+    }
+    left.sort_unstable();
+    let left = left.iter().filter_map(|index| from.heads.get(*index));
+    left.for_each(|head| waiting.copy(head, &from));
+}
+
+/// Takes the snapshots of a block.
+struct Taker<'a, 's, G> {
     selection: &'s Selection,
     /// All addresses are selected.
     is_all: bool,
-    seen: Vec<Seen>,
-    without_ages: u64,
+    single: bool,
+    fed: &'a mut Fed<'s>,
+    waiting: &'a mut Batch,
+    to: &'a mut To<G>,
 }
 
-impl<'s> Part<'s> {
-    fn decode(trace: &Trace, selection: &'s Selection, block: &BlockEntry) -> Self {
-        let is_all = selection.address.is_all();
-        let mut part = Self { selection, is_all, seen: Vec::new(), without_ages: 0 };
-        let _known: Result<(), Damage> = trace.visit_block(block, &mut part);
-        part
+impl<G: FnMut(Batch) -> Option<Batch>> Taker<'_, '_, G> {
+    fn block(&mut self, trace: &Trace, block: &BlockEntry) {
+        let found: Result<(), Damage> = trace.visit_block(block, self);
+        self.fed.damaged |= found.is_err();
+        // The next block may hold other targets' snapshots of the last moments.
+        release(self.waiting, 2, self.to);
     }
 }
 
-impl Visitor for Part<'_> {
+impl<G: FnMut(Batch) -> Option<Batch>> Visitor for Taker<'_, '_, G> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        if self.to.stopped || self.fed.crowded {
+            return;
+        }
+        if let Some(seen) = &mut self.fed.seen {
+            seen.snapshot(snapshot);
+        }
         let selection = self.selection;
         if !selection.has_snapshot(snapshot) {
             return;
         }
         let Some(ages) = snapshot.ages else {
-            self.without_ages += 1;
+            self.fed.without_ages += 1;
             return;
         };
-        let mut regions = Vec::with_capacity(snapshot.len());
-        let bounds = snapshot.starts.iter().zip(snapshot.ends);
-        for (((&start, &end), &nr_accesses), &age) in bounds.zip(snapshot.nr_accesses).zip(ages) {
-            let pieces = selection.pieces(snapshot.target, start, end);
-            regions.extend(pieces.map(|p| Region { start: p.start, end: p.end, nr_accesses, age }));
+        let batch = if self.single { &mut self.to.batch } else { &mut *self.waiting };
+        let (begin, told) = (batch.regions.len(), batch.accessed.len());
+        add(&mut batch.regions, selection, snapshot, ages);
+        let accessed = (!self.is_all).then(|| {
+            batch.accessed.extend(accessed(snapshot));
+            told..batch.accessed.len()
+        });
+        batch.heads.push(Head {
+            target: snapshot.target,
+            start_ns: snapshot.start_ns.max(selection.time.start),
+            end_ns: snapshot.end_ns.min(selection.time.end),
+            sampling: snapshot.sampling,
+            regions: begin..batch.regions.len(),
+            accessed,
+        });
+        if self.single {
+            self.to.moment_ends();
+        } else {
+            self.fed.crowded = batch.cost() > HELD;
         }
-        let bounds = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses);
-        let accessed = bounds.filter(|(_, nr_accesses)| **nr_accesses > 0);
-        let accessed = accessed.map(|((&start, &end), _)| start..end);
-        let anywhere = (!self.is_all).then(|| accessed.collect());
-        let snapshot = Snapshot::new(
-            snapshot.target,
-            snapshot.start_ns.max(selection.time.start),
-            snapshot.end_ns.min(selection.time.end),
-            snapshot.sampling,
-            regions,
-        );
-        self.seen.push(Seen { snapshot, anywhere });
     }
 
     fn record(&mut self, _record: Record) {}
+}
+
+/// What was accessed, whether it is selected or not.
+fn accessed(snapshot: &SnapshotView<'_>) -> impl Iterator<Item = Range<u64>> {
+    let bounds = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses);
+    let accessed = bounds.filter(|(_, nr_accesses)| **nr_accesses > 0);
+    accessed.map(|((&start, &end), _)| start..end)
+}
+
+/// Adds the selected regions of a snapshot.
+fn add(to: &mut Vec<Region>, selection: &Selection, snapshot: &SnapshotView<'_>, ages: &[u32]) {
+    let target = snapshot.target;
+    let bounds = snapshot.starts.iter().zip(snapshot.ends);
+    let rows = bounds.zip(snapshot.nr_accesses).zip(ages);
+    let ends = snapshot.starts.first().zip(snapshot.ends.last());
+    if ends.is_none_or(|(start, end)| selection.address.covers(target, *start, *end)) {
+        let region =
+            |(((&start, &end), &nr_accesses), &age)| Region { start, end, nr_accesses, age };
+        to.extend(rows.map(region));
+        return;
+    }
+    for (((&start, &end), &nr_accesses), &age) in rows {
+        let pieces = selection.pieces(target, start, end);
+        to.extend(pieces.map(|p| Region { start: p.start, end: p.end, nr_accesses, age }));
+    }
 }

@@ -3,7 +3,7 @@
 use super::Outlook;
 use super::SchemeSum;
 use super::by_mapping::Book;
-use super::engine::TargetState;
+use super::engine::{Recorded, TargetState};
 use super::grain::Grain;
 use super::huge::Huge;
 use super::plan::{Effect, Plan, works};
@@ -24,7 +24,7 @@ pub(super) struct Field<'a, 'p> {
     pub(super) now_ns: u64,
     pub(super) begun_us: u64,
     pub(super) aggr_us: u64,
-    pub(super) recorded: &'a [(TargetId, Vec<Region>)],
+    pub(super) recorded: &'a Recorded<'a>,
     pub(super) put: Outlook,
     pub(super) back: Outlook,
     pub(super) book: &'a mut Book,
@@ -152,7 +152,17 @@ pub(super) fn by_group(slots: &[Slot], range: Range<u64>, give: &mut impl FnMut(
 }
 
 /// Whether the region has been like this for as long as was recorded, so that it is not known for how long.
-pub(super) fn is_since_begin(region: &Region, aggr_us: u64, begun_us: u64) -> bool {
-    let age_us = (u64::from(region.age) + 1).saturating_mul(aggr_us);
-    age_us >= begun_us.saturating_sub(aggr_us / 2)
+fn is_since_begin(region: &Region, aggr_us: u64, begun_us: u64) -> bool {
+    u64::from(region.age) >= least_since_begin(aggr_us, begun_us)
+}
+
+/// The least age of regions that have been as they are since the begin of a recording that began `begun_us` ago: that for which
+/// `(age + 1) * aggr_us` is as long, or at most half an aggregation less.
+pub(super) fn least_since_begin(aggr_us: u64, begun_us: u64) -> u64 {
+    let recorded = begun_us.saturating_sub(aggr_us / 2);
+    match aggr_us {
+        0 if recorded > 0 => u64::MAX,
+        0 => 0,
+        _ => recorded.div_ceil(aggr_us).saturating_sub(1),
+    }
 }

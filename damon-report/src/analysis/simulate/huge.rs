@@ -74,7 +74,7 @@ impl Huge {
     /// A moment, after schemes have acted; returns the bytes in huge pages. `most` samples in an aggregation.
     pub(super) fn moment(
         &mut self,
-        moment: &[(TargetId, Vec<Region>)],
+        moment: &[(TargetId, impl AsRef<[Region]>)],
         most: u32,
         length_ns: u64,
     ) -> f64 {
@@ -82,7 +82,7 @@ impl Huge {
         for (target, regions) in moment {
             let state = self.targets.entry(*target).or_default();
             let mut at = 0;
-            for region in regions {
+            for region in regions.as_ref() {
                 // What is not monitored any more is gone.
                 state.forget(&(at..region.start));
                 at = region.end;
@@ -95,7 +95,8 @@ impl Huge {
         let (mut bytes, mut bloat) = (0_u64, 0_u64);
         let (mut hot, mut expected) = (0.0, 0.0);
         for (target, state) in &self.targets {
-            let regions = moment.iter().find(|(t, _)| t == target).map_or(&[][..], |(_, r)| r);
+            let regions =
+                moment.iter().find(|(t, _)| t == target).map_or(&[][..], |(_, r)| r.as_ref());
             for block in state.huge.ranges().map(|range| whole_blocks(&range)) {
                 let size = block.end.saturating_sub(block.start);
                 let accessed =

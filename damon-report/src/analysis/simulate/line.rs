@@ -4,7 +4,7 @@ use super::Outlook;
 use super::tiers::Served;
 use crate::analysis::num::float;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 /// Points a line has at most; beyond that, neighbours are put together.
 const MOST_POINTS: usize = 2048;
@@ -120,13 +120,19 @@ impl Line {
 /// Refaults of one minute.
 #[derive(Clone, Copy, Debug, Default)]
 struct Minute {
+    /// How many minutes after the begin.
+    index: u64,
     observed_ns: u64,
     refaulted: Outlook,
 }
 
-/// The minutes since the begin.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Minutes(BTreeMap<u64, Minute>);
+/// The worst of the minutes since the begin, and the present one. Only minutes of which half was observed count, or the best
+/// observed ones where there is none such.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Minutes {
+    now: Minute,
+    worst: Option<Minute>,
+}
 
 /// The minute in which most came back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -141,27 +147,53 @@ pub struct WorstMinute {
     pub percent: Outlook,
 }
 
-impl Minutes {
-    pub(super) fn add(&mut self, since_begin_ns: u64, observed_ns: u64, refaulted: Outlook) {
-        let minute = self.0.entry(since_begin_ns / MINUTE_NS).or_default();
-        minute.observed_ns = minute.observed_ns.saturating_add(observed_ns);
-        minute.refaulted.add(refaulted);
+impl Minute {
+    /// Half a minute is as good as all of it.
+    fn counts_for(&self) -> u64 {
+        self.observed_ns.min(MINUTE_NS / 2)
     }
 
-    /// By what is expected, among those observed for at least half a minute; or the best observed one if there
-    /// is none.
+    /// Bytes per minute.
+    fn rate(&self) -> Outlook {
+        let scale = float(MINUTE_NS) / float(self.observed_ns);
+        self.refaulted.map(|bytes| bytes * scale)
+    }
+
+    fn is_worse_than(&self, other: &Self) -> bool {
+        match self.counts_for().cmp(&other.counts_for()) {
+            Ordering::Less => false,
+            Ordering::Equal => self.rate().expected > other.rate().expected,
+            Ordering::Greater => true,
+        }
+    }
+}
+
+impl Minutes {
+    /// Of a moment; moments come in the order of time.
+    pub(super) fn add(&mut self, since_begin_ns: u64, observed_ns: u64, refaulted: Outlook) {
+        let index = since_begin_ns / MINUTE_NS;
+        if index != self.now.index {
+            self.worst = self.worst_yet();
+            self.now = Minute { index, ..Minute::default() };
+        }
+        self.now.observed_ns = self.now.observed_ns.saturating_add(observed_ns);
+        self.now.refaulted.add(refaulted);
+    }
+
+    fn worst_yet(&self) -> Option<Minute> {
+        let now = Some(self.now).filter(|now| now.observed_ns > 0);
+        match (self.worst, now) {
+            (Some(worst), Some(now)) => Some(if now.is_worse_than(&worst) { now } else { worst }),
+            (worst, now) => worst.or(now),
+        }
+    }
+
+    /// The one in which most is expected to have come back.
     pub(super) fn worst(&self, working_set: f64) -> Option<WorstMinute> {
-        let longest = self.0.values().map(|minute| minute.observed_ns).max()?;
-        let least = longest.clamp(1, MINUTE_NS / 2);
-        let rates = self.0.iter().filter(|(_, minute)| minute.observed_ns >= least).map(
-            |(index, minute)| {
-                let scale = float(MINUTE_NS) / float(minute.observed_ns);
-                (*index, minute.observed_ns, minute.refaulted.map(|bytes| bytes * scale))
-            },
-        );
-        let (minute, observed_ns, refaulted) =
-            rates.reduce(|a, b| if b.2.expected > a.2.expected { b } else { a })?;
+        let worst = self.worst_yet()?;
+        let refaulted = worst.rate();
         let percent = refaulted.map(|bytes| share(bytes, working_set) * 100.0);
+        let (minute, observed_ns) = (worst.index, worst.observed_ns);
         Some(WorstMinute { minute, observed_ns, refaulted, percent })
     }
 }

@@ -21,6 +21,7 @@ mod field;
 mod grain;
 mod huge;
 mod line;
+mod once;
 mod outlook;
 mod plan;
 mod populated;
@@ -34,6 +35,7 @@ pub use by_mapping::MappingOutcome;
 pub use grain::{FEW_SAMPLES, Granularity, LARGE, SizeShare};
 pub use huge::HugeOutcome;
 pub use line::{LinePoint, WorstMinute};
+pub use once::at_once;
 pub use outlook::Outlook;
 pub use plan::{Options, Plan, SimulateError};
 pub use presets::{PRESETS, Preset, TIER_OF_A_SIZE, preset};
@@ -47,7 +49,7 @@ use damon_format::damos::kernel::{Action, Scheme};
 use damon_format::damos::rules::{KernelRules, SchemeState, Stats};
 use damon_format::{SchemeApplied, SchemeStats};
 use engine::{Ended, Engine};
-use feed::feed;
+use feed::Source;
 use grain::per_day;
 use huge::Huge;
 use line::share;
@@ -222,22 +224,26 @@ impl Plan<'_> {
     /// Goes over the recording.
     pub fn run(&self, trace: &Trace) -> Result<Simulation, SimulateError> {
         let mut engine: Option<Engine<'_>> = None;
-        let without_ages = feed(trace, self.selection, |moments| {
-            for moment in moments {
+        let fed = Source::of(self, trace).feed(|batch| {
+            for moment in batch.moments() {
                 let new = || Engine::new(self, &self.schemes, moment.sampling());
-                engine.get_or_insert_with(new).step(moment);
+                engine.get_or_insert_with(new).step(&moment);
             }
         });
+        fed.is_whole()?;
         match engine {
-            Some(engine) => simulation(engine.end(), without_ages),
+            Some(engine) => simulation(self, engine.end(), fed.without_ages),
             None => Err(SimulateError::NoAges),
         }
     }
 }
 
-fn simulation(ended: Ended<'_>, without_ages: u64) -> Result<Simulation, SimulateError> {
+fn simulation(
+    plan: &Plan<'_>,
+    ended: Ended,
+    without_ages: u64,
+) -> Result<Simulation, SimulateError> {
     let Ended {
-        plan,
         operation,
         sums,
         totals,

@@ -106,6 +106,15 @@ pub enum SimulateError {
         /// What is wrong with the first one.
         why: String,
     },
+    /// Moments of several targets are too far apart in the file to be put together in bounded memory.
+    #[error(
+        "the recording has more than {most} regions of several targets in one piece, too many to put their moments \
+         together; `damon-report slice` writes it in smaller pieces, and --target takes one target alone"
+    )]
+    Crowded {
+        /// Regions that are held.
+        most: usize,
+    },
     /// Something that the recording cannot tell.
     #[error("schemes[{index}]{why}")]
     Unknown {
@@ -171,6 +180,8 @@ pub struct Plan<'a> {
     pub(super) layouts: Layouts,
     /// Rates carry no sampling error.
     pub(super) exact: bool,
+    /// All snapshots are of one target.
+    pub(super) single: bool,
     pub(super) origin_ns: u64,
     pub(super) assumptions: Vec<String>,
     pub(super) warnings: Vec<String>,
@@ -223,6 +234,7 @@ impl<'a> Plan<'a> {
             backing: Backing::of(records),
             layouts: Layouts::new(records, options.group_by),
             exact: info.backend.exact || info.backend.granularity == Granularity::Mapping,
+            single: overview.targets.len() <= 1,
             origin_ns: view.origin_ns,
             options,
             assumptions: Vec::new(),
@@ -244,6 +256,21 @@ impl<'a> Plan<'a> {
                 .into(),
         );
         Ok(plan)
+    }
+
+    /// What of it depends on the snapshots, beside the warnings.
+    pub(super) fn depends(self) -> Depends {
+        let Self { single, mapped, resident, assumptions, .. } = self;
+        Depends { single, mapped, resident, assumptions }
+    }
+
+    /// Whether it does what a plan did that depended on this.
+    pub(super) fn is_as(&self, other: &Depends) -> bool {
+        let Depends { single, mapped, resident, assumptions } = other;
+        self.single == *single
+            && self.mapped == *mapped
+            && self.resident == *resident
+            && self.assumptions == *assumptions
     }
 
     /// The tiers that are followed.
@@ -424,6 +451,15 @@ impl<'a> Plan<'a> {
         }
         Ok(())
     }
+}
+
+/// What of a plan depends on the snapshots of a recording.
+#[derive(Debug)]
+pub(super) struct Depends {
+    single: bool,
+    mapped: BTreeMap<TargetId, SpanSet>,
+    resident: Vec<ResidentSample>,
+    assumptions: Vec<String>,
 }
 
 pub(super) fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {

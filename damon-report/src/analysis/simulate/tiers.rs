@@ -145,7 +145,7 @@ impl Tiers {
     /// served from where memory was. `most` samples in an aggregation.
     pub(super) fn begin(
         &mut self,
-        moment: &[(TargetId, Vec<Region>)],
+        moment: &[(TargetId, impl AsRef<[Region]>)],
         mapped: &BTreeMap<TargetId, SpanSet>,
         most: u32,
         length_ns: u64,
@@ -154,7 +154,7 @@ impl Tiers {
         for (target, regions) in moment {
             let placed = self.targets.entry(*target).or_default();
             let mut at = 0;
-            for region in regions {
+            for region in regions.as_ref() {
                 let (fast, all) = placed.remove(&(at..region.start));
                 self.fast_now -= fast;
                 self.all_now -= all;
@@ -177,11 +177,16 @@ impl Tiers {
         self.serve(moment, most, float(length_ns))
     }
 
-    fn serve(&mut self, moment: &[(TargetId, Vec<Region>)], most: u32, time: f64) -> Served {
+    fn serve(
+        &mut self,
+        moment: &[(TargetId, impl AsRef<[Region]>)],
+        most: u32,
+        time: f64,
+    ) -> Served {
         let mut served = Served::default();
         for (target, regions) in moment {
             let Some(placed) = self.targets.get(target) else { continue };
-            for region in regions.iter().filter(|region| region.nr_accesses > 0) {
+            for region in regions.as_ref().iter().filter(|region| region.nr_accesses > 0) {
                 let rate = (f64::from(region.nr_accesses) / f64::from(most.max(1))).min(1.0);
                 for (range, share) in placed.within(&(region.start..region.end)) {
                     let bytes = size(&range);

@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::analysis::layout::Cursor;
 use crate::analysis::simulate::backing::resident_at;
 use crate::analysis::simulate::comes_back::ComesBack;
-use crate::analysis::simulate::engine::{in_units, regions};
+use crate::analysis::simulate::engine::{in_units, scaled};
 use crate::analysis::simulate::feed::Moment;
 use crate::analysis::simulate::field::by_group;
 use crate::analysis::simulate::plan::{Effect, Plan, works};
@@ -19,8 +19,7 @@ use crate::analysis::simulate::populated::Populated;
 use damon_format::damos::kernel::{Bounds, WatermarkMetric};
 use damon_format::damos::rules::Scale;
 use damon_format::damos::{Age, Scheme, Schemes};
-use damon_format::{Region, Sampling, Snapshot, TargetId};
-use std::borrow::Cow;
+use damon_format::{Region, Sampling, TargetId};
 use std::collections::BTreeMap;
 
 /// Whether schemes can be in a bundle: a single one that puts memory away, at each aggregation, without limits.
@@ -104,7 +103,7 @@ impl<'p> Bundle<'p> {
         self.members.iter().map(|member| member.0).zip(found).collect()
     }
 
-    pub(super) fn step(&mut self, moment: &Moment) {
+    pub(super) fn step(&mut self, moment: &Moment<'_>) {
         let time = moment.time();
         self.forget_exited(time.start);
         self.set_units(moment.sampling());
@@ -112,23 +111,23 @@ impl<'p> Bundle<'p> {
         let since_begin_ns = time.start.saturating_sub(self.plan.origin_ns);
         self.tally.begins(since_begin_ns, &mut self.bytes.back);
         let variants = self.members.len();
-        for (index, snapshot) in moment.snapshots.iter().enumerate() {
+        for snapshot in moment.shots() {
             let state = self.targets.entry(snapshot.target).or_insert_with(|| State {
                 restarts: Restarts::default(),
                 pieces: Pieces::new(variants),
                 populated: Populated::default(),
             });
-            let recorded = scaled(snapshot, &pattern.scale);
+            let recorded = scaled(&snapshot, &pattern.scale);
             refault(&mut state.pieces, &recorded, pattern, &mut self.bytes);
             let course = self.plan.backing.target(snapshot.target);
-            for freed in state.populated.learn(course, time.end, moment.accessed(index)) {
+            for freed in state.populated.learn(course, time.end, snapshot.accessed()) {
                 state.pieces.take(&freed, &mut self.bytes);
             }
         }
         let resident = resident_at(&self.plan.resident, time.end);
-        for snapshot in &moment.snapshots {
+        for snapshot in moment.shots() {
             let Some(state) = self.targets.get_mut(&snapshot.target) else { continue };
-            let recorded = scaled(snapshot, &pattern.scale);
+            let recorded = scaled(&snapshot, &pattern.scale);
             state.restarts.advance(&recorded, &pattern.thresholds);
             for (position, region) in recorded.iter().enumerate() {
                 if !pattern.sz.contains(&region.size())
@@ -201,15 +200,6 @@ impl<'p> Bundle<'p> {
             }
             self.exited += 1;
         }
-    }
-}
-
-/// The regions with access counts on the scale of the pattern.
-fn scaled<'s>(snapshot: &'s Snapshot, scale: &Scale) -> Cow<'s, [Region]> {
-    if snapshot.sampling.max_nr_accesses.max(1) == scale.max_nr_accesses {
-        Cow::Borrowed(&snapshot.regions)
-    } else {
-        Cow::Owned(regions(snapshot, scale))
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn of(ended: &Ended<'_>, shared: &Shared) -> Self {
+    pub(super) fn of(ended: &Ended, shared: &Shared) -> Self {
         let totals = &ended.totals;
         let mut found = Self {
             away: totals.away,
@@ -74,13 +74,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn add(&mut self, moment: &Moment, resident: &[ResidentSample]) {
+    pub(super) fn add(&mut self, moment: &Moment<'_>, resident: &[ResidentSample]) {
         let time = moment.time();
         let length_ns = time.end.saturating_sub(time.start);
         let sampling = moment.sampling();
         self.sampling = Some(sampling);
         let (mut monitored, mut touched) = (0_u64, 0_u64);
-        for region in moment.snapshots.iter().flat_map(|snapshot| &snapshot.regions) {
+        for region in moment.shots().flat_map(|shot| shot.regions) {
             monitored = monitored.saturating_add(region.size());
             if region.nr_accesses > 0 {
                 touched = touched.saturating_add(region.size());

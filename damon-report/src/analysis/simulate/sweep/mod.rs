@@ -175,7 +175,7 @@ impl Sweep {
         let (plan, ready) = prepare(trace, view, base, &axes, options)?;
         let Ready { values, schemes, left_out } = ready;
         let ran = Ran { plan: &plan, trace, samplings: &view.overview.samplings, bundles };
-        let (variants, shared) = ran.variants(values, &schemes);
+        let (variants, shared) = ran.variants(values, &schemes)?;
         if shared.moments == 0 {
             return Err(SimulateError::NoAges);
         }
@@ -194,7 +194,7 @@ impl Sweep {
             .map(|(variant, why)| Choice { variant, why });
         let mut around: Vec<usize> = choice.iter().map(|choice| choice.variant).collect();
         around.extend(knee.filter(|knee| !around.contains(knee)));
-        let sensitivity = sensitivity::around(&ran, view, base, &axes, &variants, &around);
+        let sensitivity = sensitivity::around(&ran, view, base, &axes, &variants, &around)?;
         let mut warnings = plan.warnings.clone();
         warnings.extend(doubts(&variants, &shared, &plan));
         Ok(Self {
@@ -273,7 +273,11 @@ struct Ran<'a> {
 
 impl Ran<'_> {
     /// Simulates variants, those that are the same only once.
-    fn variants(&self, values: Vec<Vec<Value>>, schemes: &[Schemes]) -> (Vec<Variant>, Shared) {
+    fn variants(
+        &self,
+        values: Vec<Vec<Value>>,
+        schemes: &[Schemes],
+    ) -> Result<(Vec<Variant>, Shared), SimulateError> {
         let mut first: HashMap<Vec<Vec<kernel::Scheme>>, usize> = HashMap::new();
         let mut distinct: Vec<&Schemes> = Vec::new();
         // The position among all of the first one like it, and its position among the distinct ones.
@@ -291,7 +295,7 @@ impl Ran<'_> {
             }
         }
         let (found, shared) =
-            run::run(self.plan, self.trace, self.samplings, &distinct, self.bundles);
+            run::run(self.plan, self.trace, self.samplings, &distinct, self.bundles)?;
         let variants = values.into_iter().zip(of).zip(schemes).enumerate();
         let variants = variants.map(|(index, ((values, (same, at)), schemes))| {
             let same_as = (same != index).then_some(same);
@@ -299,7 +303,7 @@ impl Ran<'_> {
             let found = found.get(at).cloned().unwrap_or_default();
             variant(values, same_as, too_short, &found, &shared)
         });
-        (variants.collect(), shared)
+        Ok((variants.collect(), shared))
     }
 }
 

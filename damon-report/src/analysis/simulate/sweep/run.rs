@@ -3,8 +3,9 @@
 use super::bundle::{Bundle, can_be_bundled, kind};
 use super::found::{Found, Shared};
 use crate::analysis::load::Trace;
+use crate::analysis::simulate::SimulateError;
 use crate::analysis::simulate::engine::Engine;
-use crate::analysis::simulate::feed::{Moment, feed};
+use crate::analysis::simulate::feed::{Moment, Source};
 use crate::analysis::simulate::plan::Plan;
 use damon_format::Sampling;
 use damon_format::damos::{Age, Scheme, Schemes};
@@ -26,7 +27,7 @@ enum Worker<'p> {
 }
 
 impl<'p> Worker<'p> {
-    fn step(&mut self, plan: &'p Plan<'p>, moment: &Moment) {
+    fn step(&mut self, plan: &'p Plan<'p>, moment: &Moment<'_>) {
         match self {
             Self::One(_, schemes, engine) => {
                 let new = || Box::new(Engine::new(plan, schemes, moment.sampling()).brief());
@@ -53,23 +54,22 @@ pub(super) fn run(
     samplings: &[Sampling],
     variants: &[&Schemes],
     bundles: bool,
-) -> (Vec<Found>, Shared) {
+) -> Result<(Vec<Found>, Shared), SimulateError> {
     let mut found = vec![Found::default(); variants.len()];
     let mut shared = Shared::default();
     let numbered: Vec<(usize, &Schemes)> = variants.iter().copied().enumerate().collect();
     for some in numbered.chunks(IN_A_PASS) {
         let mut workers = workers(plan, samplings, some, bundles);
         let mut sum = Shared::default();
-        sum.without_ages = feed(trace, plan.selection, |moments| {
-            for moment in moments {
-                sum.add(moment, &plan.resident);
-            }
-            workers.par_iter_mut().for_each(|worker| {
-                for moment in moments {
-                    worker.step(plan, moment);
-                }
-            });
+        let source = Source::of(plan, trace);
+        let fed = source.feed(|batch| {
+            batch.moments().for_each(|moment| sum.add(&moment, &plan.resident));
+            workers
+                .par_iter_mut()
+                .for_each(|worker| batch.moments().for_each(|m| worker.step(plan, &m)));
         });
+        fed.is_whole()?;
+        sum.without_ages = fed.without_ages;
         let ended: Vec<Vec<(usize, Found)>> =
             workers.into_par_iter().map(|worker| worker.end(&sum)).collect();
         for (position, one) in ended.into_iter().flatten() {
@@ -79,7 +79,7 @@ pub(super) fn run(
         }
         shared = sum;
     }
-    (found, shared)
+    Ok((found, shared))
 }
 
 fn workers<'p>(

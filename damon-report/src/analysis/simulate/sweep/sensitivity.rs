@@ -2,6 +2,7 @@
 
 use super::{Axes, Axis, Parameter, Ran, Value, Variant};
 use crate::analysis::num::float;
+use crate::analysis::simulate::SimulateError;
 use crate::analysis::simulate::plan::{attrs, check_units};
 use crate::analysis::view::View;
 use damon_format::damos::Schemes;
@@ -61,7 +62,7 @@ pub(super) fn around(
     axes: &Axes,
     variants: &[Variant],
     around: &[usize],
-) -> Vec<AroundVariant> {
+) -> Result<Vec<AroundVariant>, SimulateError> {
     let (mut values, mut schemes): (Vec<Vec<Value>>, Vec<Schemes>) = (Vec::new(), Vec::new());
     // Which variant, which axis, below or above.
     let mut asked: Vec<(usize, usize, bool)> = Vec::new();
@@ -87,9 +88,9 @@ pub(super) fn around(
         }
     }
     if asked.len() <= around.len() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let (found, _) = ran.variants(values, &schemes);
+    let (found, _) = ran.variants(values, &schemes)?;
     let neighbour = |variant: usize, axis: usize, above: bool| {
         let at = asked.iter().position(|one| *one == (variant, axis, above))?;
         let centre = asked.iter().position(|one| *one == (variant, usize::MAX, false))?;
@@ -141,7 +142,7 @@ pub(super) fn around(
         });
         Some(AroundVariant { variant, axes: list.collect() })
     };
-    around.iter().filter_map(|variant| of_variant(*variant)).collect()
+    Ok(around.iter().filter_map(|variant| of_variant(*variant)).collect())
 }
 
 /// What the value of an axis is in the units of the recording's first intervals.

@@ -1,0 +1,69 @@
+//! Simulating in one pass over a trace.
+//!
+//! A plan has to be there before the pass, and rests on what all of the recording is like. So it is made for what a few blocks
+//! tell and for all records, which are read without the snapshots; and made again when all is known. If both would do the
+//! same, as they do nearly always, that was it.
+
+use super::engine::Engine;
+use super::feed::Source;
+use super::plan::{Options, Plan, SimulateError};
+use super::{Simulation, simulation};
+use crate::analysis::load::Trace;
+use crate::analysis::overview::Overview;
+use crate::analysis::select::{Query, SelectError};
+use crate::analysis::view::View;
+use damon_format::damos::Schemes;
+
+/// Simulates schemes on what a query selects, with the view of it that [`View::with_all_records`] would make. `None` where that
+/// cannot be done in one pass: a plan and its [run](Plan::run) do it, or say what is wrong.
+///
+/// # Errors
+/// What the query asks for is not there.
+pub fn at_once(
+    trace: &Trace,
+    query: &Query,
+    schemes: &Schemes,
+    options: &Options,
+) -> Result<Option<(View, Result<Simulation, SimulateError>)>, SelectError> {
+    if !trace.damage().is_empty() {
+        return Ok(None);
+    }
+    let Some(guess) = View::sketch(trace, query)? else { return Ok(None) };
+    Ok(simulate(trace, guess, schemes, options))
+}
+
+fn simulate(
+    trace: &Trace,
+    mut guess: View,
+    schemes: &Schemes,
+    options: &Options,
+) -> Option<(View, Result<Simulation, SimulateError>)> {
+    let records = Overview::records_alone(trace, &guess.selection)?;
+    let overview = Overview { records, ..std::mem::take(&mut guess.overview) };
+    let mut guess = guess.with_overview(overview);
+    let guessed_time = guess.time();
+    let selection = guess.selection.clone();
+    let plan = Plan::new(trace, &guess, schemes, options.clone()).ok()?;
+    let mut engine: Option<Engine<'_>> = None;
+    let source = Source { trace, selection: &selection, single: plan.single, observe: true };
+    let fed = source.feed(|batch| {
+        for moment in batch.moments() {
+            let new = || Engine::new(&plan, &plan.schemes, moment.sampling());
+            engine.get_or_insert_with(new).step(&moment);
+        }
+    });
+    if fed.damaged || fed.is_whole().is_err() {
+        return None;
+    }
+    let (ended, without_ages) = (engine?.end(), fed.without_ages);
+    let guessed = plan.depends();
+    let records = std::mem::take(&mut guess.overview.records);
+    let view = guess.with_overview(Overview::of_snapshots(fed.seen?, records));
+    let plan = Plan::new(trace, &view, schemes, options.clone()).ok()?;
+    if view.time() != guessed_time || !plan.is_as(&guessed) {
+        return None;
+    }
+    let simulation = simulation(&plan, ended, without_ages);
+    drop(plan);
+    Some((view, simulation))
+}
