@@ -26,6 +26,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.action {
         Some(Action::Doctor { json }) => run_doctor(json),
+        Some(Action::Mark(mark)) => mark.run().map_or_else(
+            |failure| failed(&failure, &mut Console::new(Verbosity::Quiet)),
+            |()| ExitCode::Ok,
+        ),
         Some(Action::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "damon-record", &mut text);
@@ -77,11 +81,13 @@ fn run_doctor(json: bool) -> ExitCode {
 fn run_dry(args: RecordArgs, console: &mut Console) -> ExitCode {
     match args.plan().and_then(dry_run) {
         Ok(text) => print(text.as_bytes()),
-        Err(failure) => {
-            console.error(&failure.to_string());
-            (&failure).into()
-        }
+        Err(failure) => failed(&failure, console),
     }
+}
+
+fn failed(failure: &Failure, console: &mut Console) -> ExitCode {
+    console.error(&failure.to_string());
+    failure.into()
 }
 
 fn print(text: &[u8]) -> ExitCode {
@@ -114,8 +120,5 @@ fn run_record(args: RecordArgs, arguments: &[OsString]) -> ExitCode {
         }
         None => args.plan().and_then(|plan| record(plan, command_line, &mut console)),
     };
-    outcome.unwrap_or_else(|failure: Failure| {
-        console.error(&failure.to_string());
-        (&failure).into()
-    })
+    outcome.unwrap_or_else(|failure| failed(&failure, &mut console))
 }

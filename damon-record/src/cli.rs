@@ -1,6 +1,9 @@
 //! The command line: parsed here, turned into a [`Plan`], forgotten.
 
 mod kernel;
+mod mark;
+
+pub use mark::MarkArgs;
 
 use crate::backend::{attach, damon};
 use crate::damon::sysfs::IntervalsGoal;
@@ -32,6 +35,9 @@ Examples:
   damon-record --backend attach            whatever a kdamond monitors that somebody else runs
   damon-record --rotate-size 64MiB --keep 10 4242   a flight recorder of ten files; kill -USR1
                                            keeps them under other names
+  damon-record --marks /tmp/m 4242         with names for phases: echo load >/tmp/m, or
+                                           damon-record mark --to /tmp/m load; a command has
+                                           such a FIFO by itself: \"$DAMON_RECORD_MARKS\"
   damon-record --backend referenced 4242   choose how accesses are seen
   damon-record doctor                      which backends work on this machine, and why not
   damon-report heatmap recording.damon     look at the result
@@ -59,7 +65,7 @@ attach: what a kdamond sees that somebody else runs; nothing of it is changed (r
     version,
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
-    override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record [OPTIONS] --physical | --backend attach\n       damon-record doctor [--json]\n       damon-record completions <SHELL> | man"
+    override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record [OPTIONS] --physical | --backend attach\n       damon-record mark [--to <PATH>] <TEXT>...\n       damon-record doctor [--json]\n       damon-record completions <SHELL> | man"
 )]
 pub struct Cli {
     /// Something else than recording.
@@ -79,6 +85,8 @@ pub enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Name what begins now, in the recording that listens
+    Mark(MarkArgs),
     /// Print a script that completes this program's command lines in a shell
     Completions {
         /// For which shell
@@ -141,6 +149,12 @@ pub struct RecordArgs {
     /// recording.kept-1.000001.damon …, that nothing removes
     #[arg(long, value_name = "N")]
     pub keep: Option<u32>,
+
+    /// Take marks, names of moments, from the FIFO PATH: a line is a mark. It is made, for its owner only, if it is
+    /// not there, and removed in the end; the command finds it by its environment [default: with a command
+    /// one in a new directory damon-record-… below $TMPDIR; otherwise none]
+    #[arg(long, value_name = "PATH")]
+    pub marks: Option<PathBuf>,
 
     /// Stop after this time, for example 30s [default: when the target ends, or Ctrl-C]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
@@ -262,6 +276,7 @@ impl RecordArgs {
             subject,
             output,
             rotation,
+            marks: self.marks,
             duration: self.duration,
             backend: match self.backend.as_str() {
                 // Nobody else can.
@@ -298,8 +313,10 @@ impl RecordArgs {
                 "--backend replay takes its accesses from a file: give neither PID nor command";
             return Some(Err(Failure::Usage(text.into())));
         }
-        if self.duration.is_some() || !self.regions.is_empty() || self.children {
-            let text = "--backend replay always replays everything: leave out --duration, --regions and --children";
+        let more = !self.regions.is_empty() || self.children || self.marks.is_some();
+        if self.duration.is_some() || more {
+            let text = "--backend replay always replays everything, and nothing else: leave out --duration, \
+                        --regions, --children and --marks";
             return Some(Err(Failure::Usage(text.into())));
         }
         let plan = Plan {
@@ -393,7 +410,7 @@ mod tests {
                     --min-regions 4 --max-regions 5 --regions 0x1000-0x2000,8192-12288 --children \
                     --budget 7% -v --seed 9 77,78 79 --cgroup /a --comm web --comm db --wait \
                     --schemes s.json --dry-run --intervals-goal 4%,5,1ms,2s \
-                    --rotate-size 64MiB --rotate-time 1h --keep 4";
+                    --rotate-size 64MiB --rotate-time 1h --keep 4 --marks m";
         let words: Vec<&str> = line.split_whitespace().collect();
         let expected = Plan {
             subject: Subject::Running(Wanted {
@@ -407,6 +424,7 @@ mod tests {
                 time: Some(Duration::from_secs(3600)),
                 keep: Some(4),
             }),
+            marks: Some("m".into()),
             duration: Some(Duration::from_secs(2)),
             backend: Some("damon".into()),
             sample: Some(Duration::from_millis(1)),
@@ -477,7 +495,7 @@ mod tests {
         let doctor = Cli::try_parse_from(["damon-record", "doctor", "--json"]).unwrap();
         assert!(matches!(doctor.action, Some(Action::Doctor { json: true })));
         assert!(Cli::try_parse_from(["damon-record", "-q", "doctor"]).is_err());
-        for generated in [&["completions", "fish"][..], &["man"]] {
+        for generated in [&["completions", "fish"][..], &["man"], &["mark", "two", "words"]] {
             let line = ["damon-record"].iter().chain(generated);
             assert!(Cli::try_parse_from(line).unwrap().action.is_some());
         }

@@ -8,6 +8,7 @@ pub mod damon;
 pub mod doctor;
 pub mod exit;
 pub mod host;
+pub mod marks;
 pub mod monitor;
 pub mod plan;
 pub mod proc;

@@ -10,5 +10,8 @@ fn main() -> ExitCode {
     if let Some(code) = damon_record::damon::own::serve_if_asked(std::env::args_os()) {
         return code;
     }
+    if let Some(code) = damon_record::marks::serve_if_asked(std::env::args_os()) {
+        return code;
+    }
     damon_record::app::run(std::env::args_os()).into()
 }

@@ -149,6 +149,8 @@ pub struct Plan {
     pub output: OutputPlan,
     /// When it goes on in another file; one file when absent.
     pub rotation: Option<Rotation>,
+    /// The FIFO that marks come through. A command has one of its own when this is absent.
+    pub marks: Option<PathBuf>,
     /// For how long; until the target ends when absent.
     pub duration: Option<Duration>,
     /// Which backend; the best that works when absent.
@@ -191,6 +193,7 @@ impl Plan {
             subject,
             output: OutputPlan::Default,
             rotation: None,
+            marks: None,
             duration: None,
             backend: None,
             sample: None,

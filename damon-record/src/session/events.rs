@@ -19,6 +19,8 @@ const KEEPING: Signal = Signal::SIGUSR1;
 
 /// Token of the signal descriptor; targets have their id.
 const SIGNALS: u64 = u64::MAX;
+/// Of the FIFO that marks come through.
+const MARKS: u64 = u64::MAX - 1;
 
 /// Why the session woke up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(super) enum Wake {
     Keep,
     /// A target has exited.
     Exited(TargetId),
+    /// There are marks to be read.
+    Marks,
     /// There is much to fetch.
     Fetch {
         /// Or there will be nothing more: one of the descriptors is hung up, and would say so for ever.
@@ -95,6 +99,15 @@ impl Events {
         let _was_not_there = self.epoll.delete(pidfd);
     }
 
+    /// Reports what comes through the FIFO of marks, or stops to.
+    pub(super) fn listen_to_marks(&self, fifo: BorrowedFd<'_>, listen: bool) {
+        let _read_in_the_end = if listen {
+            self.epoll.add(fifo, EpollEvent::new(EpollFlags::EPOLLIN, MARKS))
+        } else {
+            self.epoll.delete(fifo)
+        };
+    }
+
     /// Sleeps until `deadline_ns` of the monotonic clock or the next event. An exit is reported again
     /// and again until it is forgotten. `rings` are readable when they are to be fetched from.
     pub(super) fn wait_until(&mut self, deadline_ns: u64, rings: &[BorrowedFd<'_>]) -> Wake {
@@ -134,8 +147,10 @@ fn take(epoll: &Epoll, signals: &SignalFd) -> Option<Wake> {
         return None;
     }
     let [event] = ready;
-    if event.data() != SIGNALS {
-        return u32::try_from(event.data()).ok().map(|id| Wake::Exited(TargetId(id)));
+    match event.data() {
+        SIGNALS => {}
+        MARKS => return Some(Wake::Marks),
+        id => return u32::try_from(id).ok().map(|id| Wake::Exited(TargetId(id))),
     }
     let info = signals.read_signal().ok()??;
     let number = i32::try_from(info.ssi_signo).ok()?;

@@ -96,10 +96,13 @@ impl Session<'_> {
         id: TargetId,
         events: &Events,
         command: Option<&mut Command>,
+        console: &mut Console,
     ) -> Result<(), Failure> {
         let Ok(index) = self.targets.binary_search_by_key(&id, |t| t.id) else {
             return Ok(());
         };
+        // What it has marked in its last moment is a part of its time.
+        self.take_marks(events, console)?;
         self.retire(id)?;
         let target = self.targets.remove(index);
         events.forget(target.pidfd.as_fd());
@@ -132,7 +135,7 @@ impl Session<'_> {
                 continue;
             };
             if pidfd::has_exited(target.pidfd.as_fd()) {
-                self.exited(id, events, command.as_deref_mut())?;
+                self.exited(id, events, command.as_deref_mut(), console)?;
                 continue;
             }
             if let WatchError::Failed(what) = &error {

@@ -10,6 +10,7 @@ mod events;
 mod exact;
 mod kernel;
 mod lifecycle;
+mod marks;
 mod mode;
 mod newcomers;
 mod output;
@@ -34,15 +35,19 @@ pub(crate) use trace::Trace;
 
 use crate::backend::choose::{ChooseError, check_name};
 use crate::exit::{ExitCode, Failure};
+use crate::marks::{Fifo, VARIABLE};
 use crate::plan::{OutputPlan, Plan, Subject};
 use crate::proc::{ProcRoot, page_size};
+use crate::sys::pidfd;
 use crate::sys::signals::ignore_file_size_signal;
 use crate::sys::spawn::Inherited;
 use crate::target::{Command, Roster};
 use events::Events;
+use marks::Marks;
 use nix::sys::signal::Signal;
 use run::End;
 use start::Start;
+use std::os::fd::AsFd as _;
 
 impl From<ChooseError> for Failure {
     fn from(error: ChooseError) -> Self {
@@ -67,6 +72,7 @@ pub fn record(
     let place = Place::check(&plan.output, plan.rotation.as_ref())?;
     let file_size = ignore_file_size_signal()
         .map_err(|errno| Failure::Output(format!("cannot set a signal: {errno}")))?;
+    let marks = marks::inlet(&plan, console)?;
     let proc = ProcRoot::default();
     let (mut command, roster) = match &mut plan.subject {
         Subject::Running(wanted) => {
@@ -78,6 +84,7 @@ pub fn record(
             let inherited = Inherited {
                 mask: events.inherited_mask(),
                 file_size,
+                variables: marks.iter().map(|fifo| (VARIABLE, fifo.path().into())).collect(),
                 stdout_is_taken: plan.output == OutputPlan::Stdout,
             };
             (Some(Command::start(std::mem::take(words), &inherited)?), None)
@@ -88,16 +95,27 @@ pub fn record(
         console.error("the command ended before it executed its program: nothing was recorded");
         return Ok(end.exit_code());
     }
-    let start = Start { plan: &plan, command_line, proc: &proc, place, schemes };
+    if let (Some(fifo), Some(command)) = (&marks, &command)
+        && let Some(process) =
+            i32::try_from(command.pid()).ok().and_then(|pid| pidfd::open(pid).ok())
+    {
+        fifo.serve(process.as_fd());
+    }
+    let reader = marks.as_ref().and_then(|fifo| fifo.reader().ok()).map(Marks::new);
+    let start = Start { plan: &plan, command_line, proc: &proc, place, schemes, marks: reader };
     let ended = start.run(roster, &mut events, command.as_mut(), console);
     Events::let_signals_kill();
-    conclude(ended, command, console)
+    if let Some(fifo) = &marks {
+        fifo.retire();
+    }
+    conclude(ended, command, marks, console)
 }
 
 /// The recording is over; what of the command?
 fn conclude(
     ended: Result<End, Failure>,
     command: Option<Command>,
+    marks: Option<Fifo>,
     console: &mut Console,
 ) -> Result<ExitCode, Failure> {
     console.clear();
@@ -137,6 +155,9 @@ fn conclude(
                 command.name(),
                 command.pid()
             ));
+            if let Some(fifo) = marks {
+                fifo.leave();
+            }
             Ok(ExitCode::Command(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX)))
         }
         Ok(_) => {

@@ -6,6 +6,7 @@ use super::chores::Due;
 use super::console::Console;
 use super::events::{Events, Wake};
 use super::lifecycle;
+use super::marks::Marks;
 use super::mode::Mode;
 use super::newcomers::Newcomers;
 use super::toll::Missed;
@@ -73,6 +74,8 @@ pub(super) struct Session<'a> {
     /// Who may become a target.
     pub(super) newcomers: Newcomers<'a>,
     pub(super) line: String,
+    /// Marks by the user, if there may be any.
+    pub(super) marks: Option<Marks>,
     /// Schemes that we apply.
     pub(super) acting: Option<Acting>,
     /// Why the recording cannot go on, once that is so.
@@ -118,6 +121,7 @@ impl<'a> Session<'a> {
             troubles: Vec::new(),
             newcomers: Newcomers::default(),
             line: String::new(),
+            marks: None,
             acting: None,
             stopped: None,
             aggregation_start_ns: now,
@@ -146,6 +150,7 @@ impl<'a> Session<'a> {
         // What it took to get here is not spent again.
         let _of_arming = self.collect_toll();
         self.meter = Meter::new(now, self.cpu.used());
+        self.take_marks(events, console)?;
         let end = loop {
             if self.is_over() {
                 break End::TargetsGone;
@@ -160,6 +165,8 @@ impl<'a> Session<'a> {
                 break End::Stopped(why);
             }
         };
+        // Whoever has set one just before the end sees it in the recording.
+        self.take_last_marks(console)?;
         // A recording shorter than one sampling interval has at least this look.
         if let Mode::Exact(exact) = &self.mode
             && exact.is_fresh()
@@ -213,12 +220,16 @@ impl<'a> Session<'a> {
             if now >= deadline {
                 return Ok(None);
             }
+            if now >= self.marks_due_ns() {
+                self.take_marks(events, console)?;
+            }
             let (until, rings) = match &self.mode {
                 Mode::Kernel(kernel) => (self.next_chore_ns(console), kernel.fds()),
                 _ => (now.saturating_add(TICK_NS), Vec::new()),
             };
-            let until = until.min(deadline).min(self.due.end_ns());
+            let until = until.min(deadline).min(self.due.end_ns()).min(self.marks_due_ns());
             match events.wait_until(until, &rings) {
+                Wake::Marks => self.take_marks(events, console)?,
                 Wake::Fetch { hung_up } => {
                     if let (true, Mode::Kernel(kernel)) = (hung_up, &mut self.mode) {
                         kernel.hung_up();
@@ -236,7 +247,7 @@ impl<'a> Session<'a> {
                     return Ok(Some(End::Signal(signal)));
                 }
                 Wake::Exited(id) => {
-                    self.exited(id, events, command.as_deref_mut())?;
+                    self.exited(id, events, command.as_deref_mut(), console)?;
                     if self.is_over() {
                         return Ok(Some(End::TargetsGone));
                     }

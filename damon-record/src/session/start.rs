@@ -7,6 +7,7 @@ use super::console::Console;
 use super::events::{Events, Wake};
 use super::kernel::{Kernel, Machine, Orders, physical_memory};
 use super::lifecycle;
+use super::marks::Marks;
 use super::mode::Mode;
 use super::newcomers::Newcomers;
 use super::place::Place;
@@ -47,6 +48,8 @@ pub(super) struct Start<'a> {
     pub(super) place: Place,
     /// To be applied while recording.
     pub(super) schemes: Option<Schemes>,
+    /// Where marks come from.
+    pub(super) marks: Option<Marks>,
 }
 
 /// The first target under observation, and what it decided.
@@ -62,7 +65,7 @@ struct First {
 impl<'a> Start<'a> {
     /// Records `command`, or those whom `roster` wants.
     pub(super) fn run(
-        self,
+        mut self,
         roster: Option<Roster<'a>>,
         events: &mut Events,
         mut command: Option<&mut Command>,
@@ -88,6 +91,7 @@ impl<'a> Start<'a> {
         let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace, budget);
         session.newcomers = Newcomers::of(roster);
         session.acting = first_acting;
+        session.marks = self.marks.take();
         session.begin(reason, console)?;
         session.explain_beginning(setting, console)?;
         if let Some(target) = target {

@@ -7,10 +7,11 @@ use nix::libc;
 use nix::sys::signal::{SigAction, SigSet};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use nix::{errno::Errno, fcntl::OFlag};
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::ptr;
 
 /// What the command inherits although the recorder has changed it for itself.
@@ -20,6 +21,8 @@ pub struct Inherited {
     pub mask: SigSet,
     /// Disposition of `SIGXFSZ`.
     pub file_size: SigAction,
+    /// Variables of its environment beside those of the recorder.
+    pub variables: Vec<(&'static str, OsString)>,
     /// Standard output belongs to the recorder: what the command prints there goes to standard error.
     pub stdout_is_taken: bool,
 }
@@ -75,6 +78,9 @@ pub fn spawn_held(words: &[CString], inherited: &Inherited) -> io::Result<Held> 
     };
     let mut arguments: Vec<*const libc::c_char> = words.iter().map(|w| w.as_ptr()).collect();
     arguments.push(ptr::null());
+    let environment = environment(&inherited.variables);
+    let mut variables: Vec<*const libc::c_char> = environment.iter().map(|v| v.as_ptr()).collect();
+    variables.push(ptr::null());
     let recorder = libc::c_ulong::from(std::process::id());
     let (go_read, go_write) = pipe2(OFlag::O_CLOEXEC)?;
     let (failure_read, failure_write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -87,7 +93,7 @@ pub fn spawn_held(words: &[CString], inherited: &Inherited) -> io::Result<Held> 
         }
         ForkResult::Child => in_child(
             program.as_ptr(),
-            &arguments,
+            [&arguments, &variables],
             inherited,
             [go_read.as_raw_fd(), go_write.as_raw_fd()],
             &failure_write,
@@ -96,10 +102,24 @@ pub fn spawn_held(words: &[CString], inherited: &Inherited) -> io::Result<Held> 
     }
 }
 
+/// The recorder's own environment with these `variables` in it.
+fn environment(variables: &[(&'static str, OsString)]) -> Vec<CString> {
+    let replaced = |name: &OsString| variables.iter().any(|(other, _)| name == other);
+    let own = std::env::vars_os().filter(|(name, _)| !replaced(name));
+    let more = variables.iter().map(|(name, value)| (OsString::from(name), value.clone()));
+    let line = |(mut line, value): (OsString, OsString)| {
+        line.push("=");
+        line.push(value);
+        // No environment holds a zero byte.
+        CString::new(line.into_vec()).ok()
+    };
+    own.chain(more).filter_map(line).collect()
+}
+
 /// Between fork and exec: no allocation, no lock, no unwinding.
 fn in_child(
     program: *const libc::c_char,
-    arguments: &[*const libc::c_char],
+    [arguments, variables]: [&[*const libc::c_char]; 2],
     inherited: &Inherited,
     [go_read, go_write]: [RawFd; 2],
     failure: &OwnedFd,
@@ -133,9 +153,9 @@ fn in_child(
             break;
         }
     }
-    // SAFETY: `program` and the null-terminated `arguments` point into strings that the parent's frame,
+    // SAFETY: `program`, the null-terminated `arguments` and `variables` point into strings that the parent's frame,
     // copied by fork, keeps alive. Returns only on failure.
-    unsafe { libc::execvp(program, arguments.as_ptr()) };
+    unsafe { libc::execvpe(program, arguments.as_ptr(), variables.as_ptr()) };
     let number = Errno::last_raw().to_le_bytes();
     // SAFETY: four bytes of a local array.
     let _reported =
@@ -155,9 +175,20 @@ mod tests {
         let inherited = Inherited {
             mask: SigSet::empty(),
             file_size: SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty()),
+            variables: vec![("DAMON_TEST", "set\nhere".into()), ("HOME", "/".into())],
             stdout_is_taken: false,
         };
         spawn_held(&words, &inherited).unwrap()
+    }
+
+    #[test]
+    fn variables_are_added_to_the_environment_or_replaced_in_it() {
+        let test = "[ \"$DAMON_TEST\" = \"$(printf 'set\\nhere')\" ] && [ \"$HOME\" = / ] && [ -n \"$PATH\" ] \
+                    && [ $(env -0 | grep -zc ^HOME=) = 1 ]";
+        let child = held(&["sh", "-c", test]);
+        let pid = child.pid();
+        assert_eq!(child.release().unwrap().executed(), Ok(()));
+        assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 0)));
     }
 
     #[test]

@@ -217,6 +217,7 @@ mod tests {
         let inherited = Inherited {
             mask: SigSet::empty(),
             file_size: SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty()),
+            variables: Vec::new(),
             stdout_is_taken: false,
         };
         Command::start(words.iter().map(OsString::from).collect(), &inherited)

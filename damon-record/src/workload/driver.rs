@@ -8,6 +8,7 @@ use super::run::{self, Done, Machine, Outcome, Stream, Tempo};
 use super::simulated::SimulationError;
 use super::spec::{AccessSpec, AreaSpec, Pace, PhaseSpec, Spec};
 use super::truth::{AccessRun, AreaTruth, Begin, Event, FORMAT, PhaseRun};
+use crate::marks;
 use crate::sys::area::page_size;
 
 /// How a workload is performed.
@@ -46,6 +47,9 @@ pub trait Stage: Machine {
     /// Where the areas of the workload are, in its order.
     fn areas(&self, spec: &Spec) -> Vec<AreaTruth>;
 
+    /// A phase of this name begins.
+    fn begins(&mut self, phase: &str);
+
     /// Waits until somebody says to go on.
     ///
     /// # Errors
@@ -59,6 +63,11 @@ pub trait Stage: Machine {
 impl Stage for Memory {
     fn areas(&self, spec: &Spec) -> Vec<AreaTruth> {
         self.truth(spec)
+    }
+
+    /// Whoever records this program has it as a mark.
+    fn begins(&mut self, phase: &str) {
+        let _nobody_records = marks::set(None, phase.as_bytes());
     }
 
     fn wait(&mut self) -> Result<(), MemoryError> {
@@ -164,6 +173,7 @@ where
                     .zip(seeds(self.options.seed, index))
                     .map(|(access, seed)| stream(access, self.page_size, seed))
                     .collect();
+                self.memory.begins(&phase.name);
                 let outcome = run::phase(self.memory, &streams, phase.duration_ns, stop_ns)?;
                 let complete = outlasted(phase, &outcome);
                 self.account(&phase.name, (round, index), &streams, &outcome, complete)?;

@@ -91,6 +91,9 @@ impl<W: Write> Machine for Simulated<W> {
 }
 
 impl<W: Write> Stage for Simulated<W> {
+    /// Nobody records what happens on no machine.
+    fn begins(&mut self, _phase: &str) {}
+
     fn areas(&self, spec: &Spec) -> Vec<AreaTruth> {
         let areas = self.areas.iter().zip(&spec.areas);
         areas

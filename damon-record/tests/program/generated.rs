@@ -43,7 +43,7 @@ fn the_manual_page_has_every_flag_and_the_exit_statuses() {
 #[test]
 fn a_command_to_record_may_have_the_name_of_a_subcommand() {
     let place = Place::new();
-    for name in ["man", "doctor", "completions"] {
+    for name in ["man", "doctor", "completions", "mark"] {
         let program = place.path(name);
         std::fs::write(&program, "#!/bin/sh\nexit 9\n").unwrap();
         let mut mode = std::fs::metadata(&program).unwrap().permissions();

@@ -6,6 +6,8 @@ mod bad_input;
 mod common;
 mod generated;
 mod killed;
+mod marks;
+mod marks_compared;
 mod parts;
 mod parts_killed;
 mod recording;

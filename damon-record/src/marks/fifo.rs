@@ -1,0 +1,254 @@
+//! The recorder's end: a FIFO that is there while somebody may write to it, and is read by one recorder only.
+
+use super::guard::Guard;
+use crate::exit::Failure;
+use crate::sys::file_lock::try_exclusive;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+
+/// Whoever may write here can put words into the recording: for the owner only.
+const MODE: u32 = 0o600;
+/// A FIFO that vanishes while it is opened is tried again so often.
+const ATTEMPTS: u32 = 10;
+
+/// Where it is, and what is removed in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Site {
+    pub(super) path: PathBuf,
+    /// We have made it.
+    pub(super) made: bool,
+    /// We have made its directory, too, for nothing else.
+    pub(super) private: bool,
+}
+
+/// An open FIFO that marks come through. Dropping it removes what was made.
+///
+/// It is open for reading and writing: so nobody who opens it for writing waits, and nobody who goes away ends it.
+#[derive(Debug)]
+pub struct Fifo {
+    file: File,
+    site: Site,
+    guard: Option<Guard>,
+    removes: bool,
+}
+
+impl Fifo {
+    /// The FIFO `path`, made if it is not there.
+    pub fn at(path: &Path) -> Result<Self, Failure> {
+        let path = std::path::absolute(path).map_err(|error| unusable(path, &error))?;
+        for _ in 0..ATTEMPTS {
+            let made = match mkfifo(&path, Mode::from_bits_truncate(MODE)) {
+                Ok(()) => true,
+                Err(Errno::EEXIST) => false,
+                Err(errno) => return Err(unusable(&path, &errno.into())),
+            };
+            if let Some(file) = open_locked(&path)? {
+                let site = Site { path, made, private: false };
+                return Ok(Self { file, site, guard: None, removes: made });
+            }
+        }
+        let error = io::Error::other("somebody else removes it again and again");
+        Err(unusable(&path, &error))
+    }
+
+    /// A new one in a directory of its own, below that for temporary files.
+    pub fn private() -> Result<Self, Failure> {
+        let directory = tempfile::Builder::new()
+            .prefix("damon-record-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(|error| unusable(&std::env::temp_dir(), &error))?;
+        let mut fifo = Self::at(&directory.path().join("marks"))?;
+        let _removed_with_the_fifo = directory.keep();
+        fifo.site.private = true;
+        Ok(fifo)
+    }
+
+    /// Has a process of its own look after it in case this one is killed; without that it is as good as long as nobody
+    /// is.
+    #[must_use]
+    pub fn guarded(mut self, failed: impl FnOnce(io::Error)) -> Self {
+        self.guard = Guard::start(&self.site, &self.file).map_err(failed).ok();
+        self
+    }
+
+    /// Where it is, absolute.
+    pub fn path(&self) -> &Path {
+        &self.site.path
+    }
+
+    /// What has been written, without waiting for it.
+    pub fn reader(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// It has to stay for as long as this process lives, whatever happens to the recorder.
+    pub fn serve(&self, process: BorrowedFd<'_>) {
+        if let Some(guard) = &self.guard {
+            guard.serve(process);
+        }
+    }
+
+    /// The recording is over. Nobody reads any more; what is written from now on is thrown away, so that
+    /// nobody has to wait because the FIFO is full.
+    pub fn retire(&self) {
+        if let Some(guard) = &self.guard {
+            guard.discard();
+        }
+    }
+
+    /// We go, and whoever it serves goes on: the guard removes it later.
+    pub fn leave(mut self) {
+        self.removes &= self.guard.is_none();
+    }
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        if self.removes {
+            self.site.remove(&self.file);
+        }
+    }
+}
+
+impl Site {
+    /// Removes what was made and is still there; `file` is the FIFO.
+    pub(super) fn remove(&self, file: &File) {
+        if self.made && is_at(&self.path, file) {
+            let _somebody_was_faster = fs::remove_file(&self.path);
+        }
+        if let Some(directory) = self.path.parent().filter(|_| self.private) {
+            let _has_something_of_somebody_else = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Whether this name means this file still.
+fn is_at(path: &Path, file: &File) -> bool {
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.dev(), open.ino()),
+        _ => false,
+    }
+}
+
+/// Opens it for this recorder alone; `None` if it has vanished meanwhile.
+fn open_locked(path: &Path) -> Result<Option<File>, Failure> {
+    let shown = path.display();
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match fs::metadata(path) {
+        Ok(found) if !found.file_type().is_fifo() => {
+            return Err(Failure::Usage(format!(
+                "--marks {shown}: there is something else, which is no FIFO, and is left alone: choose another name"
+            )));
+        }
+        Ok(_) => {}
+        Err(error) if gone(&error) => return Ok(None),
+        Err(error) => return Err(unusable(path, &error)),
+    }
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if gone(&error) => return Ok(None),
+        Err(error) => return Err(unusable(path, &error)),
+    };
+    if !file.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+        return Ok(None);
+    }
+    match try_exclusive(&file) {
+        // Whoever removes it has the lock.
+        Ok(true) => Ok(is_at(path, &file).then_some(file)),
+        Ok(false) => Err(Failure::CannotObserve(format!(
+            "another recorder reads the marks of {shown}, or the command of an earlier one has not ended yet: choose \
+             another name for --marks"
+        ))),
+        Err(errno) => Err(unusable(path, &errno.into())),
+    }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.display();
+    Failure::CannotObserve(match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("no permission for marks through {shown}: choose another place with --marks")
+        }
+        io::ErrorKind::NotFound => {
+            format!(
+                "cannot take marks through {shown}: its directory does not exist; create it first"
+            )
+        }
+        _ => {
+            format!("cannot take marks through {shown}: {error}; choose another place with --marks")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    fn writer(path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path)
+    }
+
+    #[test]
+    fn a_private_one_is_for_its_owner_only_and_leaves_nothing() {
+        let fifo = Fifo::private().unwrap();
+        let path = fifo.path().to_path_buf();
+        let directory = path.parent().unwrap().to_path_buf();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&directory), mode(&path)), (0o700, 0o600));
+        writer(&path).unwrap().write_all(b"one\n").unwrap();
+        let mut text = [0; 16];
+        let mut reader = fifo.reader().unwrap();
+        assert_eq!(reader.read(&mut text).unwrap(), 4);
+        let empty = reader.read(&mut text).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock, "never the end, never waiting");
+        drop(fifo);
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn one_that_was_there_stays_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marks");
+        mkfifo(&path, Mode::from_bits_truncate(0o622)).unwrap();
+        drop(Fifo::at(&path).unwrap());
+        assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+        fs::remove_file(&path).unwrap();
+        drop(Fifo::at(&path).unwrap());
+        assert!(!path.exists(), "this one was made");
+    }
+
+    #[test]
+    fn one_recorder_reads_and_no_other_file_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marks");
+        let first = Fifo::at(&path).unwrap();
+        let text = Fifo::at(&path).unwrap_err().to_string();
+        assert!(text.contains("another recorder"), "{text}");
+        // Somebody has put something else under its name.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        drop(first);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        let Err(Failure::Usage(text)) = Fifo::at(&path) else { panic!() };
+        assert!(text.contains("no FIFO"), "{text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        let text = Fifo::at(&dir.path().join("no/marks")).unwrap_err().to_string();
+        assert!(text.contains("directory does not exist"), "{text}");
+    }
+}
