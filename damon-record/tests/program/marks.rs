@@ -92,6 +92,26 @@ fn a_mark_of_the_last_moment_is_in_the_recording() {
 }
 
 #[test]
+fn a_mark_and_an_end_that_are_seen_together_keep_their_order() {
+    let place = Place::new();
+    let script = "echo >begun; while [ ! -e go ]; do sleep 0.01; done; echo last >\"$DAMON_RECORD_MARKS\"; echo $$ >gone";
+    let recorder = place.start(&[&FAST[..], &["--", "sh", "-c", script]].concat());
+    wait_until("the command runs", || place.path("begun").exists());
+    signal(&recorder, Signal::SIGSTOP);
+    std::fs::write(place.path("go"), "").unwrap();
+    wait_until("the command has ended", || {
+        let stat = said(&place.path("gone")).map(|pid| Path::new("/proc").join(pid).join("stat"));
+        stat.is_some_and(|stat| std::fs::read_to_string(stat).unwrap().contains(") Z "))
+    });
+    signal(&recorder, Signal::SIGCONT);
+    expect(&recorder.wait_with_output().unwrap(), 0, "recorded");
+    let content = read(&place.path("recording.damon"));
+    assert_eq!(texts(&content), ["last"]);
+    let exit = content.records.iter().find(|r| matches!(r, Record::TargetExited(_)));
+    assert!(exit.unwrap().time_ns() >= marks(&content)[0].time_ns);
+}
+
+#[test]
 fn marks_for_a_running_process_come_through_a_path() {
     let place = Place::new();
     let (target, fifo) = (Sleeper::new(), place.path("marks"));
