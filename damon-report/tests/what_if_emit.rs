@@ -17,8 +17,9 @@ use damon_record::damon::sysfs::{Admin, Operations, Target, Wanted, When};
 use damon_record::monitor::AddressRange;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Something of everything that a kernel of 7.2 knows.
 const RICH: &str = r#"[{"action": "pageout",
@@ -181,11 +182,17 @@ fn files(at: &Path, of: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 /// What the recorder sets up for these schemes and the test's own process, or the whole machine.
 fn wanted(json: &str, physical: bool) -> Wanted {
+    wanted_in(json, physical, false)
+}
+
+/// The same in fixed ranges of a process.
+fn wanted_in(json: &str, physical: bool, fixed: bool) -> Wanted {
     let attrs = damon_format::Attrs { min_nr_regions: 11, ..common::info().attrs };
     let range = |start: u64, end: u64| AddressRange { start: start * MIB, end: end * MIB };
-    let regions = if physical { vec![range(1, 3), range(5, 9)] } else { Vec::new() };
+    let regions = if physical || fixed { vec![range(1, 3), range(5, 9)] } else { Vec::new() };
+    let of_process = if fixed { Operations::Fvaddr } else { Operations::Vaddr };
     Wanted {
-        operations: if physical { Operations::Paddr } else { Operations::Vaddr },
+        operations: if physical { Operations::Paddr } else { of_process },
         attrs,
         goal: None,
         targets: vec![Target { pid: (!physical).then(std::process::id), regions }],
@@ -194,14 +201,20 @@ fn wanted(json: &str, physical: bool) -> Wanted {
 }
 
 fn script(json: &str, physical: bool) -> String {
-    use damon_report::analysis::simulate::emit::{Form, Place, emit};
+    script_in(json, physical, false)
+}
+
+fn script_in(json: &str, physical: bool, fixed: bool) -> String {
+    use damon_report::analysis::simulate::emit::{Form, Place, Process, emit};
     let attrs = damon_format::Attrs { min_nr_regions: 11, ..common::info().attrs };
     let place = Place {
         name: "work\n.damon".into(),
         attrs,
         kernel: "7.2.0".into(),
         physical: physical.then(|| vec![MIB..3 * MIB, 5 * MIB..9 * MIB]),
-        processes: vec![("wo\nrk'".into(), 4711)],
+        regions: if fixed { vec![MIB..3 * MIB, 5 * MIB..9 * MIB] } else { vec![] },
+        processes: vec![Process { target: TargetId(0), name: "wo\nrk'".into(), pid: 4711 }],
+        limits: vec!["it\nrests".into()],
     };
     emit(Form::Sysfs, &Schemes::from_json(json).unwrap(), &place).unwrap().text
 }
@@ -209,14 +222,20 @@ fn script(json: &str, physical: bool) -> String {
 #[test]
 fn the_script_writes_what_the_recorder_would_write() {
     let me = std::process::id().to_string();
-    let cases = [((7, 2), false, RICH), ((7, 2), true, RICH), ((6, 12), false, OLD)];
-    for (release, physical, json) in cases {
+    let cases = [
+        ((7, 2), false, false, RICH),
+        ((7, 2), true, false, RICH),
+        ((6, 12), false, false, OLD),
+        ((7, 2), false, true, RICH),
+    ];
+    for (release, physical, fixed, json) in cases {
         let bench = Bench::new();
-        let wanted = wanted(json, physical);
+        let wanted = wanted_in(json, physical, fixed);
+        let script = script_in(json, physical, fixed);
         let admin = bench.path("admin");
         let before = tree(&admin, release, &wanted);
         let args: &[&str] = if physical { &[] } else { &[me.as_str()] };
-        let ran = bench.sh(&script(json, physical), "admin", args);
+        let ran = bench.sh(&script, "admin", args);
         assert_eq!(ran.status, 0, "{}", ran.err);
         assert!(ran.out.contains("undo 7000"), "{}", ran.out);
         // The same by the recorder, on the fake that makes directories as the kernel does.
@@ -239,10 +258,10 @@ fn the_script_writes_what_the_recorder_would_write() {
         let hard = if json == RICH { "it's $(here); a b" } else { "/x y" };
         assert!(right.values().any(|value| value.contains(hard)));
         // And back.
-        let foreign = bench.sh(&script(json, physical), "admin", &["undo", "6999"]);
+        let foreign = bench.sh(&script, "admin", &["undo", "6999"]);
         assert!(foreign.status == 1 && foreign.err.contains("somebody else's"), "{}", foreign.err);
         assert_eq!(files(&admin, &before), found, "nothing was touched");
-        let back = bench.sh(&script(json, physical), "admin", &["undo", "7000"]);
+        let back = bench.sh(&script, "admin", &["undo", "7000"]);
         assert_eq!((back.status, back.out.as_str()), (0, "taken back\n"), "{}", back.err);
         let found = files(&admin, &before);
         assert_eq!(
@@ -314,10 +333,125 @@ fn the_script_leaves_others_alone_and_nothing_behind() {
     assert!(none.status == 1 && none.err.contains("without DAMON"), "{}", none.err);
 }
 
+/// Somebody who holds the lock until it is dropped.
+struct Holder(Child);
+
+impl Holder {
+    fn of(file: &Path) -> Self {
+        let mut holder = Command::new("flock")
+            .arg(file)
+            .args(["sh", "-c", "echo held; cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut held = [0; 5];
+        holder.stdout.as_mut().unwrap().read_exact(&mut held).unwrap();
+        Self(holder)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn two_scripts_do_not_work_at_the_same_time() {
+    let me = std::process::id().to_string();
+    let bench = Bench::new();
+    let admin = bench.path("admin");
+    let before = tree(&admin, (7, 2), &wanted(RICH, false));
+    let script = script(RICH, false);
+    let other = Holder::of(&admin.join("kdamonds/nr_kdamonds"));
+    for args in [&[me.as_str()][..], &["undo", "7000"]] {
+        let ran = bench.sh(&script, "admin", args);
+        assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+        assert!(ran.err.contains("another such script"), "{}", ran.err);
+        assert_eq!(files(&admin, &before), before, "nothing was touched");
+    }
+    drop(other);
+    let ran = bench.sh(&script, "admin", &[&me]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+}
+
+/// Two processes, of which more than these were recorded once, and only in two ranges.
+fn recording_of_ranges() -> Vec<u8> {
+    let mut info = common::info();
+    info.tool = "damon-record".into();
+    info.attrs.min_nr_regions = 11;
+    info.backend.access = AccessKind::ReadWrite;
+    let words =
+        ["damon-record", "--regions", "0x100000-0x300000,0x500000-0x900000", "--children", "17"];
+    info.command_line = words.map(str::to_owned).to_vec();
+    let mut writer = TraceWriter::create(Vec::new(), &info, WriterOptions::default()).unwrap();
+    for (target, pid) in [(3, 17), (7, 18)] {
+        writer.record(&common::started(target, pid, "work")).unwrap();
+        let region = Region { start: MIB, end: 3 * MIB, nr_accesses: 0, age: 3 };
+        let sampling = Sampling::from_intervals(5_000, 100_000);
+        let end = BEGIN + SECOND / 10;
+        let one = Snapshot::new(TargetId(target), BEGIN, end, sampling, vec![region]);
+        writer.snapshot(&one).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+#[test]
+fn what_was_recorded_alone_is_monitored_alone_and_processes_are_counted_as_they_are_given() {
+    let bench = Bench::new();
+    bench.put("ranges.damon", &recording_of_ranges());
+    let filtered = |target: u32| {
+        format!(
+            r#"[{{"action": "pageout", "filters": [{{"filter_type": "target", "damon_target_idx": {target}, "matching": true}}]}}]"#
+        )
+    };
+    bench.put("some.json", filtered(7).as_bytes());
+    bench.put("none.json", filtered(1).as_bytes());
+    let emitted = |form| {
+        let ran = bench.emit("ranges.damon", "some.json", form);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let all = format!("{}{}", ran.out, ran.err);
+        for text in [
+            "mind: only 0x100000..0x300000, 0x500000..0x900000 was recorded and judged",
+            "mind: child processes were recorded, too",
+            "mind: filters by target mean the order in which processes are given: target 1 is work (pid 18 then)",
+            "mind: what was recorded goes on as it was",
+        ] {
+            assert!(all.contains(text), "{form}: {text}: {all}");
+        }
+        ran
+    };
+    let sysfs = emitted("sysfs").out;
+    for line in [
+        "put operations fvaddr",
+        "    put \"targets/$target/regions/nr_regions\" 2",
+        "    put \"targets/$target/regions/1/end\" 9437184",
+        "put schemes/0/core_filters/0/damon_target_idx 1",
+    ] {
+        let is_there =
+            sysfs.lines().any(|found| found == line || found.trim_start().starts_with(line));
+        assert!(is_there, "{line}: {sysfs}");
+    }
+    let record = emitted("record").out;
+    assert!(record.contains("--regions 0x100000-0x300000,0x500000-0x900000 --schemes"), "{record}");
+    assert!(record.contains("\"damon_target_idx\": \"1\""), "{record}");
+    let damo = emitted("damo");
+    let call = "--ops fvaddr --regions \"1048576-3145728 5242880-9437184\" --target_pid PID";
+    assert!(damo.err.contains(call), "{}", damo.err);
+    assert!(Schemes::from_json(&damo.out) == Schemes::from_json(&filtered(1)), "{}", damo.out);
+    let refused = bench.emit("ranges.damon", "none.json", "sysfs");
+    assert_eq!((refused.status, refused.out.as_str()), (2, ""));
+    let why = "schemes[0].filters: nothing was recorded of target 1";
+    assert!(refused.err.contains(why), "{}", refused.err);
+}
+
 #[test]
 fn the_call_of_the_recorder_is_one_that_it_takes() {
     let bench = Bench::new();
     bench.put("some.json", HARMLESS.as_bytes());
+    bench.put("ranges.damon", &recording_of_ranges());
     bench.put(
         "damon-record",
         b"#!/bin/sh\nfor a in \"$@\"; do echo \"$a\"; done > args\ncat /dev/stdin > input\n",
@@ -327,9 +461,11 @@ fn the_call_of_the_recorder_is_one_that_it_takes() {
         .current_dir(bench.directory.path())
         .status();
     assert!(made.unwrap().success());
-    for (file, schemes, args) in
-        [("work.damon", "some.json", &["17", "18"][..]), ("physical.damon", "some.json", &[])]
-    {
+    for (file, schemes, args) in [
+        ("work.damon", "some.json", &["17", "18"][..]),
+        ("ranges.damon", "some.json", &["17"]),
+        ("physical.damon", "some.json", &[]),
+    ] {
         let ran = bench.emit(file, schemes, "record");
         assert_eq!(ran.status, 0, "{}", ran.err);
         let done = bench.sh(&ran.out, "unused", args);
@@ -338,6 +474,8 @@ fn the_call_of_the_recorder_is_one_that_it_takes() {
         let line = ["damon-record"].into_iter().chain(words.lines());
         let plan = damon_record::cli::Cli::try_parse_from(line).unwrap().record.plan().unwrap();
         assert_eq!((plan.min_regions, plan.max_regions), (11, 1000));
+        let ranges = [(MIB, 3 * MIB), (5 * MIB, 9 * MIB)];
+        assert_eq!(plan.ranges, if file == "ranges.damon" { &ranges[..] } else { &[] });
         assert_eq!(plan.schemes.as_deref(), Some(Path::new("/dev/stdin")));
         let given = Schemes::from_json(&fs::read_to_string(bench.path("input")).unwrap());
         assert_eq!(given, Schemes::from_json(HARMLESS));

@@ -53,8 +53,8 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
             .map_err(|error| said(args, &trace, &error))?;
         if let Some(form) = args.emit {
             plan.warnings().iter().for_each(|text| streams.say(&format!("warning: {text}")));
-            let handed = emit(form.into(), &schemes, &Place::of(&trace, &view))
-                .map_err(|error| said(args, &trace, &error.into()))?;
+            let handed = emit(form.into(), &schemes, &Place::of(&trace, &view, &plan))
+                .map_err(|error| said(args, &trace, &error))?;
             handed.notes.iter().for_each(|text| streams.say(text));
             return Ok(write!(streams.out, "{}", handed.text)?);
         }

@@ -291,6 +291,11 @@ impl<'a> Plan<'a> {
         &self.warnings
     }
 
+    /// On what the result rests.
+    pub fn assumptions(&self) -> &[String] {
+        &self.assumptions
+    }
+
     fn assume(&mut self, text: String) {
         if !self.assumptions.contains(&text) {
             self.assumptions.push(text);

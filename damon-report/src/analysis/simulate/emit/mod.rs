@@ -4,17 +4,17 @@
 //! names the processes; those of the recording are told in a comment, because their numbers may be somebody else's by
 //! now.
 
+mod place;
 mod script;
 
-use super::plan::default_attrs;
-use crate::analysis::load::Trace;
-use crate::analysis::view::View;
+pub use place::{Place, Process};
+
+use super::SimulateError;
+use damon_format::Attrs;
+use damon_format::damos::Schemes;
 use damon_format::damos::kernel::Action;
 use damon_format::damos::sysfs::{Step, steps};
-use damon_format::damos::{Schemes, SchemesError};
-use damon_format::{Attrs, Record, TargetKind};
 use std::fmt::Write as _;
-use std::ops::Range;
 
 /// For whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,57 +36,24 @@ pub struct Handover {
     pub notes: Vec<String>,
 }
 
-/// On what it is to be applied, as far as the recording tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// What was recorded, for comments.
-    pub name: String,
-    /// Intervals and region limits, in whose units schemes are installed.
-    pub attrs: Attrs,
-    /// Physical addresses instead of processes, and which.
-    pub physical: Option<Vec<Range<u64>>>,
-    /// Release of the recorded kernel; empty where it is not known.
-    pub kernel: String,
-    /// Recorded processes: name and number, in the order of their targets.
-    pub processes: Vec<(String, u32)>,
-}
-
-impl Place {
-    /// That of a recording: the same intervals, region limits and kind of targets.
-    pub fn of(trace: &Trace, view: &View) -> Self {
-        let physical = view.overview.records.iter().find_map(|record| match record {
-            Record::TargetStarted(t) if t.kind == TargetKind::Physical => Some(t.target),
-            _ => None,
-        });
-        let ranges = physical.map(|target| {
-            let extents = view.overview.targets.iter().filter(|extent| extent.target == target);
-            extents.flat_map(|extent| extent.spans.ranges()).collect()
-        });
-        let names = view.overview.target_names();
-        let recorded = |target| view.overview.targets.iter().any(|t| t.target == target);
-        let processes = names.into_iter().filter(|name| recorded(name.target));
-        Self {
-            name: trace.name().to_owned(),
-            attrs: default_attrs(trace.info().attrs, &view.overview.samplings),
-            physical: ranges,
-            kernel: trace.info().kernel.clone(),
-            processes: processes.map(|name| (name.comm, name.pid)).collect(),
-        }
-    }
-}
-
-/// Writes the schemes down for somebody.
-pub fn emit(form: Form, schemes: &Schemes, place: &Place) -> Result<Handover, SchemesError> {
-    let stays = what_stays(schemes);
+/// Writes the schemes down for somebody. Filters of targets mean the processes in the order of `place`.
+///
+/// # Errors
+/// Schemes mean nothing in the units of the place, or a filter is about a target of which nothing was recorded.
+pub fn emit(form: Form, schemes: &Schemes, place: &Place) -> Result<Handover, SimulateError> {
+    let (schemes, limits) = place.renumbered(schemes)?;
+    let schemes = &schemes;
+    let mut after = what_stays(schemes);
+    after.extend(limits.iter().chain(&place.limits).map(|text| format!("mind: {text}")));
     let kernel = schemes.to_kernel(&place.attrs)?;
     let mut notes = too_old(&steps(&kernel), &place.kernel);
     let text = match form {
         Form::Damo => {
-            notes.extend(damo_notes(place, stays));
+            notes.extend(damo_notes(place, after));
             format!("{:#}\n", schemes.to_json())
         }
-        Form::Record => record(schemes, place, &stays),
-        Form::Sysfs => script::script(&kernel, schemes, place, &stays),
+        Form::Record => record(schemes, place, &after),
+        Form::Sysfs => script::script(&kernel, schemes, place, &after),
     };
     Ok(Handover { text, notes })
 }
@@ -114,21 +81,30 @@ fn too_old(steps: &[Step], kernel: &str) -> Vec<String> {
     notes
 }
 
-fn damo_notes(place: &Place, stays: Vec<String>) -> Vec<String> {
+fn damo_notes(place: &Place, after: Vec<String>) -> Vec<String> {
     let Attrs { sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions } = place.attrs;
     let target = match (&place.physical, place.processes.as_slice()) {
         (Some(_), _) => "paddr".to_owned(),
-        (None, [(_, pid)]) => format!("PID ({pid} when it was recorded)"),
+        (None, [one]) => format!("PID ({} when it was recorded)", one.pid),
         (None, _) => "PID".to_owned(),
+    };
+    let ranges = place.option(" ", |at| at.to_string()).map_or_else(String::new, |ranges| {
+        let operations = if place.physical.is_some() { "" } else { "--ops fvaddr " };
+        format!("{operations}--regions \"{ranges}\" ")
+    });
+    let target = if ranges.is_empty() || place.physical.is_some() {
+        target
+    } else {
+        format!("--target_pid {target}")
     };
     let mut notes = vec![
         format!(
             "apply it: damo start --monitoring_intervals {sample_us}us {aggr_us}us {update_us}us \
-             --monitoring_nr_regions_range {min_nr_regions} {max_nr_regions} --schemes FILE {target}"
+             --monitoring_nr_regions_range {min_nr_regions} {max_nr_regions} --schemes FILE {ranges}{target}"
         ),
         "take it back: damo stop".to_owned(),
     ];
-    notes.extend(stays);
+    notes.extend(after);
     notes
 }
 
@@ -167,7 +143,7 @@ fn what_stays(schemes: &Schemes) -> Vec<String> {
 }
 
 /// A script that calls the recorder; its standard input is the schemes, so that no file is left behind.
-fn record(schemes: &Schemes, place: &Place, stays: &[String]) -> String {
+fn record(schemes: &Schemes, place: &Place, after: &[String]) -> String {
     let Attrs { sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions } = place.attrs;
     let mut text = String::from("#!/bin/sh\n");
     let mut say = |line: std::fmt::Arguments<'_>| {
@@ -184,7 +160,7 @@ fn record(schemes: &Schemes, place: &Place, stays: &[String]) -> String {
     say(format_args!(
         "# take back:  Ctrl-C, or kill -INT the recorder: it removes the schemes when it ends."
     ));
-    for line in stays {
+    for line in after {
         say(format_args!("#             {}", plain(line)));
     }
     say(format_args!("set -eu"));
@@ -200,9 +176,12 @@ fn record(schemes: &Schemes, place: &Place, stays: &[String]) -> String {
         ));
         "\"$@\""
     };
+    let ranges = place
+        .option(",", |at| format!("{at:#x}"))
+        .map_or_else(String::new, |r| format!("--regions {r} "));
     say(format_args!(
         "exec damon-record --sample {sample_us}us --aggr {aggr_us}us --update {update_us}us \\\n    \
-         --min-regions {min_nr_regions} --max-regions {max_nr_regions} --schemes /dev/stdin {subject} <<'END'"
+         --min-regions {min_nr_regions} --max-regions {max_nr_regions} {ranges}--schemes /dev/stdin {subject} <<'END'"
     ));
     // Texts in JSON hold no line ends: no line of it is the end.
     say(format_args!("{:#}", schemes.to_json()));
@@ -220,7 +199,7 @@ fn recorded(place: &Place) -> String {
         .processes
         .iter()
         .take(8)
-        .map(|(comm, pid)| format!("{} (pid {pid} then)", plain(comm)))
+        .map(|process| format!("{} (pid {} then)", plain(&process.name), process.pid))
         .collect();
     match names.as_slice() {
         [] => String::new(),
@@ -264,7 +243,7 @@ mod tests {
     fn a_kernel_that_is_too_old_by_its_number_is_named() {
         let json = r#"[{"action": "migrate_hot", "target_nid": 0, "apply_interval_us": "1 s"}]"#;
         let schemes = Schemes::from_json(json).unwrap();
-        let attrs = default_attrs(
+        let attrs = crate::analysis::simulate::plan::default_attrs(
             Attrs { sample_us: 0, aggr_us: 0, update_us: 0, min_nr_regions: 0, max_nr_regions: 0 },
             &[],
         );

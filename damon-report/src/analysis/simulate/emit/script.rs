@@ -5,6 +5,7 @@ use damon_format::Attrs;
 use damon_format::damos::Schemes;
 use damon_format::damos::kernel::Scheme;
 use damon_format::damos::sysfs::{Step, When, steps};
+use std::ops::Range;
 
 /// What comes before all else; DAMON's own words are in the files.
 const HEAD: &str = r#"set -eu
@@ -25,6 +26,12 @@ put() {
 }
 
 [ -e "$kdamonds/nr_kdamonds" ] || die "$kdamonds: this kernel is built without DAMON's sysfs interface, or you are not root"
+
+# What is looked at here is still so when it is changed: one such script at a time, until it ends.
+[ -r "$kdamonds/nr_kdamonds" ] || die "$kdamonds/nr_kdamonds may not be read: you are not root"
+command -v flock > /dev/null || die "flock is missing (util-linux and busybox have it): two such scripts could destroy each other's work"
+exec 9< "$kdamonds/nr_kdamonds"
+flock -n 9 || die "another such script is setting DAMON up, or taking it back: nothing is changed; try again when it has ended"
 "#;
 
 /// Taking it back. The kernel's interface knows no owners, so that what is removed is compared with what was set up.
@@ -83,7 +90,7 @@ pub(super) fn script(
     kernel: &[Scheme],
     schemes: &Schemes,
     place: &Place,
-    stays: &[String],
+    after: &[String],
 ) -> String {
     let mut lines = vec![
         "#!/bin/sh".to_owned(),
@@ -95,7 +102,7 @@ pub(super) fn script(
         format!("# apply:      sh THIS_FILE{}", arguments(place)),
         "# take back:  sh THIS_FILE undo KDAMOND    (its number is told when it starts)".to_owned(),
     ];
-    lines.extend(stays.iter().map(|line| format!("#             {}", plain(line))));
+    lines.extend(after.iter().map(|line| format!("#             {}", plain(line))));
     lines.extend(schemes.describe().iter().map(|text| format!("# {}", plain(text))));
     lines.push(HEAD.to_owned());
     lines.push(is_ours(&steps(kernel)));
@@ -128,7 +135,12 @@ fn is_ours(steps: &[Step]) -> String {
 /// What is monitored, and how.
 fn monitoring(lines: &mut Vec<String>, place: &Place) {
     let Attrs { sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions } = place.attrs;
-    let operations = if place.physical.is_some() { "paddr" } else { "vaddr" };
+    let operations = match (&place.physical, place.regions.as_slice()) {
+        (Some(_), _) => "paddr",
+        (None, []) => "vaddr",
+        // Ranges stay as they are.
+        (None, _) => "fvaddr",
+    };
     lines.push("# All of the processes' mappings, or the ranges below; as often as it was recorded (microseconds).".to_owned());
     for (file, value) in [
         ("operations", operations.to_owned()),
@@ -143,19 +155,33 @@ fn monitoring(lines: &mut Vec<String>, place: &Place) {
     let Some(ranges) = &place.physical else {
         lines.push(
             "put targets/nr_targets $#\ntarget=0\nfor pid in \"$@\"; do\n    \
-             put \"targets/$target/pid_target\" \"$pid\"\n    target=$((target + 1))\ndone"
+             put \"targets/$target/pid_target\" \"$pid\""
                 .to_owned(),
         );
+        if !place.regions.is_empty() {
+            put_ranges(lines, "    ", "targets/$target/regions", &place.regions);
+        }
+        lines.push("    target=$((target + 1))\ndone".to_owned());
         return;
     };
     lines.push("put targets/nr_targets 1".to_owned());
     lines.push(
         "# The ranges that were recorded; on another machine look into /proc/iomem.".to_owned(),
     );
-    lines.push(format!("put targets/0/regions/nr_regions {}", ranges.len()));
+    put_ranges(lines, "", "targets/0/regions", ranges);
+}
+
+/// The ranges of a target; its directory may hold variables of the shell.
+fn put_ranges(lines: &mut Vec<String>, indent: &str, at: &str, ranges: &[Range<u64>]) {
+    let mut put = |file: &str, value: u64| {
+        let path = format!("{at}/{file}");
+        let path = if path.contains('$') { format!("\"{path}\"") } else { path };
+        lines.push(format!("{indent}put {path} {value}"));
+    };
+    put("nr_regions", u64::try_from(ranges.len()).unwrap_or(u64::MAX));
     for (index, range) in ranges.iter().enumerate() {
-        lines.push(format!("put targets/0/regions/{index}/start {}", range.start));
-        lines.push(format!("put targets/0/regions/{index}/end {}", range.end));
+        put(&format!("{index}/start"), range.start);
+        put(&format!("{index}/end"), range.end);
     }
 }
 
