@@ -1,24 +1,26 @@
 //! What is simulated, and whether it can be: everything that is decided before the first snapshot is read.
 
+mod caution;
+mod check;
+
+pub(super) use check::check_units;
+
 use super::backing::Backing;
 use super::huge::Huge;
-use super::line::share;
 use super::series::Series;
-use super::tiers::{self, Tiers};
+use super::tiers::Tiers;
 use crate::analysis::groups::GroupBy;
 use crate::analysis::layout::Layouts;
 use crate::analysis::load::Trace;
 use crate::analysis::mappings;
-use crate::analysis::num::float;
-use crate::analysis::overview::TargetExtent;
 use crate::analysis::select::Selection;
 use crate::analysis::spans::SpanSet;
 use crate::analysis::view::View;
 use crate::analysis::wss::ResidentSample;
-use damon_format::damos::kernel::{Action, Filter, Goal, WatermarkMetric, Watermarks};
+use damon_format::damos::kernel::{Action, Watermarks};
 use damon_format::damos::rules::{Addresses, KernelRules};
 use damon_format::damos::{Scheme, Schemes, SchemesError};
-use damon_format::{AccessKind, Attrs, Granularity, Record, Sampling, TargetId, TargetKind};
+use damon_format::{Attrs, Granularity, Record, Sampling, TargetId, TargetKind};
 use std::collections::BTreeMap;
 
 /// What the user decides.
@@ -241,7 +243,7 @@ impl<'a> Plan<'a> {
             warnings: Vec::new(),
         };
         plan.warn_of_recording(info.backend.access, records);
-        plan.warnings.extend(coverage(&overview.targets));
+        plan.warnings.extend(caution::coverage(&overview.targets));
         if plan.options.kernel.is_none() && of_recording.is_none() {
             plan.assume(
                 "the recording does not name its kernel: by the rules of Linux 6.18".into(),
@@ -302,159 +304,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn warn_of_recording(&mut self, access: AccessKind, records: &[Record]) {
-        if access == AccessKind::Write {
-            self.warnings.push(
-                "WRITES ONLY: cold means not written; memory that is only read counts as cold, and its refaults are \
-                 not seen"
-                    .into(),
-            );
-        }
-        let acted = records.iter().any(|record| {
-            matches!(record, Record::SchemeInstalled(installed) if is_acting(&installed.json))
-        });
-        if acted && !self.options.replay {
-            self.warnings.push(
-                "schemes were active while recording: they have reset ages and changed what was accessed".into(),
-            );
-        }
-    }
-
-    fn check_access(&self, access: AccessKind) -> Result<(), SimulateError> {
-        if access != AccessKind::Write || self.options.accept_write_only {
-            return Ok(());
-        }
-        let actions = self.schemes.as_slice().iter().map(|scheme| scheme.action);
-        match actions.into_iter().find(|action| Effect::of(*action) == Effect::Away) {
-            Some(action) => Err(SimulateError::WriteOnly(action)),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether such schemes can be simulated; adds on what assumptions.
-    pub(super) fn check(&mut self, schemes: &Schemes, view: &View) -> Result<(), SimulateError> {
-        check_units(schemes, view)?;
-        for (index, scheme) in schemes.as_slice().iter().enumerate() {
-            self.check_scheme(index, scheme, view)?;
-        }
-        Ok(())
-    }
-
     /// The schemes without what is to be ignored.
     pub(super) fn as_simulated(&self, schemes: Schemes) -> Schemes {
         if !self.options.ignore_watermarks {
             return schemes;
         }
         without_watermarks(schemes.as_slice().to_vec()).unwrap_or(schemes)
-    }
-
-    fn check_scheme(
-        &mut self,
-        index: usize,
-        scheme: &Scheme,
-        view: &View,
-    ) -> Result<(), SimulateError> {
-        let unknown = |why: String| Err(SimulateError::Unknown { index, why });
-        for sampling in view.overview.samplings.iter().filter(|_| scheme.apply_interval_us > 0) {
-            let (asked, aggr) = (scheme.apply_interval_us, sampling.aggr_us);
-            if asked < aggr {
-                return unknown(format!(
-                    ".apply_interval_us: {asked} us is shorter than the recording's aggregation interval of {aggr} us, \
-                     between whose ends nothing was recorded; ask for at least that, or leave it out"
-                ));
-            }
-            if asked % aggr.max(1) != 0 {
-                self.assume(format!(
-                    "schemes[{index}] is applied at the first aggregation that ends after each {asked} us"
-                ));
-            }
-        }
-        let pages: Vec<&Filter> = scheme.filters.iter().filter(|f| !f.kind.is_core()).collect();
-        if let Some(filter) = pages.first() {
-            let kind = filter.kind.keyword();
-            if !self.options.ignore_page_filters {
-                return unknown(format!(
-                    ".filters: recordings do not tell which pages are `{kind}`; leave the filter out, or say \
-                     --ignore-page-filters to let everything pass"
-                ));
-            }
-            self.assume(format!(
-                "schemes[{index}]: everything passes its filters of pages ({kind}), an upper bound"
-            ));
-        }
-        let goals = &scheme.quota.goals;
-        let node = tiers::fast_node(&self.schemes);
-        let of_tier =
-            |goal: &&Goal| self.options.fast_tier.is_some() && tiers::is_about(goal, node);
-        let recorded: Vec<&Goal> = goals.iter().filter(|goal| !of_tier(goal)).collect();
-        if let Some(goal) = recorded.iter().find(|goal| !self.series.knows(goal)) {
-            return unknown(format!(
-                ".quotas.goals: the recording does not tell `{}` of node {} over time; leave the goal out{}",
-                goal.metric,
-                goal.nid,
-                if tiers::is_about(goal, node) {
-                    ", or give the node a size: --fast-tier"
-                } else {
-                    ""
-                }
-            ));
-        }
-        if recorded.len() < goals.len() {
-            self.assume(format!(
-                "schemes[{index}]: goals of node {node} are measured by how full the simulated fast tier is"
-            ));
-        }
-        if !recorded.is_empty() {
-            self.assume(format!(
-                "schemes[{index}]: goals are measured by what was recorded, machine-wide and without the scheme's effect"
-            ));
-        }
-        if scheme.watermarks.metric != WatermarkMetric::None {
-            if self.options.ignore_watermarks {
-                self.assume(format!("schemes[{index}] is always on: its watermarks are ignored"));
-            } else if !self.series.has_memory() {
-                return unknown(
-                    ".watermarks: the recording does not tell the machine's free memory; leave them out, or say \
-                     --ignore-watermarks"
-                        .into(),
-                );
-            } else {
-                self.assume(format!(
-                    "schemes[{index}]: free memory is as recorded, without the scheme's effect, and monitoring goes on \
-                     while it is off"
-                ));
-            }
-        }
-        if scheme.quota.ms > 0 {
-            self.assume(format!(
-                "schemes[{index}]: the action takes 1 ms for each {} KiB, and time is measured exactly",
-                self.options.bytes_per_ms / 1024
-            ));
-        }
-        if !works(scheme.action, self.addresses) {
-            let what = match self.addresses {
-                Addresses::Physical => "physical",
-                Addresses::Virtual => "virtual",
-            };
-            let warning = format!(
-                "schemes[{index}]: DAMON does nothing for `{}` on {what} addresses: it would be tried and not applied",
-                scheme.action
-            );
-            // A sweep asks once for each variant.
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
-        if scheme.action.migrates() {
-            self.assume(TIERS.into());
-        }
-        if Huge::is_about(scheme.action) {
-            self.assume(HUGE.into());
-        }
-        if Effect::of(scheme.action) != Effect::None {
-            self.assume("an action works for all of the memory to which it is applied".into());
-        }
-        Ok(())
     }
 }
 
@@ -469,46 +324,6 @@ pub(super) struct Depends {
 
 pub(super) fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {
     Attrs { sample_us, aggr_us, update_us: 0, min_nr_regions: 0, max_nr_regions: 0 }
-}
-
-/// On what accounts of tiers rest.
-const TIERS: &str = "all that is mapped has pages; memory begins in the fast tier as far as there is room, each address with the \
-                     same share; only schemes move it, an access does not";
-
-/// On what accounts of huge pages rest.
-const HUGE: &str = "aligned 2 MiB blocks that lie wholly in advised and mapped memory become huge pages at once, and stop being ones \
-                    at once when they are advised otherwise; in truth both take khugepaged, a fault or reclaim";
-
-/// A part of the time that is not covered below which nobody is told.
-const GAPS: f64 = 0.01;
-
-/// The same for the part by which aggregations are too long; a few per cent are usual with the kernel's DAMON.
-const STRETCH: f64 = 0.05;
-
-/// How much of the time was not observed, and how much longer aggregations took than they should.
-fn coverage(targets: &[TargetExtent]) -> Vec<String> {
-    let sum = |of: &dyn Fn(&TargetExtent) -> u64| {
-        float(targets.iter().map(of).fold(0, u64::saturating_add))
-    };
-    let spanned = sum(&|t| t.end_ns.saturating_sub(t.start_ns));
-    let (observed, nominal) = (sum(&|t| t.observed_ns), sum(&|t| t.nominal_ns));
-    let mut warnings = Vec::new();
-    let missing = share(spanned - observed, spanned);
-    if missing > GAPS {
-        warnings.push(format!(
-            "{:.1} % of the time was not recorded: what was accessed then is not seen, and nothing is applied",
-            missing * 100.0
-        ));
-    }
-    let stretch = share(observed - nominal, nominal);
-    if stretch > STRETCH {
-        warnings.push(format!(
-            "aggregations took {:.1} % longer than their interval: ages are that much greater in truth, and schemes would \
-             be applied as much later",
-            stretch * 100.0
-        ));
-    }
-    warnings
 }
 
 /// Intervals and region limits to monitor by in the way of a recording; what it does not tell is as DAMON has it.
@@ -531,24 +346,9 @@ pub(super) fn default_attrs(recorded: Attrs, samplings: &[Sampling]) -> Attrs {
     }
 }
 
-/// Whether schemes mean something with all intervals of the recording.
-pub(super) fn check_units(schemes: &Schemes, view: &View) -> Result<(), SimulateError> {
-    for sampling in &view.overview.samplings {
-        schemes.to_kernel(&attrs(sampling.sample_us, sampling.aggr_us))?;
-    }
-    Ok(())
-}
-
 fn without_watermarks(mut list: Vec<Scheme>) -> Option<Schemes> {
     for scheme in &mut list {
         scheme.watermarks = Watermarks::NONE;
     }
     Schemes::new(list)
-}
-
-/// Whether a scheme that was in force did anything but count.
-fn is_acting(json: &str) -> bool {
-    Schemes::from_json(&format!("[{json}]"))
-        .or_else(|_| Schemes::from_json(json))
-        .map_or(true, |schemes| schemes.as_slice().iter().any(|s| s.action != Action::Stat))
 }
