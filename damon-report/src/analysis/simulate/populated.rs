@@ -52,7 +52,6 @@ impl Populated {
                 // What was there before is not what is there now.
                 self.used.remove(come);
             }
-            self.accessible_bytes = self.accessible.bytes();
             more = true;
         }
         // The span that covered the last one: regions ascend, and most of them lie in a few spans.
@@ -70,6 +69,7 @@ impl Populated {
             }
         }
         if more {
+            self.accessible_bytes = self.accessible.bytes();
             self.used_bytes = self.used.intersection(&self.accessible).bytes();
         }
         self.rest = share(self.used_bytes, self.accessible_bytes, course.resident_at(time_ns));
