@@ -13,7 +13,9 @@ use damon_format::{
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
 use damon_report::analysis::simulate::sweep::{Axes, Reason, Sweep, Variant};
-use damon_report::analysis::simulate::{Options, Outlook, Plan, SimulateError, Simulation};
+use damon_report::analysis::simulate::{
+    Options, Outlook, Plan, SimulateError, Simulation, at_once,
+};
 use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use proptest::prelude::*;
@@ -203,6 +205,69 @@ fn compare(variant: &Variant, alone: &Simulation) {
     assert!(close(found.percent.expected, expected.percent.expected));
 }
 
+/// Two ways to the same sweep.
+fn alike(a: &Sweep, b: &Sweep) {
+    assert_eq!((&a.rules, &a.assumptions, &a.warnings), (&b.rules, &b.assumptions, &b.warnings));
+    assert_eq!((&a.axes, &a.left_out), (&b.axes, &b.left_out));
+    assert_eq!((a.observed_ns, a.moments), (b.observed_ns, b.moments));
+    let of_all = |s: &Sweep| (s.monitored, s.working_set, s.resident, s.promotion_limit_percent);
+    assert_eq!(of_all(a), of_all(b), "that has nothing to do with variants");
+    assert_eq!(a.variants.len(), b.variants.len());
+    for (a, b) in a.variants.iter().zip(&b.variants) {
+        assert_eq!((&a.values, a.same_as, a.too_short), (&b.values, b.same_as, b.too_short));
+        let counted = |v: &Variant| (v.nr_tried, v.sz_tried, v.windows, v.qt_exceeds);
+        assert_eq!(counted(a), counted(b));
+        same("mean", a.away.mean, b.away.mean);
+        same("most", a.away.most, b.away.most);
+        same("end", a.away.end, b.away.end);
+        same("saved", a.saved_percent, b.saved_percent);
+        same("put away", a.put_away, b.put_away);
+        same("refaulted", a.refaulted, b.refaulted);
+        same("promotions", a.promotion_percent, b.promotion_percent);
+        assert_eq!(a.resident.is_some(), b.resident.is_some());
+        if let (Some(a), Some(b)) = (a.resident, b.resident) {
+            same("left", a.left, b.left);
+            same("floor", a.floor, b.floor);
+            assert!(close(a.recorded, b.recorded));
+        }
+        assert_eq!(a.worst_minute.is_some(), b.worst_minute.is_some());
+        if let (Some(a), Some(b)) = (a.worst_minute, b.worst_minute) {
+            assert!(close(a.refaulted.expected, b.refaulted.expected));
+            assert!(close(a.percent.expected, b.percent.expected));
+        }
+    }
+    if !all_differ(a) {
+        // Which of two equal ones is taken is decided by the last digits.
+        return;
+    }
+    assert_eq!((&a.front, a.knee, a.choice), (&b.front, b.knee, b.choice));
+    assert_eq!(a.sensitivity.len(), b.sensitivity.len());
+    for (a, b) in a.sensitivity.iter().zip(&b.sensitivity) {
+        assert_eq!((a.variant, a.axes.len()), (b.variant, b.axes.len()));
+        let ends = a.axes.iter().zip(&b.axes);
+        for (a, b) in ends.flat_map(|(a, b)| [(a.lower, b.lower), (a.higher, b.higher)]) {
+            assert_eq!(a.map(|a| (a.value, a.same)), b.map(|b| (b.value, b.same)));
+            if let (Some(a), Some(b)) = (a, b) {
+                assert!(close(a.saving, b.saving), "{a:?} and {b:?}");
+                assert!(close(a.promotion_percent, b.promotion_percent), "{a:?} and {b:?}");
+            }
+        }
+    }
+}
+
+/// Whether no two variants save nearly the same, or cost nearly the same without costing nothing.
+fn all_differ(sweep: &Sweep) -> bool {
+    let variants = sweep.variants.iter().filter(|v| v.same_as.is_none() && !v.too_short);
+    let numbers: Vec<(f64, f64)> = variants
+        .map(|variant| (variant.away.mean.expected, variant.promotion_percent.expected))
+        .collect();
+    let differ = |a: f64, b: f64| (a - b).abs() > 1e-6 * a.abs().max(b.abs());
+    numbers.iter().enumerate().all(|(index, a)| {
+        let others = numbers.iter().skip(index + 1);
+        others.clone().all(|b| differ(a.0, b.0) && (differ(a.1, b.1) || a.1 == 0.0 && b.1 == 0.0))
+    })
+}
+
 /// Scheme lists and what is varied of them: alone and with limits, one and two, with what other members decide.
 fn question() -> impl Strategy<Value = (&'static str, String)> {
     let ages = prop::collection::vec(0_u64..14, 1..12).prop_map(|ages| {
@@ -262,9 +327,45 @@ proptest! {
             }
         }
         let engines = Sweep::run_one_by_one(&trace, &view, &base, axes, &options).unwrap();
-        prop_assert_eq!(sweep.variants.len(), engines.variants.len());
-        prop_assert_eq!(sweep.left_out, engines.left_out);
+        alike(&sweep, &engines);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn in_one_pass_as_in_two(
+        changes in prop::collection::vec(change(), 20..200),
+        (scheme, _) in question(),
+        (hole, intervals_change, mapped, exits, exact) in any::<(bool, bool, bool, bool, bool)>(),
+        part in any::<bool>(),
+    ) {
+        // More blocks than a plan is made for.
+        let trace = write(&info(exact), 7, &records(mapped, exits), &snapshots(&changes, hole, intervals_change));
+        let time = part.then(|| "10%..90%".parse().unwrap());
+        let query = Query { time, ..Query::default() };
+        let view = View::with_all_records(&trace, &query).unwrap();
+        let schemes = Schemes::from_json(&format!("[{scheme}]")).unwrap();
+        let options = Options::default();
+        let Some((once, found)) = at_once(&trace, &query, &schemes, &options).unwrap() else {
+            return Ok(());
+        };
+        let plan = Plan::new(&trace, &view, &schemes, options).unwrap();
+        prop_assert_eq!(found, plan.run(&trace));
+        prop_assert_eq!((once.time(), once.origin_ns), (view.time(), view.origin_ns));
+        prop_assert_eq!(&once.selection, &view.selection);
+        let (once, twice) = (&once.overview, &view.overview);
+        prop_assert_eq!(&once.records, &twice.records);
+        prop_assert_eq!(&once.samplings, &twice.samplings);
+        prop_assert_eq!(format!("{:?}", once.targets), format!("{:?}", twice.targets));
+    }
+}
+
+#[test]
+fn one_pass_is_enough_for_what_stays_as_it_is() {
+    let schemes = Schemes::from_json(PAGEOUT).unwrap();
+    let found = at_once(&known(), &Query::default(), &schemes, &Options::default()).unwrap();
+    assert!(found.is_some_and(|(_, simulation)| simulation.is_ok()));
 }
 
 /// 4 pages always hot; 30 pages that are used for 0.2 s after each 1.5 s; 30 pages that are never used.

@@ -11,8 +11,12 @@ use super::{Simulation, simulation};
 use crate::analysis::load::Trace;
 use crate::analysis::overview::Overview;
 use crate::analysis::select::{Query, SelectError};
+use crate::analysis::spans::SpanSet;
 use crate::analysis::view::View;
+use crate::analysis::wss::ResidentSample;
+use damon_format::TargetId;
 use damon_format::damos::Schemes;
+use std::collections::BTreeMap;
 
 /// Simulates schemes on what a query selects, with the view of it that [`View::with_all_records`] would make. `None` where that
 /// cannot be done in one pass: a plan and its [run](Plan::run) do it, or say what is wrong.
@@ -66,4 +70,30 @@ fn simulate(
     let simulation = simulation(&plan, ended, without_ages);
     drop(plan);
     Some((view, simulation))
+}
+
+/// What of a plan depends on the snapshots of a recording.
+#[derive(Debug)]
+struct Depends {
+    single: bool,
+    mapped: BTreeMap<TargetId, SpanSet>,
+    resident: Vec<ResidentSample>,
+    assumptions: Vec<String>,
+}
+
+impl Plan<'_> {
+    /// What of it depends on the snapshots, beside the warnings.
+    fn depends(self) -> Depends {
+        let Self { single, mapped, resident, assumptions, .. } = self;
+        Depends { single, mapped, resident, assumptions }
+    }
+
+    /// Whether it does what a plan did that depended on this.
+    fn is_as(&self, other: &Depends) -> bool {
+        let Depends { single, mapped, resident, assumptions } = other;
+        self.single == *single
+            && self.mapped == *mapped
+            && self.resident == *resident
+            && self.assumptions == *assumptions
+    }
 }

@@ -260,21 +260,6 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// What of it depends on the snapshots, beside the warnings.
-    pub(super) fn depends(self) -> Depends {
-        let Self { single, mapped, resident, assumptions, .. } = self;
-        Depends { single, mapped, resident, assumptions }
-    }
-
-    /// Whether it does what a plan did that depended on this.
-    pub(super) fn is_as(&self, other: &Depends) -> bool {
-        let Depends { single, mapped, resident, assumptions } = other;
-        self.single == *single
-            && self.mapped == *mapped
-            && self.resident == *resident
-            && self.assumptions == *assumptions
-    }
-
     /// The tiers that are followed.
     pub(super) fn tiers(&self) -> Option<Tiers> {
         let migrates = self.schemes.as_slice().iter().any(|scheme| scheme.action.migrates());
@@ -311,15 +296,6 @@ impl<'a> Plan<'a> {
         }
         without_watermarks(schemes.as_slice().to_vec()).unwrap_or(schemes)
     }
-}
-
-/// What of a plan depends on the snapshots of a recording.
-#[derive(Debug)]
-pub(super) struct Depends {
-    single: bool,
-    mapped: BTreeMap<TargetId, SpanSet>,
-    resident: Vec<ResidentSample>,
-    assumptions: Vec<String>,
 }
 
 pub(super) fn attrs(sample_us: u64, aggr_us: u64) -> Attrs {

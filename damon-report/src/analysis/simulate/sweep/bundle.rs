@@ -111,12 +111,14 @@ impl<'p> Bundle<'p> {
         let since_begin_ns = time.start.saturating_sub(self.plan.origin_ns);
         self.tally.begins(since_begin_ns, &mut self.bytes.back);
         let variants = self.members.len();
+        let targets = self.targets.len();
         for snapshot in moment.shots() {
             let state = self.targets.entry(snapshot.target).or_insert_with(|| State {
                 restarts: Restarts::default(),
                 pieces: Pieces::new(variants),
                 populated: Populated::default(),
             });
+            state.pieces.share(targets);
             let recorded = scaled(&snapshot, &pattern.scale);
             refault(&mut state.pieces, &recorded, pattern, &mut self.bytes);
             let course = self.plan.backing.target(snapshot.target);

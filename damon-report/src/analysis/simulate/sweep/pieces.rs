@@ -6,8 +6,14 @@
 use crate::analysis::num::float;
 use std::ops::Range;
 
-/// Pieces beyond which neighbours are put together; the bytes stay the same.
+/// Pieces of all targets beyond which neighbours are put together; the bytes stay the same.
 const MOST_PIECES: usize = 1 << 12;
+
+/// So many a target may have in any case.
+const LEAST_PIECES: usize = 1 << 6;
+
+/// Unused ones that are kept for later.
+const SPARE: usize = 1 << 6;
 
 /// Changes after which equal neighbours are looked for.
 const TIDY_AFTER: u32 = 512;
@@ -81,6 +87,10 @@ pub(super) struct Pieces {
     /// Ascending and disjoint.
     list: Vec<Piece>,
     spare: Vec<Three>,
+    /// Pieces beyond which neighbours are put together.
+    most: usize,
+    /// The same for the next time, if that is more: what has no neighbours stays.
+    next: usize,
     changes: u32,
     /// What variants put away of a range.
     news: Vec<[f64; 3]>,
@@ -88,7 +98,13 @@ pub(super) struct Pieces {
 
 impl Pieces {
     pub(super) fn new(variants: usize) -> Self {
-        Self { variants, list: Vec::new(), spare: Vec::new(), changes: 0, news: Vec::new() }
+        let (list, spare, news) = (Vec::new(), Vec::new(), Vec::new());
+        Self { variants, list, spare, most: MOST_PIECES, next: 0, changes: 0, news }
+    }
+
+    /// So many targets share the memory that pieces may take.
+    pub(super) fn share(&mut self, targets: usize) {
+        self.most = (MOST_PIECES / targets.max(1)).max(LEAST_PIECES);
     }
 
     /// True where nothing is away.
@@ -289,7 +305,8 @@ impl Pieces {
 
     /// Puts equal neighbours together now and then, and others where there are too many.
     fn tidy(&mut self) {
-        if self.changes < TIDY_AFTER && self.list.len() <= MOST_PIECES {
+        let most = self.most.max(self.next);
+        if self.changes < TIDY_AFTER && self.list.len() <= most {
             return;
         }
         self.changes = 0;
@@ -302,10 +319,11 @@ impl Pieces {
             }
             same
         });
-        if self.list.len() > MOST_PIECES {
+        if self.list.len() > most {
             self.coarsen();
+            self.next = self.list.len().saturating_mul(2);
         }
-        self.spare.truncate(64);
+        self.spare.truncate(SPARE.min(self.most / 8));
     }
 
     /// Puts touching neighbours together in pairs.
