@@ -316,6 +316,42 @@ fn rules_decide_what_is_gated() {
 }
 
 #[test]
+fn mappings_have_quantiles_over_time() {
+    let all = compared(&PROGRAM.runs(1..3), &PROGRAM.runs(11..13), &Options::default());
+    // All of the library is hot in the first third of the time, and idle after that.
+    let library = |what: &str| {
+        metric(&all, &format!("mapping(/usr/lib/libwork.so.1 +0x0..0x1000000).{what}")).base_mean
+    };
+    let size = (16 * MIB) as f64;
+    for what in ["hot", "wss.touched", "wss.expected"] {
+        assert!((library(&format!("{what}.mean")) - size / 3.0).abs() < 0.001 * size, "{what}");
+        assert!(library(&format!("{what}.p50")).abs() < 1.0, "{what}");
+        assert!((library(&format!("{what}.p95")) - size).abs() < 0.001 * size, "{what}");
+    }
+    near(library("size.p50"), size);
+    // A gate may ask for them.
+    let rule = Rule::parse("mapping(*libwork*).hot.p95 > 5%").unwrap();
+    let options = Options { rules: vec![rule], ..Options::default() };
+    let all = compared(&PROGRAM.runs(1..4), &PROGRAM.runs(11..14), &options);
+    assert_eq!(all.verdict, Verdict::Pass, "{:?}", all.metrics.first());
+}
+
+#[test]
+fn a_slower_run_of_the_same_has_no_greater_volume() {
+    let slower = Program { lasts: (20, 40), ..PROGRAM };
+    let (base, new) = (PROGRAM.runs(1..4), slower.runs(11..14));
+    let all = compared(&base, &new, &Options::default());
+    let volume = metric(&all, "volume.total");
+    assert!(volume.relative.unwrap().abs() < 0.01, "{volume:?}");
+    // 300 aggregations in which half of the heap is in 16.5 of 20 samples, 100 of which have all of the library.
+    let truth = (PROGRAM.heap / 2) as f64 * 300.0 * 16.5 + (16 * MIB) as f64 * 100.0 * 20.0;
+    assert!((volume.base_mean / truth - 1.0).abs() < 0.01, "{}", volume.base_mean / truth);
+    // By time they are of one length, and the library is hot for all of it.
+    let time = Options { align: Align::Time, ..Options::default() };
+    assert!(metric(&compared(&base, &new, &time), "volume.total").relative.unwrap() > 0.1);
+}
+
+#[test]
 fn the_result_does_not_depend_on_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let (base, new) = (PROGRAM.runs(1..4), PROGRAM.runs(11..14));

@@ -279,3 +279,23 @@ fn known(found: &mut BTreeMap<TargetId, TargetInfo>, target: TargetId) -> &mut T
         monitored: 0,
     })
 }
+
+/// A wait status, as `waitpid` returns it on Linux, in words: `exit status 3`, `killed by signal 9`.
+pub(crate) fn ending(wait_status: i32) -> String {
+    match wait_status & 0x7f {
+        0 => format!("exit status {}", wait_status >> 8 & 0xff),
+        signal => format!("killed by signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_statuses_are_told_apart() {
+        assert_eq!(ending(0x0300), "exit status 3");
+        assert_eq!(ending(9), "killed by signal 9");
+        assert_eq!(ending(0x8b), "killed by signal 11", "with its memory dumped");
+    }
+}

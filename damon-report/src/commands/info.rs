@@ -3,7 +3,7 @@
 use super::Streams;
 use super::output::{Document, Head, json};
 use super::words::{access, bytes, clean, duration, moment, wall_clock};
-use crate::analysis::info::{Info, TargetInfo};
+use crate::analysis::info::{Info, TargetInfo, ending};
 use crate::analysis::kernel::KernelInfo;
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
@@ -291,7 +291,7 @@ fn target_line(target: &TargetInfo, origin_ns: u64) -> String {
     }
     let exited = target.exited_ns;
     parts.extend(exited.map(|exited| format!("until {}", moment(exited, origin_ns))));
-    parts.extend(target.wait_status.map(wait_status));
+    parts.extend(target.wait_status.map(ending));
     let regions = match target.regions {
         Some((least, most)) => format!(
             " of {} regions, {} monitored",
@@ -301,14 +301,6 @@ fn target_line(target: &TargetInfo, origin_ns: u64) -> String {
         None => String::new(),
     };
     format!("{}; {} snapshots{regions}", parts.join(", "), target.snapshots)
-}
-
-/// A wait status as `waitpid` returns it on Linux.
-fn wait_status(status: i32) -> String {
-    match status & 0x7f {
-        0 => format!("exit status {}", status >> 8 & 0xff),
-        signal => format!("killed by signal {signal}"),
-    }
 }
 
 #[cfg(test)]
@@ -344,11 +336,5 @@ mod tests {
         let line = |snapshots| part_line(&part, snapshots);
         assert_eq!(line(300), "3 of recording 00000000000000ab, snapshots 1201..1500");
         assert_eq!(line(0), "3 of recording 00000000000000ab, no snapshots, 1200 before it");
-    }
-
-    #[test]
-    fn wait_statuses_are_told_apart() {
-        assert_eq!(wait_status(0x0300), "exit status 3");
-        assert_eq!(wait_status(9), "killed by signal 9");
     }
 }

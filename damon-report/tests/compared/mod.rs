@@ -3,7 +3,7 @@
 use crate::common::{self, BEGIN, HEAP, LIBRARY, MIB, SECOND};
 use damon_format::{
     Finished, Mapping, MappingsChanged, MemorySample, Permissions, Record, Region, Sampling,
-    Snapshot, TargetId,
+    Snapshot, TargetExited, TargetId,
 };
 use serde_json::Value;
 
@@ -22,6 +22,8 @@ pub(crate) struct Program {
     /// 0 for none.
     pub(crate) buffer_mib: u64,
     pub(crate) snapshots: u64,
+    /// How it ended, where the recorder saw it.
+    pub(crate) wait_status: Option<i32>,
     pub(crate) seed: u64,
 }
 
@@ -32,6 +34,7 @@ pub(crate) const WORK: Program = Program {
     hot_mib: 24,
     buffer_mib: 0,
     snapshots: 100,
+    wait_status: None,
     seed: 0,
 };
 
@@ -105,6 +108,11 @@ impl Program {
                 };
                 writer.record(&Record::Memory(memory)).unwrap();
             }
+        }
+        if self.wait_status.is_some() {
+            let (time_ns, wait_status) = (BEGIN + self.snapshots * step, self.wait_status);
+            let exited = TargetExited { target: TargetId(0), time_ns, wait_status };
+            writer.record(&Record::TargetExited(exited)).unwrap();
         }
         let finished = Finished {
             time_ns: BEGIN + self.snapshots * step,

@@ -1,6 +1,7 @@
 //! The course of one recording: what is measured, over time and by mapping, in a form in which recordings of different
 //! lengths can be laid over each other.
 
+use super::hotness::Hotness;
 use super::levels::Levels;
 use super::phases::Phase;
 use crate::analysis::fold::Fold;
@@ -13,7 +14,7 @@ use crate::analysis::spans::SpanSet;
 use crate::analysis::together::together;
 use crate::analysis::wss::ResidentSample;
 use damon_format::{SnapshotView, TargetId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 /// Parts of equal time into which each phase is cut, at most. A power of two, so that neighbours can be joined in pairs.
@@ -21,9 +22,9 @@ pub(super) const BINS: usize = 128;
 
 /// What is looked for in the snapshots.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct CourseOptions {
-    /// Access rate from which on memory is hot, 0..1.
-    pub hot: f64,
+pub(super) struct CourseOptions<'a> {
+    /// Which memory is hot.
+    pub hotness: &'a Hotness,
     /// Idle time from which on memory is idle, nanoseconds.
     pub idle_ns: u64,
     /// Every page was looked at: rates carry no sampling error.
@@ -35,6 +36,8 @@ pub(super) struct CourseOptions {
 pub(super) struct Moment {
     /// Nanoseconds for which it lasted inside the phase.
     pub length_ns: u64,
+    /// Share of the phase's time that was over in its middle.
+    pub middle: f64,
     /// What was found.
     pub levels: Levels,
 }
@@ -84,7 +87,7 @@ struct Sample {
 /// Collects the course of all phases of a recording.
 #[derive(Debug)]
 pub(super) struct CourseSum<'a> {
-    options: CourseOptions,
+    options: CourseOptions<'a>,
     selection: &'a Selection,
     layouts: &'a Layouts,
     phases: &'a [Phase],
@@ -104,7 +107,7 @@ impl<'a> CourseSum<'a> {
         selection: &'a Selection,
         layouts: &'a Layouts,
         phases: &'a [Phase],
-        options: CourseOptions,
+        options: CourseOptions<'a>,
     ) -> Self {
         Self {
             options,
@@ -128,16 +131,20 @@ impl<'a> CourseSum<'a> {
         for course in &mut courses {
             course.has_ages = !self.lacks_ages;
         }
+        // Numbers of groups are those of their identities: no two groups have one.
+        let mut places: HashMap<(usize, u32), usize> = HashMap::new();
         for ((phase, bin), sums) in &self.bins {
             let Some(course) = courses.get_mut(*phase) else { continue };
             if let Some(place) = course.total.get_mut(*bin) {
                 place.add(&sums.total, 1.0);
             }
             for (group, levels) in &sums.groups {
-                let number = usize::try_from(*group).unwrap_or(usize::MAX);
-                let Some(id) = self.layouts.groups().get(number) else { continue };
-                let known = course.groups.iter().position(|(known, _)| known == id);
-                let at = known.unwrap_or_else(|| {
+                let Some(id) =
+                    usize::try_from(*group).ok().and_then(|g| self.layouts.groups().get(g))
+                else {
+                    continue;
+                };
+                let at = *places.entry((*phase, *group)).or_insert_with(|| {
                     course.groups.push((id.clone(), vec![Levels::default(); BINS]));
                     course.groups.len() - 1
                 });
@@ -147,12 +154,19 @@ impl<'a> CourseSum<'a> {
                 }
             }
         }
-        for (course, phase) in courses.iter_mut().zip(self.phases) {
+        // Each sample goes to its phase once; there may be hundreds of both.
+        let mut samples: Vec<Vec<(TargetId, &Sample)>> = vec![Vec::new(); courses.len()];
+        for (target, sample) in
+            self.samples.iter().flat_map(|(t, list)| list.iter().map(|s| (*t, s)))
+        {
+            if let Some(list) = samples.get_mut(sample.phase) {
+                list.push((target, sample));
+            }
+        }
+        for ((course, phase), samples) in courses.iter_mut().zip(self.phases).zip(&samples) {
             course.resident = resident_in(resident, &phase.time);
             course.resident_bins = resident_bins(resident, &phase.time);
-        }
-        for (phase, course) in courses.iter_mut().enumerate() {
-            moments(&self.samples, phase, course);
+            moments(samples, &phase.time, course);
         }
         courses
     }
@@ -209,27 +223,26 @@ fn touched_parts(span: &Range<u64>, time: &Range<u64>) -> Range<usize> {
 }
 
 /// Joins the samples of all targets of a phase to moments.
-fn moments(samples: &BTreeMap<TargetId, Vec<Sample>>, phase: usize, course: &mut Course) {
-    let in_phase: Vec<(TargetId, &Sample)> = samples
-        .iter()
-        .flat_map(|(target, list)| list.iter().map(move |sample| (*target, sample)))
-        .filter(|(_, sample)| sample.phase == phase)
-        .collect();
+fn moments(in_phase: &[(TargetId, &Sample)], phase: &Range<u64>, course: &mut Course) {
+    let whole = float(phase.end.saturating_sub(phase.start)).max(1.0);
     let times: Vec<(TargetId, Range<u64>)> =
         in_phase.iter().map(|(target, s)| (*target, s.start_ns..s.end_ns)).collect();
     let (mut variance, mut time) = (0.0, 0.0);
     for group in together(&times) {
         let mut levels = Levels::default();
-        let (mut length_ns, mut spread) = (None, 0.0);
+        let (mut time_of, mut spread) = (None, 0.0);
         for (_, sample) in group.iter().filter_map(|index| in_phase.get(*index)) {
             // The first one opened the moment.
-            length_ns = length_ns.or(Some(sample.end_ns.saturating_sub(sample.start_ns)));
+            time_of = time_of.or(Some(sample.start_ns..sample.end_ns));
             levels.add(&sample.levels, 1.0);
             spread += sample.variance;
             course.volume += sample.positive;
         }
-        let length_ns = length_ns.unwrap_or(0);
-        course.moments.push(Moment { length_ns, levels });
+        let Range { start, end } = time_of.unwrap_or_default();
+        let length_ns = end.saturating_sub(start);
+        let before = float(start.saturating_sub(phase.start));
+        let middle = (before + float(length_ns) / 2.0) / whole;
+        course.moments.push(Moment { length_ns, middle, levels });
         variance += spread * float(length_ns) * float(length_ns);
         time += float(length_ns);
     }
@@ -279,7 +292,7 @@ impl Fold for CourseSum<'_> {
         let samples = snapshot.sampling.max_nr_accesses.max(1);
         let scale = 1.0 / f64::from(samples);
         let least_age = idle_age(self.options.idle_ns, snapshot.sampling.aggr_us);
-        let hot_from = (self.options.hot * f64::from(samples)).max(f64::MIN_POSITIVE);
+        let hotness = self.options.hotness.of(samples);
         let exact = self.options.exact;
         let bounds = snapshot.starts.iter().zip(snapshot.ends).enumerate();
         let selected = bounds.flat_map(|(index, (&start, &end))| {
@@ -307,9 +320,7 @@ impl Fold for CourseSum<'_> {
             let rate = f64::from(accesses) * scale;
             sum.expected += size * rate;
             sum.touched += size;
-            if f64::from(accesses) >= hot_from {
-                sum.hot += size;
-            }
+            sum.hot += size * hotness.part(accesses);
             positive += size * f64::from(accesses);
             if !exact {
                 variance += size * size * rate * (1.0 - rate).max(0.0) * scale;

@@ -55,6 +55,10 @@ pub struct Difference {
     pub freedom: f64,
     /// Probability of a change at least as large, either way, if nothing had changed.
     pub p: f64,
+    /// Runs of the base.
+    pub base_runs: usize,
+    /// New runs.
+    pub new_runs: usize,
 }
 
 impl Difference {
@@ -80,7 +84,18 @@ impl Difference {
             error,
             freedom,
             p: probability(change, error, freedom),
+            base_runs: base.len(),
+            new_runs: new.len(),
         }
+    }
+
+    /// How far off the truth may be, but for a probability of `miss`, of by how much the new side exceeds `1 + share` times the
+    /// base: a limit that is a share of the base is as uncertain as the base.
+    pub fn reach_beyond(&self, share: f64, miss: f64) -> f64 {
+        let base = (1.0 + share) * (1.0 + share) / float_of(self.base_runs.max(1));
+        let variance = base + 1.0 / float_of(self.new_runs.max(1));
+        let plain = parts(self.base_runs, self.new_runs);
+        self.reach(miss) * (variance / plain).sqrt()
     }
 
     /// Half of the width of the interval that holds the true change but for a probability of `miss` at each end.
@@ -103,7 +118,8 @@ impl Difference {
         let more = own > 0.0 && is_noisier(self.run_sd * self.run_sd, own, prior);
         let least = prior.freedom.min(LEAST_FREEDOM);
         let freedom = if more { own.max(least) } else { own + prior.freedom };
-        Self { error, freedom, p: probability(self.change, error, freedom), ..*self }
+        let p = probability(self.change, error, freedom);
+        Self { error, freedom, p, base_runs: runs, new_runs: runs, ..*self }
     }
 }
 
@@ -162,14 +178,44 @@ pub(super) fn benjamini_hochberg(probabilities: &[f64], rate: f64) -> Option<f64
     sorted.iter().enumerate().filter(passes).map(|(_, p)| *p).next_back()
 }
 
-/// Variance of values that follow each other and may drift: half of the mean squared step (von Neumann 1941).
-pub(super) fn successive_variance(values: &[f64]) -> Option<f64> {
-    let steps = values.windows(2).filter_map(|pair| match pair {
-        [a, b] => Some((b - a) * (b - a)),
-        _ => None,
-    });
-    let count = values.len().checked_sub(1).filter(|count| *count > 0)?;
-    Some(steps.sum::<f64>() / 2.0 / float_of(count))
+/// Fewest steps of which some can be called jumps.
+const FEWEST_STEPS: usize = 4;
+
+/// A step beyond so many robust standard deviations is a jump (Iglewicz and Hoaglin 1993).
+const JUMP: f64 = 3.5;
+
+/// Median of the squared steps of values with a normal distribution of variance 1: twice the median of χ² with one degree of freedom.
+const MEDIAN_OF_SQUARES: f64 = 2.0 * 0.454_936_423_119_572_8;
+
+/// Variance of values that follow each other and may drift, and the steps it rests on: half of the mean squared step
+/// (von Neumann 1941) without jumps.
+///
+/// Where a change was merged, all runs from then on are at another level; that one step is no noise, and would hide for as long as it is
+/// in the history what the gate is there to find. Jumps are steps far beyond the median of all; as many as a quarter of the steps may be, for
+/// where more are that far off, they are what noise is like.
+pub(super) fn successive_variance(values: &[f64]) -> Option<(f64, usize)> {
+    let mut steps: Vec<f64> = values
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [a, b] => Some((b - a) * (b - a)),
+            _ => None,
+        })
+        .collect();
+    steps.sort_by(f64::total_cmp);
+    let middle = steps.len() / 2;
+    let upper = *steps.get(middle)?;
+    let is_even = steps.len().is_multiple_of(2);
+    let lower = if is_even { *steps.get(middle.checked_sub(1)?)? } else { upper };
+    let robust = lower.midpoint(upper) / MEDIAN_OF_SQUARES;
+    let most = 2.0 * JUMP * JUMP * robust;
+    // Where half of the steps are none at all, nothing is said of how large the others may be.
+    if steps.len() >= FEWEST_STEPS && robust > 0.0 {
+        let calm = steps.partition_point(|step| *step <= most);
+        if steps.len() - calm <= steps.len() / 4 {
+            steps.truncate(calm);
+        }
+    }
+    Some((steps.iter().sum::<f64>() / 2.0 / float_of(steps.len()), steps.len()))
 }
 
 #[cfg(test)]
@@ -244,8 +290,50 @@ mod tests {
 
     #[test]
     fn a_history_that_drifts_varies_by_its_steps() {
-        close(successive_variance(&[1.0, 2.0, 3.0, 4.0]).unwrap(), 0.5);
+        let found = successive_variance(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+        close(found.0, 0.5);
+        assert_eq!(found.1, 3);
         assert_eq!(successive_variance(&[1.0]), None);
         assert_eq!(successive_variance(&[]), None);
+    }
+
+    /// Standard deviation 1, the same each time.
+    fn normal(seed: u64, count: usize) -> Vec<f64> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        (0..count).map(|_| (0..12).map(|_| random.f64()).sum::<f64>() - 6.0).collect()
+    }
+
+    #[test]
+    fn a_jump_in_a_history_is_no_noise() {
+        let mean = |jump: f64| {
+            let found = (0..200).map(|seed| {
+                let run = |(i, v): (usize, f64)| if i < 9 { v } else { v + jump };
+                let values: Vec<f64> = normal(seed, 20).into_iter().enumerate().map(run).collect();
+                successive_variance(&values).unwrap().0
+            });
+            found.sum::<f64>() / 200.0
+        };
+        let (without, with) = (mean(0.0), mean(100.0));
+        assert!((0.9..1.05).contains(&without), "{without}");
+        assert!((0.9..1.1).contains(&with), "{with}");
+        // Steps of all sizes are what such a history is like.
+        let wild = [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 100.0, 0.0, 100.0];
+        assert!(successive_variance(&wild).unwrap().0 > 500.0);
+        // Three runs are too few to tell a jump from noise, and so are runs most of which are exactly alike.
+        close(successive_variance(&[1.0, 2.0, 12.0]).unwrap().0, 101.0 / 4.0);
+        close(successive_variance(&[1.0, 1.0, 1.0, 1.0, 1.0, 3.0]).unwrap().0, 0.4);
+    }
+
+    #[test]
+    fn a_share_of_the_base_is_as_uncertain_as_the_base() {
+        let (base, new) = ([1.0, 2.0, 3.0], [3.0, 4.0, 5.0]);
+        let found = Difference::of(&base, &new, &NOTHING);
+        // By hand: new − 1.5 · base has the variance s² · (1/3 + 2.25/3), s² = 1.
+        close(found.reach_beyond(0.5, 0.05), (3.25_f64 / 3.0).sqrt() * 2.131_846_786);
+        close(found.reach_beyond(0.0, 0.05), found.reach(0.05));
+        close(
+            found.with_runs(6, &NOTHING).reach_beyond(1.0, 0.05) / (5.0_f64 / 6.0).sqrt(),
+            1.812_461_123,
+        );
     }
 }

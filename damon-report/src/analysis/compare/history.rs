@@ -117,7 +117,8 @@ impl History {
         if values.len() < FEWEST_RUNS {
             return None;
         }
-        Some((successive_variance(&values)?, (values.len() - 1).min(MOST_FREEDOM)))
+        let (variance, steps) = successive_variance(&values)?;
+        Some((variance, steps.min(MOST_FREEDOM)))
     }
 }
 

@@ -15,8 +15,8 @@ pub(super) fn judge(metrics: &mut [Compared], certainty: &Certainty) {
     let gated = metrics.partition_point(|m| m.rule.is_some());
     let (gated, told) = metrics.split_at_mut(gated);
     for group in [gated, told] {
-        let seen: Vec<Seen> = group.iter().map(Seen::of).collect();
-        let looked_at = group.len();
+        let seen = seen(group);
+        let looked_at = seen.iter().filter(|seen| !seen.again).count();
         for (metric, significant) in group.iter_mut().zip(significant(&seen, certainty)) {
             decide(metric, significant, looked_at, certainty);
         }
@@ -30,13 +30,20 @@ struct Seen {
     change: f64,
     /// Of a change as large, either way.
     p: f64,
+    /// Another rule asks for the same metric in the same direction. That is one hypothesis, whatever their limits, and counts
+    /// once among all: counted twice, it would make the alarms of others easier.
+    again: bool,
 }
 
-impl Seen {
-    fn of(metric: &Compared) -> Self {
-        let p = if metric.reason.is_some() { 1.0 } else { metric.p };
-        Self { direction: metric.threshold.direction, change: metric.change, p }
-    }
+fn seen(group: &[Compared]) -> Vec<Seen> {
+    let mut known = BTreeSet::new();
+    let one = |compared: &Compared| {
+        let direction = compared.threshold.direction;
+        let p = if compared.reason.is_some() { 1.0 } else { compared.p };
+        let again = !known.insert((compared.metric.clone(), direction));
+        Seen { direction, change: compared.change, p, again }
+    };
+    group.iter().map(one).collect()
 }
 
 /// Which changes are significant among all that were looked at. Worse and better are asked for separately, each with a
@@ -44,7 +51,8 @@ impl Seen {
 fn significant(seen: &[Seen], certainty: &Certainty) -> Vec<bool> {
     let sides: Vec<(f64, f64)> =
         seen.iter().map(|s| s.direction.one_sided(s.change, s.p)).collect();
-    let (worse, better): (Vec<f64>, Vec<f64>) = sides.iter().copied().unzip();
+    let once = sides.iter().zip(seen).filter(|(_, seen)| !seen.again);
+    let (worse, better): (Vec<f64>, Vec<f64>) = once.map(|(sides, _)| *sides).unzip();
     let bound = |all: &[f64]| benjamini_hochberg(all, certainty.false_alarms);
     let (worst, best) = (bound(&worse), bound(&better));
     let within = |p: f64, bound: Option<f64>| bound.is_some_and(|bound| p <= bound);
@@ -98,6 +106,8 @@ fn decide(metric: &mut Compared, significant: bool, looked_at: usize, certainty:
         error: Difference::of(&metric.base, &metric.new, &prior).error,
         freedom: metric.noise.freedom,
         p: metric.p,
+        base_runs: metric.base.len(),
+        new_runs: metric.new.len(),
     };
     let (threshold, base) = (metric.threshold, metric.base_mean);
     metric.verdict = verdict(&difference, &threshold, base, significant, certainty);
@@ -125,6 +135,7 @@ mod tests {
             direction: *direction,
             change: *change,
             p: *p,
+            again: false,
         };
         significant(&list.iter().map(seen).collect::<Vec<_>>(), &Certainty::default())
     }
@@ -139,6 +150,17 @@ mod tests {
         assert_eq!(found(&[(Any, -5.0, 0.009)]), [true]);
         assert_eq!(found(&[(Growth, 5.0, 0.021)]), [false]);
         assert_eq!(found(&[(Growth, 0.0, 1.0)]), [false]);
+    }
+
+    #[test]
+    fn a_metric_that_several_rules_are_about_counts_once() {
+        let of = |p, again| Seen { direction: Growth, change: 5.0, p, again };
+        let found = |list: &[Seen]| significant(list, &Certainty::default());
+        // One-sided 0.3 % and 0.9 %: of two, 0.5 % and 1 % are the bounds; the first one twice makes no three of them.
+        assert_eq!(found(&[of(0.006, false), of(0.018, false)]), [true, true]);
+        // 0.3 % beside 0.7 % and what is none: ⅔ % is the bound of the second. With the first one twice it would be ¾ %.
+        let list = [of(0.006, false), of(0.006, true), of(0.014, false), of(1.0, false)];
+        assert_eq!(found(&list), [true, true, false, false]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(super) struct Levels {
     pub expected: f64,
     /// Σ size of what was accessed.
     pub touched: f64,
-    /// Σ size of what was accessed often.
+    /// Σ size × the probability that it is hot.
     pub hot: f64,
     /// Σ size of what was not accessed for long.
     pub idle: f64,

@@ -3,7 +3,7 @@
 
 use crate::analysis::groups::{MappingId, MemoryKind};
 use crate::analysis::num::float;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// The mappings of several runs under common names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) struct Matching {
 }
 
 /// Pairs of memory without a name that are looked at; beyond that, identities must do.
-const MOST_PAIRS: usize = 1 << 22;
+const MOST_PAIRS: usize = 1 << 20;
 
 /// A place further in the order of appearance is as unlike as such a part of a power of two in size.
 const OF_ORDER: f64 = 0.01;
@@ -36,85 +36,116 @@ impl Matching {
     fn take(&mut self, run: &BTreeMap<MappingId, u64>) -> BTreeMap<MappingId, usize> {
         let mut pairs = Pairs { found: BTreeMap::new(), free: vec![true; self.mappings.len()] };
         let known: HashMap<&MappingId, usize> = self.mappings.iter().zip(0..).collect();
-        let nameless = run.keys().filter(|id| is_nameless(id)).count();
-        let by_size = nameless.saturating_mul(self.mappings.len()) <= MOST_PAIRS;
-        for id in run.keys().filter(|id| !(by_size && is_nameless(id))) {
+        for id in run.keys().filter(|id| !is_nameless(id)) {
             if let Some(index) = known.get(id) {
                 pairs.join(id, *index);
             }
         }
         self.files(run, &mut pairs);
-        if by_size {
-            self.nameless(run, &mut pairs);
+        // Of the same size and in the same place of the order nothing can be nearer.
+        for (id, size) in run.iter().filter(|(id, _)| is_nameless(id)) {
+            let same = known.get(id).filter(|index| self.sizes.get(**index) == Some(size));
+            if let Some(index) = same {
+                pairs.join(id, *index);
+            }
+        }
+        if !self.nameless(run, &mut pairs) {
+            for id in run.keys().filter(|id| is_nameless(id)) {
+                let index = known.get(id).filter(|index| pairs.is_free(**index)).copied();
+                if let Some(index) = index.filter(|_| !pairs.found.contains_key(id)) {
+                    pairs.join(id, index);
+                }
+            }
         }
         let Pairs { mut found, .. } = pairs;
+        let mut used: HashSet<MappingId> = self.mappings.iter().cloned().collect();
+        // Of each identity without its number, the one that was given last: what is below is taken.
+        let mut given: HashMap<MappingId, u32> = HashMap::new();
         for (id, size) in run {
             if !found.contains_key(id) {
                 found.insert(id.clone(), self.mappings.len());
-                self.mappings.push(self.unused(id));
+                let unused = unused(id, &mut used, &mut given);
+                self.mappings.push(unused);
                 self.sizes.push(*size);
             }
         }
         found
     }
 
-    /// The identity, with the next number that is free where something else is called so already.
-    fn unused(&self, id: &MappingId) -> MappingId {
-        let mut id = id.clone();
-        while self.mappings.contains(&id) {
-            id.order = Some(id.order.map_or(1, |order| order.saturating_add(1)));
-        }
-        id
-    }
-
     /// Files of the same name in whatever folder: first the same part of them, then in the order of their parts.
     fn files(&self, run: &BTreeMap<MappingId, u64>, pairs: &mut Pairs) {
-        let mut free: HashMap<(MemoryKind, &str), Vec<usize>> = HashMap::new();
+        let start = |id: &MappingId| id.file_range.map(|range| range.start);
+        let mut by_part: HashMap<_, VecDeque<usize>> = HashMap::new();
+        let mut by_name: HashMap<_, VecDeque<usize>> = HashMap::new();
         for (index, id) in self.mappings.iter().enumerate() {
             if has_file(id) && pairs.is_free(index) {
-                free.entry((id.kind, base_name(id))).or_default().push(index);
+                let name = (id.kind, base_name(id));
+                by_part.entry((name, start(id))).or_default().push_back(index);
+                by_name.entry(name).or_default().push_back(index);
             }
         }
-        for same_part in [true, false] {
-            for id in run.keys().filter(|id| has_file(id)) {
-                let Some(like) = free.get_mut(&(id.kind, base_name(id))) else { continue };
-                let start = |id: &MappingId| id.file_range.map(|range| range.start);
-                let fits = |index: &usize| {
-                    self.mappings.get(*index).is_some_and(|k| !same_part || start(k) == start(id))
-                };
-                if pairs.found.contains_key(id) {
-                    continue;
-                }
-                if let Some(at) = like.iter().position(fits) {
-                    pairs.join(id, like.remove(at));
-                }
-            }
+        let files = || run.keys().filter(|id| has_file(id));
+        for id in files() {
+            let like = by_part.get_mut(&((id.kind, base_name(id)), start(id)));
+            pairs.join_first(id, like);
+        }
+        for id in files() {
+            pairs.join_first(id, by_name.get_mut(&(id.kind, base_name(id))));
         }
     }
 
     /// Memory without a name: those go together whose sizes are nearest, at most twice or half of the next power of two; among
-    /// equals the order in which they appeared decides.
-    fn nameless(&self, run: &BTreeMap<MappingId, u64>, pairs: &mut Pairs) {
-        let mut near: Vec<(f64, &MappingId, usize)> = Vec::new();
-        for (id, size) in run.iter().filter(|(id, _)| is_nameless(id)) {
-            for (index, known) in self.mappings.iter().enumerate() {
-                let classes = known.size_class.zip(id.size_class);
-                if known.kind != id.kind || classes.is_none_or(|(a, b)| a.abs_diff(b) > 1) {
-                    continue;
-                }
-                let size_of_known = self.sizes.get(index).copied().unwrap_or(0);
-                let ratio = float((*size).max(1)) / float(size_of_known.max(1));
-                let order = known.order.zip(id.order).map_or(0, |(a, b)| a.abs_diff(b));
-                near.push((ratio.log2().abs() + f64::from(order) * OF_ORDER, id, index));
+    /// equals the order in which they appeared decides. `false` if there are too many to look at.
+    fn nameless(&self, run: &BTreeMap<MappingId, u64>, pairs: &mut Pairs) -> bool {
+        let mut alike: HashMap<(MemoryKind, u32), Vec<(usize, &MappingId)>> = HashMap::new();
+        for (index, id) in self.mappings.iter().enumerate().filter(|(i, _)| pairs.is_free(*i)) {
+            if let Some(class) = id.size_class {
+                alike.entry((id.kind, class)).or_default().push((index, id));
             }
         }
-        near.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+        let mut near: Vec<(f64, &MappingId, usize)> = Vec::new();
+        for (id, size) in run.iter().filter(|(id, _)| !pairs.found.contains_key(*id)) {
+            let Some(class) = id.size_class else { continue };
+            let classes = class.saturating_sub(1)..=class.saturating_add(1);
+            let known = classes.filter_map(|class| alike.get(&(id.kind, class))).flatten();
+            for (index, known) in known {
+                let size_of_known = self.sizes.get(*index).copied().unwrap_or(0);
+                let ratio = float((*size).max(1)) / float(size_of_known.max(1));
+                let order = known.order.zip(id.order).map_or(0, |(a, b)| a.abs_diff(b));
+                near.push((ratio.log2().abs() + f64::from(order) * OF_ORDER, id, *index));
+            }
+            if near.len() > MOST_PAIRS {
+                return false;
+            }
+        }
+        near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
         for (_, id, index) in near {
             if pairs.is_free(index) && !pairs.found.contains_key(id) {
                 pairs.join(id, index);
             }
         }
+        true
     }
+}
+
+/// The identity, with the next number that is free where something else is called so already. `given` holds the last number that was
+/// given to each, below which none is free.
+fn unused(
+    id: &MappingId,
+    used: &mut HashSet<MappingId>,
+    given: &mut HashMap<MappingId, u32>,
+) -> MappingId {
+    let mut unused = id.clone();
+    if used.contains(&unused) {
+        let nameless = MappingId { order: None, ..id.clone() };
+        let last = given.entry(nameless).or_insert(id.order.unwrap_or(0));
+        while used.contains(&unused) && *last < u32::MAX {
+            *last = last.saturating_add(1).max(1);
+            unused.order = Some(*last);
+        }
+    }
+    used.insert(unused.clone());
+    unused
 }
 
 /// What was matched, and what is still free.
@@ -126,6 +157,16 @@ struct Pairs {
 impl Pairs {
     fn is_free(&self, index: usize) -> bool {
         self.free.get(index).copied().unwrap_or(false)
+    }
+
+    /// Joins with the first of some that is still free.
+    fn join_first(&mut self, id: &MappingId, like: Option<&mut VecDeque<usize>>) {
+        let Some(like) = like.filter(|_| !self.found.contains_key(id)) else { return };
+        while let Some(index) = like.pop_front() {
+            if self.is_free(index) {
+                return self.join(id, index);
+            }
+        }
     }
 
     fn join(&mut self, id: &MappingId, index: usize) {
@@ -213,6 +254,34 @@ mod tests {
         let many = |n: u32| (0..n).map(|i| (anonymous(64 << 20, i), 64 << 20)).collect();
         let found = Matching::new(&[many(5), many(7)]);
         assert!(found.of[1].iter().all(|(id, index)| id.order.map(|o| o as usize) == Some(*index)));
+    }
+
+    #[test]
+    fn thousands_of_mappings_are_matched_one_by_one() {
+        // Parts of one file, and memory of one size class, all of which moved on by one.
+        let parts = |from: u64| {
+            (from..from + 3000).map(|i| (file("/a/data", i << 12, (i + 1) << 12), 4096))
+        };
+        let memory = |from: u64| {
+            (0..3000_u32).map(move |i| {
+                let size = (1 << 20) + (from + u64::from(i)) * 4096;
+                (MappingId { order: Some(i), ..MappingId::anonymous(1 << 20, 0) }, size)
+            })
+        };
+        let a: BTreeMap<MappingId, u64> = parts(0).chain(memory(0)).collect();
+        let b: BTreeMap<MappingId, u64> = parts(1).chain(memory(1)).collect();
+        let found = Matching::new(&[a.clone(), b, a]);
+        // One part is new, and nothing else; the first one is found again.
+        assert_eq!(found.mappings.len(), 6000);
+        assert_eq!(
+            found.of[1][&file("/a/data", 3000 << 12, 3001 << 12)],
+            found.of[0][&file("/a/data", 0, 1 << 12)]
+        );
+        assert_eq!(found.of[0], found.of[2]);
+        for of in &found.of {
+            let places: HashSet<usize> = of.values().copied().collect();
+            assert_eq!(places.len(), 6000);
+        }
     }
 
     #[test]

@@ -89,6 +89,15 @@ impl Statistic {
             Self::Total => "total",
         }
     }
+
+    /// The per cent of the time in which a quantile is not exceeded; 100 for all that are none.
+    pub(super) fn percent(self) -> u32 {
+        match self {
+            Self::P50 => 50,
+            Self::P95 => 95,
+            Self::Mean | Self::Max | Self::Total => 100,
+        }
+    }
 }
 
 /// One thing that is compared.
@@ -122,9 +131,12 @@ impl Metric {
 
     /// What can be had of a mapping.
     pub fn of_mappings() -> impl Iterator<Item = (Measure, Statistic)> {
+        let of = |measure| {
+            [Statistic::Mean, Statistic::P50, Statistic::P95].map(|statistic| (measure, statistic))
+        };
         [Measure::Expected, Measure::Touched, Measure::Hot, Measure::Idle, Measure::Size]
-            .map(|measure| (measure, Statistic::Mean))
             .into_iter()
+            .flat_map(of)
     }
 
     /// `MEASURE.STATISTIC` alone.
@@ -303,7 +315,9 @@ mod tests {
         );
         assert_eq!(
             error("mapping([heap]).rss.mean"),
-            (16, "`rss.mean` is no metric of a mapping; known are wss.expected.mean, wss.touched.mean, hot.mean, idle.mean, size.mean".into())
+            (16, "`rss.mean` is no metric of a mapping; known are wss.expected.mean, wss.expected.p50, wss.expected.p95, \
+             wss.touched.mean, wss.touched.p50, wss.touched.p95, hot.mean, hot.p50, hot.p95, idle.mean, idle.p50, idle.p95, size.mean, \
+             size.p50, size.p95".into())
         );
         assert_eq!(error("mapping([heap]"), (0, "`mapping(` is not closed".into()));
         assert_eq!(error("mapping(x)hot.mean").0, 0);

@@ -5,16 +5,20 @@
 //! beyond what the user cares about (`verdict`)? Where heat changed is in [`difference()`]. `docs/CI.md` tells what the words mean.
 
 mod alike;
+mod all_runs;
 mod binned;
 mod course;
 mod difference;
+mod ended;
 mod evidence;
 mod history;
+mod hotness;
 mod judge;
 mod levels;
 mod matching;
 mod metric;
 mod noise;
+mod ordered;
 mod outcome;
 mod phases;
 mod rule;
@@ -39,6 +43,7 @@ use super::num::float;
 use super::view::View;
 use course::{Course, CourseOptions, CourseSum};
 use damon_format::Granularity;
+use hotness::{Hotness, SeenSum};
 use matching::Matching;
 use rayon::prelude::*;
 use sides::Sides;
@@ -146,7 +151,15 @@ pub fn compare(
         }
     }
     let mut options = options.clone();
-    let asked = std::mem::take(&mut options.rules);
+    let mut asked: Vec<Rule> = Vec::new();
+    for rule in std::mem::take(&mut options.rules) {
+        // However it is written: `> 5%` is `> +5%`.
+        let same =
+            |known: &Rule| known.metrics == rule.metrics && known.threshold == rule.threshold;
+        if !asked.iter().any(same) {
+            asked.push(rule);
+        }
+    }
     options.rules =
         if asked.is_empty() { default_rules(options.align == Align::Marks) } else { asked.clone() };
     let options = &options;
@@ -154,7 +167,7 @@ pub fn compare(
     let mut warnings = Vec::new();
     let settings = alike::alike(&all, options, &mut warnings)?;
     let spans: Vec<_> = all.iter().map(|r| (&r.view.overview, r.view.time())).collect();
-    let phases::Phases { of: phases, left_out } = phases::phases(options.align, &spans);
+    let phases::Phases { of: phases, left_out, beyond } = phases::phases(options.align, &spans);
     if phases.iter().any(Vec::is_empty) {
         let known = left_out.join(", ");
         let known = if known.is_empty() { known } else { format!("; some have: {known}") };
@@ -163,22 +176,30 @@ pub fn compare(
     if !left_out.is_empty() {
         warnings.push(format!("marks that not all recordings have: {}", left_out.join(", ")));
     }
+    if beyond > 0 {
+        warnings.push(format!("{beyond} more phases are not compared: too many"));
+    }
+    let hotness = hotness(&all, options.hot);
     let (courses, mapped): (Vec<Vec<Course>>, Vec<BTreeMap<MappingId, u64>>) = all
         .par_iter()
         .zip(&phases)
-        .map(|(recording, phases)| courses(recording, phases, options))
+        .map(|(recording, phases)| courses(recording, phases, &hotness, options))
         .unzip();
     let matching = Matching::new(&mapped);
     let measured = options.measured();
     let history =
         history.and_then(|history| history::usable(history, &settings, &measured, &mut warnings));
-    let sides = Sides { base: base.len(), phases: &phases, courses: &courses, matching: &matching };
+    let sides = Sides::new(base.len(), &phases, &courses, &matching);
     let mut metrics = sides.metrics(history.as_ref(), options);
     for rule in asked {
         if !metrics.iter().any(|m| m.rule.as_ref() == Some(&rule.text)) {
             let why = judge::why_nothing(&rule, &metrics, &matching.mappings);
             return Err(CompareError::NoMetric { rule: rule.text, why });
         }
+    }
+    let unlike = ended::unlike(&all, options, &mut warnings);
+    for metric in &mut metrics {
+        metric.reason = unlike.clone().or_else(|| metric.reason.take());
     }
     let stretched = alike::stretched(&all, options, &mut warnings);
     for metric in metrics.iter_mut().filter(|m| judge::depends_on_interval(m.metric.measure)) {
@@ -235,19 +256,34 @@ fn lengths(all: &[&Recording]) -> Option<String> {
     })
 }
 
+/// Whether rates of a recording carry no sampling error.
+fn is_exact(recording: &Recording) -> bool {
+    let backend = &recording.trace.info().backend;
+    backend.exact || backend.granularity == Granularity::Mapping
+}
+
+/// Which memory is hot in recordings.
+fn hotness(all: &[&Recording], threshold: f64) -> Hotness {
+    let seen = |recording: &&Recording| {
+        let selection = &recording.view.selection;
+        recording.trace.fold(selection, || SeenSum::new(selection)).finish()
+    };
+    let sampled = all.par_iter().filter(|recording| !is_exact(recording));
+    Hotness::new(threshold, &sampled.map(seen).collect::<Vec<_>>())
+}
+
 /// What was found of a recording, and its mappings with their greatest sizes.
 fn courses(
     recording: &Recording,
     phases: &[Phase],
+    hotness: &Hotness,
     options: &Options,
 ) -> (Vec<Course>, BTreeMap<MappingId, u64>) {
     let Recording { trace, view } = recording;
-    let backend = &trace.info().backend;
-    let options_of = CourseOptions {
-        hot: options.hot,
-        idle_ns: options.idle_ns,
-        exact: backend.exact || backend.granularity == Granularity::Mapping,
-    };
+    let exact = is_exact(recording);
+    let by_sight = Hotness::exact(options.hot);
+    let hotness = if exact { &by_sight } else { hotness };
+    let options_of = CourseOptions { hotness, idle_ns: options.idle_ns, exact };
     let layouts = Layouts::new(&view.overview.records, options.group_by);
     let new = || CourseSum::new(&view.selection, &layouts, phases, options_of);
     let courses = trace.fold(&view.selection, new).finish(&view.resident());

@@ -1,6 +1,7 @@
 //! What comes of a comparison, as plain data.
 
 use super::alike::Setting;
+use super::ended::is_failure;
 use super::evidence::Prior;
 use super::history::{Entry, HISTORY_VERSION, Measured};
 use super::metric::Metric;
@@ -19,6 +20,8 @@ pub struct Run {
     pub setting: Setting,
     /// Mean sampling interval, as it was on the way, microseconds.
     pub mean_sample_us: Option<f64>,
+    /// How the program ended, as `waitpid` tells it; none where nobody saw it.
+    pub wait_status: Option<i32>,
     /// Its phases.
     pub phases: Vec<Phase>,
     /// Aggregations by phase.
@@ -124,10 +127,13 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// The entries by which runs of a side go into a history.
+    /// The entries by which runs of a side go into a history. Of runs that failed where others did not, nothing can be learnt.
     pub fn entries<'a>(&'a self, runs: &'a [Run]) -> impl Iterator<Item = Entry> + 'a {
         let Self { align, hot, idle_ns, group_by, .. } = *self;
-        runs.iter().map(move |run| Entry {
+        let all = || self.base.iter().chain(&self.new).map(|run| run.wait_status);
+        let alike = all().next().is_none_or(|first| all().all(|other| other == first));
+        let usable = runs.iter().filter(move |run| alike || !is_failure(run.wait_status));
+        usable.map(move |run| Entry {
             version: HISTORY_VERSION,
             name: run.name.clone(),
             setting: run.setting.clone(),

@@ -35,6 +35,8 @@ pub(super) struct Phases {
     pub of: Vec<Vec<Phase>>,
     /// Marks that some recording lacks.
     pub left_out: Vec<String>,
+    /// So many phases are in all of them, but too many to be compared.
+    pub beyond: usize,
 }
 
 /// Finds the phases of recordings, given by their overviews and the selected time of each.
@@ -43,7 +45,7 @@ pub(super) fn phases(align: Align, recordings: &[(&Overview, Range<u64>)]) -> Ph
     match align {
         Align::Progress => Phases {
             of: recordings.iter().map(|(_, time)| whole(time.clone())).collect(),
-            left_out: Vec::new(),
+            ..Phases::default()
         },
         Align::Time => {
             let length = |time: &Range<u64>| time.end.saturating_sub(time.start);
@@ -51,14 +53,14 @@ pub(super) fn phases(align: Align, recordings: &[(&Overview, Range<u64>)]) -> Ph
             let cut = |time: &Range<u64>| time.start..time.start.saturating_add(shortest);
             Phases {
                 of: recordings.iter().map(|(_, time)| whole(cut(time))).collect(),
-                left_out: Vec::new(),
+                ..Phases::default()
             }
         }
         Align::Marks => by_marks(recordings),
     }
 }
 
-/// Phases beyond these are no phases any more.
+/// Phases beyond these, in the order of the first recording, are no phases any more.
 const MOST_PHASES: usize = 256;
 
 fn by_marks(recordings: &[(&Overview, Range<u64>)]) -> Phases {
@@ -69,22 +71,27 @@ fn by_marks(recordings: &[(&Overview, Range<u64>)]) -> Phases {
     let common = names.iter().cloned().reduce(|a, b| &a & &b).unwrap_or_default();
     let every: BTreeSet<&String> = names.iter().flatten().copied().collect();
     let left_out = every.difference(&common).map(|name| (*name).clone()).collect();
+    let in_order = all.first().into_iter().flatten().map(|(_, name)| name);
+    let in_order = || in_order.clone().filter(|name| common.contains(name));
+    let compared: BTreeSet<&String> = in_order().take(MOST_PHASES).collect();
     let of = all
         .iter()
         .zip(recordings)
         .map(|(list, (_, time))| {
             // A mark that others do not have begins no phase: it would cut short what it interrupts.
             let starts: Vec<&(u64, String)> =
-                list.iter().filter(|(_, name)| common.contains(name)).take(MOST_PHASES).collect();
+                list.iter().filter(|(_, name)| common.contains(name)).collect();
             let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([time.end]);
             let phase = |((start, name), end): (&(u64, String), u64)| Phase {
                 name: Some(name.clone()),
                 time: *start..end,
             };
-            starts.iter().copied().zip(ends).map(phase).filter(|p| !p.time.is_empty()).collect()
+            let wanted = |(at, _): &(&(u64, String), u64)| compared.contains(&at.1);
+            let phases = starts.iter().copied().zip(ends).filter(wanted).map(phase);
+            phases.filter(|p| !p.time.is_empty()).collect()
         })
         .collect();
-    Phases { of, left_out }
+    Phases { of, left_out, beyond: in_order().count().saturating_sub(compared.len()) }
 }
 
 /// The marks inside a time, or before it. Of marks with one name the second is called `NAME #2`.
@@ -136,6 +143,25 @@ mod tests {
             .map(|list| list.iter().map(|p| (p.name.as_deref().unwrap(), p.time.clone())).collect())
             .collect();
         assert_eq!(list, [[("load", 10..30), ("run", 30..100)], [("load", 7..9), ("run", 9..20)]]);
+    }
+
+    #[test]
+    fn of_very_many_phases_the_first_ones_end_where_the_next_begin() {
+        let names: Vec<String> = (0..300).map(|i| format!("m{i}")).collect();
+        let marks = |order: &[usize]| -> Vec<(u64, &str)> {
+            order.iter().zip(0..).map(|(i, at)| (at * 10, names[*i].as_str())).collect()
+        };
+        // In the second one the last marks come first: those of the first count.
+        let (up, down): (Vec<usize>, Vec<usize>) = ((0..300).collect(), (0..300).rev().collect());
+        let (a, b) = (recording(&marks(&up)), recording(&marks(&down)));
+        let found = phases(Align::Marks, &[(&a, 0..3000), (&b, 0..3000)]);
+        assert_eq!((found.beyond, found.left_out.len()), (44, 0));
+        for list in &found.of {
+            assert_eq!(list.len(), MOST_PHASES);
+            assert!(list.iter().all(|phase| phase.time.end - phase.time.start == 10));
+            let last = list.iter().find(|phase| phase.name.as_deref() == Some("m255"));
+            assert!(last.is_some());
+        }
     }
 
     #[test]

@@ -1,149 +1,203 @@
 //! All runs of both sides, and every metric of them.
 
+use super::all_runs::AllRuns;
 use super::course::Course;
 use super::evidence::{Difference, Prior, PriorSource};
 use super::history::History;
-use super::levels::Levels;
 use super::matching::Matching;
 use super::metric::{Measure, Metric, Statistic};
+use super::ordered::Ordered;
 use super::outcome::{Compared, Noise, Run, Unmatched};
-use super::phases::Phase;
+use super::phases::{Align, Phase};
+use super::values::Of;
 use super::verdict::{Rule, Verdict};
-use super::{Options, Recording, Setting, alike, noise, values};
+use super::{Options, Recording, Setting, alike, ended, noise};
 use crate::analysis::groups::MappingId;
-use crate::analysis::num::float_of;
+use crate::analysis::num::{float, float_of};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// All runs, the base first.
 pub(super) struct Sides<'a> {
     /// Runs of the base.
-    pub(super) base: usize,
-    pub(super) phases: &'a [Vec<Phase>],
-    pub(super) courses: &'a [Vec<Course>],
-    pub(super) matching: &'a Matching,
+    base: usize,
+    phases: &'a [Vec<Phase>],
+    courses: &'a [Vec<Course>],
+    matching: &'a Matching,
+    /// Of each run and phase: where in [`Course::groups`] a mapping is.
+    places: Vec<Vec<HashMap<usize, usize>>>,
+    /// Of each mapping: how many runs of the base and how many new ones have it.
+    present: Vec<(usize, usize)>,
 }
 
-impl Sides<'_> {
-    /// The courses of a phase of the first run, in all runs.
-    fn of_phase(&self, name: Option<&String>) -> Vec<&Course> {
-        let of = |(phases, courses): (&Vec<Phase>, &'_ Vec<Course>)| {
-            phases
-                .iter()
-                .position(|phase| phase.name.as_ref() == name)
-                .filter(|i| *i < courses.len())
+/// One measure, in a phase of the first run, of all memory or of a mapping.
+struct Wanted {
+    phase: Option<String>,
+    /// The course of the phase in each run.
+    courses: Vec<usize>,
+    mapping: Option<(usize, String)>,
+    measure: Measure,
+    statistics: Vec<Statistic>,
+}
+
+/// The statistics that there are of each measure.
+fn by_measure(
+    all: impl Iterator<Item = (Measure, Statistic)>,
+) -> BTreeMap<Measure, Vec<Statistic>> {
+    let mut list: BTreeMap<Measure, Vec<Statistic>> = BTreeMap::new();
+    all.for_each(|(measure, statistic)| list.entry(measure).or_default().push(statistic));
+    list
+}
+
+impl<'a> Sides<'a> {
+    /// All runs; the first `base` of them are the base.
+    pub(super) fn new(
+        base: usize,
+        phases: &'a [Vec<Phase>],
+        courses: &'a [Vec<Course>],
+        matching: &'a Matching,
+    ) -> Self {
+        let of_course = |names: &BTreeMap<MappingId, usize>, course: &Course| {
+            let groups = course.groups.iter().enumerate();
+            groups.filter_map(|(at, (id, _))| Some((*names.get(id)?, at))).collect()
         };
-        let places = self.phases.iter().zip(self.courses).map(of);
-        places.zip(self.courses).filter_map(|(at, courses)| courses.get(at?)).collect()
+        let places = courses.iter().zip(&matching.of);
+        let places = places.map(|(courses, names)| {
+            courses.iter().map(|course| of_course(names, course)).collect()
+        });
+        let mut present = vec![(0, 0); matching.mappings.len()];
+        for (run, names) in matching.of.iter().enumerate() {
+            for mapping in names.values().copied().collect::<BTreeSet<usize>>() {
+                if let Some((old, new)) = present.get_mut(mapping) {
+                    *(if run < base { old } else { new }) += 1;
+                }
+            }
+        }
+        Self { base, phases, courses, matching, places: places.collect(), present }
     }
 
-    /// The place of a mapping in a course.
-    fn group(&self, run: usize, course: &Course, mapping: usize) -> Option<usize> {
-        let of = self.matching.of.get(run)?;
-        course.groups.iter().position(|(id, _)| of.get(id) == Some(&mapping))
+    /// The place of the course of a phase in all runs; `None` where a run does not have it.
+    fn of_phase(&self, name: Option<&String>) -> Option<Vec<usize>> {
+        let of = |(phases, courses): (&Vec<Phase>, &Vec<Course>)| {
+            let at = phases.iter().position(|phase| phase.name.as_ref() == name);
+            at.filter(|at| *at < courses.len())
+        };
+        self.phases.iter().zip(self.courses).map(of).collect()
+    }
+
+    /// The place of a mapping in a course of a run.
+    fn group(&self, run: usize, course: usize, mapping: usize) -> Option<usize> {
+        self.places.get(run)?.get(course)?.get(&mapping).copied()
     }
 
     pub(super) fn metrics(&self, history: Option<&History>, options: &Options) -> Vec<Compared> {
-        let mut wanted: Vec<(Metric, Option<usize>)> = Vec::new();
+        let (totals, of_mappings) =
+            (by_measure(Metric::totals()), by_measure(Metric::of_mappings()));
+        let mappings: Vec<String> = self.matching.mappings.iter().map(MappingId::label).collect();
+        let mut wanted: Vec<Wanted> = Vec::new();
         for phase in self.phases.first().into_iter().flatten() {
-            let phase = || phase.name.clone();
-            wanted.extend(Metric::totals().map(|(measure, statistic)| {
-                (Metric { phase: phase(), mapping: None, measure, statistic }, None)
-            }));
-            for (index, id) in self.matching.mappings.iter().enumerate() {
-                let label = id.label();
-                wanted.extend(Metric::of_mappings().map(|(measure, statistic)| {
-                    let mapping = Some(label.clone());
-                    (Metric { phase: phase(), mapping, measure, statistic }, Some(index))
+            let Some(courses) = self.of_phase(phase.name.as_ref()) else { continue };
+            let all = std::iter::once((None, &totals)).chain(
+                mappings.iter().enumerate().map(|(at, l)| (Some((at, l.clone())), &of_mappings)),
+            );
+            for (mapping, measures) in all {
+                wanted.extend(measures.iter().map(|(measure, statistics)| Wanted {
+                    phase: phase.name.clone(),
+                    courses: courses.clone(),
+                    mapping: mapping.clone(),
+                    measure: *measure,
+                    statistics: statistics.clone(),
                 }));
             }
         }
-        let one = |(metric, mapping)| self.compared(metric, mapping, history, options);
-        wanted.into_par_iter().flat_map_iter(one).collect()
+        let one = |wanted: &Wanted| self.compared(wanted, history, options);
+        wanted.par_iter().flat_map_iter(one).collect()
     }
 
-    /// One metric, by each rule that is about it; nothing where not all runs have it.
+    /// One measure, by each rule that is about one of its statistics; nothing where not all runs have it.
     fn compared(
         &self,
-        metric: Metric,
-        mapping: Option<usize>,
+        wanted: &Wanted,
         history: Option<&History>,
         options: &Options,
     ) -> Vec<Compared> {
-        let Some(told) = self.told(metric, mapping, history, options) else { return Vec::new() };
-        let about = options.rules.iter().filter(|rule| rule.metrics.matches(&told.metric));
-        let gated: Vec<Compared> = about
-            .map(|Rule { threshold, text, .. }| Compared {
-                limit: threshold.bytes(told.base_mean),
-                threshold: *threshold,
-                rule: Some(text.clone()),
-                ..told.clone()
-            })
-            .collect();
-        if gated.is_empty() {
-            return vec![told];
-        }
-        let lost = mapping.is_some_and(|index| self.is_lost(index));
+        let lost = wanted.mapping.as_ref().is_some_and(|(index, _)| self.is_lost(*index));
         let lost =
             lost.then(|| "no new recording has it; it may be called otherwise now".to_owned());
-        let reason =
-            |metric: Compared| Compared { reason: metric.reason.or(lost.clone()), ..metric };
-        gated.into_iter().map(reason).collect()
+        let by_rule = |told: Compared| -> Vec<Compared> {
+            let about = options.rules.iter().filter(|rule| rule.metrics.matches(&told.metric));
+            let gated: Vec<Compared> = about
+                .map(|Rule { threshold, text, .. }| Compared {
+                    limit: threshold.bytes(told.base_mean),
+                    threshold: *threshold,
+                    rule: Some(text.clone()),
+                    reason: told.reason.clone().or_else(|| lost.clone()),
+                    ..told.clone()
+                })
+                .collect();
+            if gated.is_empty() { vec![told] } else { gated }
+        };
+        self.told(wanted, history, options).into_iter().flat_map(by_rule).collect()
     }
 
     /// Whether a mapping is in some run of the base and in no new one. Nobody can say then that it got smaller.
     fn is_lost(&self, mapping: usize) -> bool {
-        let has = |run: &BTreeMap<MappingId, usize>| run.values().any(|at| *at == mapping);
-        !self.matching.of.iter().skip(self.base).any(has)
+        self.present.get(mapping).is_some_and(|(_, new)| *new == 0)
     }
 
-    /// One metric without a rule.
-    fn told(
+    /// The statistics of one measure, without rules.
+    fn told(&self, wanted: &Wanted, history: Option<&History>, options: &Options) -> Vec<Compared> {
+        let Wanted { measure, mapping, .. } = wanted;
+        let of = |(run, (courses, at)): (usize, (&'a Vec<Course>, &usize))| {
+            let course = courses.get(*at)?;
+            Some(match mapping {
+                None => Of::total(course, *measure),
+                Some((index, _)) => Of::group(course, self.group(run, *at, *index), *measure),
+            })
+        };
+        let runs: Option<Vec<Of<'a>>> =
+            self.courses.iter().zip(&wanted.courses).enumerate().map(of).collect();
+        let Some(runs) = runs else { return Vec::new() };
+        let runs = AllRuns::new(runs, self.lengths(wanted, options.align));
+        let one = |statistic: &Statistic| {
+            let metric = Metric {
+                phase: wanted.phase.clone(),
+                mapping: mapping.as_ref().map(|(_, label)| label.clone()),
+                measure: *measure,
+                statistic: *statistic,
+            };
+            self.one(metric, &runs, history, options)
+        };
+        wanted.statistics.iter().filter_map(one).collect()
+    }
+
+    /// Lengths of a phase, as shares of how long it is in the mean of the base. All are the same by time. By progress, a run that took
+    /// twice as long for the same has twice the samples and would have accessed twice as much.
+    fn lengths(&self, wanted: &Wanted, align: Align) -> Vec<f64> {
+        let length = |(phases, at): (&Vec<Phase>, &usize)| {
+            let time = phases.get(*at).map(|phase| &phase.time);
+            time.map_or(0.0, |time| float(time.end.saturating_sub(time.start)))
+        };
+        let lengths: Vec<f64> = self.phases.iter().zip(&wanted.courses).map(length).collect();
+        let usual = noise::mean(lengths.get(..self.base).unwrap_or_default());
+        let share = |length: &f64| match align {
+            Align::Progress | Align::Marks if usual > 0.0 && *length > 0.0 => length / usual,
+            Align::Progress | Align::Marks | Align::Time => 1.0,
+        };
+        lengths.iter().map(share).collect()
+    }
+
+    /// One metric, without a rule.
+    fn one(
         &self,
         metric: Metric,
-        mapping: Option<usize>,
+        runs: &AllRuns<'_>,
         history: Option<&History>,
         options: &Options,
     ) -> Option<Compared> {
-        let Metric { measure, statistic, .. } = metric;
-        let courses = self.of_phase(metric.phase.as_ref());
-        let groups: Vec<Option<usize>> = match mapping {
-            None => Vec::new(),
-            Some(index) => {
-                courses.iter().enumerate().map(|(run, c)| self.group(run, c, index)).collect()
-            }
-        };
-        let value = |(run, course): (usize, &&Course)| match mapping {
-            None => values::total(course, measure, statistic),
-            Some(_) => values::of_group(course, groups.get(run).copied().flatten(), measure),
-        };
-        let all: Option<Vec<f64>> = courses.iter().enumerate().map(value).collect();
-        let all = all.filter(|all| all.len() == self.courses.len())?;
-        let (base, new) = all.split_at(self.base);
-        let parts = courses.iter().map(|course| values::parts(course)).min().unwrap_or(0);
-        let levels = |(run, course): (usize, &&Course)| {
-            let levels: Option<&[Levels]> = if mapping.is_none() {
-                Some(&course.total)
-            } else {
-                let group = groups.get(run).copied().flatten();
-                group.and_then(|g| course.groups.get(g)).map(|(_, levels)| levels.as_slice())
-            };
-            values::series(course, levels, measure, parts)
-        };
-        let series: Vec<Vec<f64>> = courses.iter().enumerate().map(levels).collect();
-        let mut within = within(&series, statistic);
-        let of_sampling = measure == Measure::Expected && mapping.is_none();
-        if of_sampling && statistic == Statistic::Mean {
-            let known = courses.iter().map(|c| c.sampling_sd * c.sampling_sd).sum::<f64>();
-            within = within.max(known / float_of(courses.len()).max(1.0));
-        }
-        if measure == Measure::Volume {
-            // As sure as the mean of what it adds up.
-            let mean = series.iter().map(|run| noise::mean(run)).sum::<f64>();
-            let mean = mean / float_of(series.len()).max(1.0);
-            let volume = noise::mean(&all);
-            within *= if mean > 0.0 { (volume / mean) * (volume / mean) } else { 0.0 };
-        }
+        let all = runs.values(metric.statistic)?;
+        let (base, new) = all.split_at_checked(self.base)?;
+        let within = runs.within(metric.statistic, &all);
         let (base_mean, new_mean) = (noise::mean(base), noise::mean(new));
         let assumed = options.run_noise * base_mean.abs().max(new_mean.abs());
         let prior = match history.and_then(|history| history.variance(&metric)) {
@@ -161,9 +215,9 @@ impl Sides<'_> {
         };
         let difference = Difference::of(base, new, &prior);
         let reach = difference.reach(options.certainty.misses);
-        let few = parts < noise::FEWEST;
+        let few = runs.parts < noise::FEWEST;
         let threshold = options.otherwise;
-        let least = courses.iter().map(|course| course.moments.len()).min().unwrap_or(0);
+        let least = runs.least_moments();
         Some(Compared {
             base: base.to_vec(),
             new: new.to_vec(),
@@ -211,6 +265,7 @@ impl Sides<'_> {
             name: recording.trace.name().to_owned(),
             setting,
             mean_sample_us: alike::mean_sample_us(&recording.view.overview),
+            wait_status: ended::wait_status(&recording.view.overview),
             phases: self.phases.get(run).cloned().unwrap_or_default(),
             moments: self.courses.get(run).into_iter().flatten().map(|c| c.moments.len()).collect(),
             values: values(run),
@@ -220,40 +275,32 @@ impl Sides<'_> {
 
     pub(super) fn unmatched(&self) -> Vec<Unmatched> {
         let mut list = Vec::new();
-        for (index, id) in self.matching.mappings.iter().enumerate() {
-            let has = |run: &BTreeMap<MappingId, usize>| run.values().any(|at| *at == index);
-            let base = self.matching.of.iter().take(self.base).filter(|run| has(run)).count();
-            let new = self.matching.of.iter().skip(self.base).filter(|run| has(run)).count();
-            if base > 0 && new > 0 {
+        let mappings = self.matching.mappings.iter().zip(&self.present).enumerate();
+        for (index, (id, (base, new))) in mappings {
+            if *base > 0 && *new > 0 {
                 continue;
             }
-            let sizes: Vec<f64> = (0..self.courses.len())
-                .filter(|run| self.matching.of.get(*run).is_some_and(&has))
-                .map(|run| self.size(run, index))
-                .collect();
-            let size = noise::mean(&sizes);
+            let size = noise::mean(&self.sizes(index));
+            let (base, new) = (*base, *new);
             list.push(Unmatched { label: id.label(), mapping: id.clone(), base, new, size });
         }
         list.sort_by(|a, b| b.size.total_cmp(&a.size).then_with(|| a.mapping.cmp(&b.mapping)));
         list
     }
 
-    /// Mean size of a mapping over the phases of a run.
-    fn size(&self, run: usize, mapping: usize) -> f64 {
-        let Some(courses) = self.courses.get(run) else { return 0.0 };
-        let of = |course| values::of_group(course, self.group(run, course, mapping), Measure::Size);
-        let sizes: Vec<f64> = courses.iter().filter_map(of).collect();
-        noise::mean(&sizes)
+    /// Mean sizes of a mapping in the runs that have it, over their phases.
+    fn sizes(&self, mapping: usize) -> Vec<f64> {
+        let of_run = |(run, courses): (usize, &Vec<Course>)| {
+            let places = self.places.get(run)?;
+            places.iter().find(|places| places.contains_key(&mapping))?;
+            let of = |(course, places): (&Course, &HashMap<usize, usize>)| {
+                let group = places.get(&mapping).copied();
+                let of = Of::group(course, group, Measure::Size);
+                of.statistic(&Ordered::default(), Statistic::Mean)
+            };
+            let sizes: Vec<f64> = courses.iter().zip(places).filter_map(of).collect();
+            Some(noise::mean(&sizes))
+        };
+        self.courses.iter().enumerate().filter_map(of_run).collect()
     }
-}
-
-/// Mean over the runs of the variance of a run's value by noise within it.
-fn within(series: &[Vec<f64>], statistic: Statistic) -> f64 {
-    let residuals = noise::residuals(series);
-    let common = noise::common(series);
-    let block = noise::block_length(&residuals);
-    let of = |(seed, residual): (usize, &Vec<f64>)| {
-        noise::variance_of(statistic, &common, residual, block, seed as u64)
-    };
-    noise::mean(&residuals.iter().enumerate().map(of).collect::<Vec<f64>>())
 }

@@ -6,7 +6,7 @@ use crate::analysis::num::float_of;
 use serde::Serialize;
 
 /// What is held to be worse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// More.
@@ -120,6 +120,13 @@ pub(super) fn verdict(
     certainty: &Certainty,
 ) -> Verdict {
     let limit = threshold.bytes(base);
+    // The share of the base that the limit is, and with it the limit's own noise.
+    let share = threshold.relative.filter(|share| share * base.abs() >= limit).unwrap_or(0.0);
+    let share = match threshold.direction {
+        Direction::Growth => share,
+        Direction::Any if difference.change >= 0.0 => share,
+        Direction::Shrinkage | Direction::Any => -share,
+    };
     let (worse, better) = match threshold.direction {
         Direction::Growth => (difference.change, -difference.change),
         Direction::Shrinkage => (-difference.change, difference.change),
@@ -129,7 +136,7 @@ pub(super) fn verdict(
         Verdict::Regressed
     } else if significant && better > limit {
         Verdict::Improved
-    } else if worse + difference.reach(certainty.misses) <= limit {
+    } else if worse + difference.reach_beyond(share, certainty.misses) <= limit {
         Verdict::Pass
     } else {
         Verdict::Inconclusive
@@ -163,7 +170,21 @@ impl Undecided<'_> {
     /// How many runs a side, `least` or more, would decide it if they were like those at hand; `None` if a thousand would not.
     pub(super) fn runs(&self, least: usize, prior: &Prior) -> Option<usize> {
         const MOST: usize = 1000;
-        (least..=MOST).find(|runs| self.is_decided_by(&self.difference.with_runs(*runs, prior)))
+        let decides = |runs| self.is_decided_by(&self.difference.with_runs(runs, prior));
+        // More runs never decide less, so that it is enough to halve.
+        let (mut from, mut to) = (least, MOST);
+        if from > to || !decides(to) {
+            return None;
+        }
+        while from < to {
+            let middle = from.midpoint(to);
+            if decides(middle) {
+                to = middle;
+            } else {
+                from = middle.saturating_add(1);
+            }
+        }
+        Some(from)
     }
 
     /// How many times as long recordings would decide it, where at least half of the variance, the square of `within`, is
@@ -186,7 +207,15 @@ mod tests {
     use crate::analysis::compare::evidence::PriorSource;
 
     fn found(change: f64, error: f64) -> Difference {
-        Difference { change, run_sd: error, error, freedom: 1e6, p: 0.5 }
+        Difference {
+            change,
+            run_sd: error / 2.0_f64.sqrt(),
+            error,
+            freedom: 1e6,
+            p: 0.5,
+            base_runs: 1,
+            new_runs: 1,
+        }
     }
 
     fn says(change: f64, error: f64, significant: bool, direction: Direction) -> Verdict {
@@ -209,9 +238,13 @@ mod tests {
 
     #[test]
     fn what_the_data_cannot_tell_does_not_pass() {
-        // 1.645 standard errors above the estimate must still be below the limit of 5.
-        assert_eq!(says(0.0, 3.0, false, Direction::Growth), Verdict::Pass);
-        assert_eq!(says(0.0, 3.1, false, Direction::Growth), Verdict::Inconclusive);
+        // 1.645 standard errors above the estimate must still be below the limit of 5 % of a base that has half of the noise:
+        // √((1.05² + 1) / 2) = 1.0253 times as much; 2.964 is the most.
+        assert_eq!(says(0.0, 2.96, false, Direction::Growth), Verdict::Pass);
+        assert_eq!(says(0.0, 2.97, false, Direction::Growth), Verdict::Inconclusive);
+        // A shrinkage by a share of the base is surer: √((0.95² + 1) / 2) = 0.9753, 3.116.
+        assert_eq!(says(0.0, 3.11, false, Direction::Shrinkage), Verdict::Pass);
+        assert_eq!(says(0.0, 3.12, false, Direction::Shrinkage), Verdict::Inconclusive);
         let none = Threshold { direction: Direction::Growth, relative: None, absolute: None };
         let certainty = Certainty::default();
         let said = verdict(&found(0.0, 0.1), &none, 100.0, false, &certainty);

@@ -100,9 +100,21 @@ fn details(out: &mut dyn Write, found: &Comparison) -> io::Result<()> {
     writeln!(out, "\n</details>")
 }
 
-/// Text as code in a table: in more backticks than it has, bars escaped.
+/// Text as code, in a table or outside: in more backticks than it has. A bar would end the cell, and what a backslash before it means
+/// depends on who reads it; there all that is no letter is written by its number.
 fn code(text: &str) -> String {
-    let text = clean(text).replace('|', "\\|");
+    let text = clean(text);
+    if text.contains('|') {
+        let mut coded = String::from("<code>");
+        for c in text.chars() {
+            if c.is_ascii_punctuation() && !matches!(c, '.' | '/' | '-') {
+                coded.extend(["&#", &u32::from(c).to_string(), ";"]);
+            } else {
+                coded.push(c);
+            }
+        }
+        return coded + "</code>";
+    }
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     let pad = if longest > 0 { " " } else { "" };
@@ -135,7 +147,10 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out_of_a_table() {
-        assert_eq!(code("a|b\nc"), "`a\\|b\\nc`");
+        // With or without a backslash before it, a bar stays in its cell, and what is shown is what was there.
+        assert_eq!(code("/a|b"), "<code>/a&#124;b</code>");
+        assert_eq!(code("a\\|*b\nc"), "<code>a&#92;&#124;&#42;b&#92;nc</code>");
+        assert_eq!(code("a\nb"), "`a\\nb`");
         assert_eq!(code("a``b`"), "``` a``b` ```");
         assert_eq!(plain("<b> @you *x* [y](z)"), "&lt;b> &#64;you \\*x\\* \\[y\\](z)");
         assert_eq!(link("a b<c>.png"), "a b%3Cc%3E.png");

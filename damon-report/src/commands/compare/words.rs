@@ -2,7 +2,7 @@
 
 use super::super::words::{bytes, clean, duration, percent};
 use crate::analysis::compare::{
-    Align, Compared, Comparison, Direction, Measure, Run, Setting, Verdict,
+    Align, Compared, Comparison, Direction, Measure, Run, Setting, Statistic, Verdict,
 };
 use crate::analysis::groups::MemoryKind;
 use crate::analysis::num::float;
@@ -101,7 +101,7 @@ pub(super) fn decides(metric: &Compared) -> Option<String> {
     })
 }
 
-/// Of each mapping what changed most, if it is more than what is held to be a change; greatest first.
+/// Of each mapping the mean that changed most, if it is more than what is held to be a change; greatest first.
 ///
 /// What is in no known mapping is the address space between mappings, whose size is chance.
 pub(super) fn moved(found: &Comparison) -> Vec<&Compared> {
@@ -113,6 +113,7 @@ pub(super) fn moved(found: &Comparison) -> Vec<&Compared> {
         .metrics
         .iter()
         .filter(|metric| metric.metric.mapping.is_some() && metric.change.abs() > metric.limit)
+        .filter(|metric| metric.metric.statistic == Statistic::Mean)
         .filter(chance)
         .collect();
     list.sort_by(|a, b| b.change.abs().total_cmp(&a.change.abs()));
