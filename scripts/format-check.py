@@ -127,13 +127,14 @@ RECORDS = {
     18: ("effective-quota", {"time_ns": n, "scheme": n, "bytes": n}),
     19: ("probe-columns", {"time_ns": n, "target": n,
                            "columns": lambda b: b.list(struct_of({"name": t, "unit": n}))}),
+    20: ("proportional-memory", {"target": n, "time_ns": n, "pss": n, "swap_pss": n}),
 }
 
 # For how long records matter: from their time on, or until the next one of the same kind and these fields.
 LASTING = {"target-started", "target-executed", "target-exited", "intervals-changed", "mappings-changed", "note",
            "scheme-installed", "part", "probe-columns"}
-SERIES = {"memory": "target", "pressure": None, "system-memory": None, "scheme-stats": "scheme",
-          "effective-quota": "scheme", "kdamond-cpu": "thread"}
+SERIES = {"memory": "target", "proportional-memory": "target", "pressure": None, "system-memory": None,
+          "scheme-stats": "scheme", "effective-quota": "scheme", "kdamond-cpu": "thread"}
 MOST_SERIES = 16384
 
 

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 pub enum Series {
     /// Memory of a target.
     Memory(TargetId),
+    /// Memory of a target, what is shared in proportion.
+    ProportionalMemory(TargetId),
     /// Memory pressure.
     Pressure,
     /// Memory of the machine.
@@ -46,6 +48,9 @@ impl Record {
             | Self::Part(_)
             | Self::ProbeColumns(_) => Lasting::FromThenOn,
             Self::Memory(sample) => Lasting::UntilNext(Series::Memory(sample.target)),
+            Self::ProportionalMemory(sample) => {
+                Lasting::UntilNext(Series::ProportionalMemory(sample.target))
+            }
             Self::Pressure(_) => Lasting::UntilNext(Series::Pressure),
             Self::SystemMemory(_) => Lasting::UntilNext(Series::SystemMemory),
             Self::SchemeStats(stats) => Lasting::UntilNext(Series::SchemeStats(stats.scheme)),

@@ -249,6 +249,20 @@ pub struct MemorySample {
     pub major_faults: u64,
 }
 
+/// Memory of one target where what is shared counts in proportion (`/proc/PID/smaps_rollup`), sampled when asked for,
+/// and rarely: the kernel visits each page for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProportionalMemory {
+    /// Which target.
+    pub target: TargetId,
+    /// When.
+    pub time_ns: u64,
+    /// Proportional set size, bytes: of each resident page its size over the number of its mappings.
+    pub pss: u64,
+    /// The same of what is swapped out, bytes.
+    pub swap_pss: u64,
+}
+
 /// Memory pressure of the machine (`/proc/pressure/memory`), totals since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PressureSample {
@@ -364,6 +378,8 @@ pub enum Record {
     EffectiveQuota(EffectiveQuota),
     /// See [`ProbeColumns`].
     ProbeColumns(ProbeColumns),
+    /// See [`ProportionalMemory`].
+    ProportionalMemory(ProportionalMemory),
 }
 
 impl Record {
@@ -389,6 +405,7 @@ impl Record {
             Self::Part(body) => body.time_ns,
             Self::EffectiveQuota(body) => body.time_ns,
             Self::ProbeColumns(body) => body.time_ns,
+            Self::ProportionalMemory(body) => body.time_ns,
         }
     }
 
@@ -403,6 +420,7 @@ impl Record {
             Self::Lost(body) => body.target,
             Self::SchemeApplied(body) => Some(body.target),
             Self::ProbeColumns(body) => Some(body.target),
+            Self::ProportionalMemory(body) => Some(body.target),
             Self::IntervalsChanged(_)
             | Self::Pressure(_)
             | Self::SchemeStats(_)

@@ -85,6 +85,7 @@ impl State {
             Record::Note(note) => self.note(note),
             // Moments, and sums that the next one says again.
             Record::Memory(_)
+            | Record::ProportionalMemory(_)
             | Record::Pressure(_)
             | Record::Lost(_)
             | Record::SchemeStats(_)

@@ -8,9 +8,9 @@ use crate::layout::MAX_RECORD;
 use crate::{
     AccessKind, Attrs, Backend, ClockAnchor, EffectiveQuota, Finished, Granularity,
     IntervalsChanged, KdamondCpu, Lost, Mapping, MappingsChanged, Mark, MemorySample, Note, Part,
-    Permissions, PressureSample, ProbeColumn, ProbeColumns, Record, RecordingInfo, Region,
-    SchemeApplied, SchemeInstalled, SchemeStats, SystemMemory, TargetExecuted, TargetExited,
-    TargetId, TargetKind, TargetStarted,
+    Permissions, PressureSample, ProbeColumn, ProbeColumns, ProportionalMemory, Record,
+    RecordingInfo, Region, SchemeApplied, SchemeInstalled, SchemeStats, SystemMemory,
+    TargetExecuted, TargetExited, TargetId, TargetKind, TargetStarted,
 };
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::{Decode, Decoder};
@@ -158,6 +158,7 @@ record_kinds! {
     Part = 17,
     EffectiveQuota = 18,
     ProbeColumns = 19,
+    ProportionalMemory = 20,
 }
 
 wire_enum!(AccessKind { ReadWrite = 1, Write = 2 });
@@ -238,4 +239,5 @@ wire_struct!(SchemeApplied { time_ns, scheme, target, regions });
 wire_struct!(Part { time_ns, recording, number, first_snapshot, repeated });
 wire_struct!(EffectiveQuota { time_ns, scheme, bytes });
 wire_struct!(ProbeColumn { name, unit });
+wire_struct!(ProportionalMemory { target, time_ns, pss, swap_pss });
 wire_struct!(ProbeColumns { time_ns, target, columns });

@@ -22,6 +22,8 @@ pub const LEAST_MIN_REGIONS: u32 = 3;
 /// More would cost more memory than the recorder allows itself.
 pub const MOST_MAX_REGIONS: u32 = 50_000;
 
+/// Proportional memory is not read more often.
+pub const LEAST_PSS: Duration = Duration::from_secs(1);
 /// Smaller parts would hold little but what they repeat of the parts before.
 pub const LEAST_ROTATE_SIZE: u64 = 64 << 10;
 /// Likewise.
@@ -161,6 +163,8 @@ pub struct Plan {
     pub aggr: Option<Duration>,
     /// Interval at which mappings are read again.
     pub update: Duration,
+    /// How often proportional memory is recorded; not at all when absent.
+    pub pss: Option<Duration>,
     /// Lower bound of regions.
     pub min_regions: u32,
     /// Upper bound of regions.
@@ -199,6 +203,7 @@ impl Plan {
             sample: None,
             aggr: None,
             update: DEFAULT_UPDATE,
+            pss: None,
             min_regions: DEFAULT_MIN_REGIONS,
             max_regions: DEFAULT_MAX_REGIONS,
             ranges: Vec::new(),
@@ -241,6 +246,15 @@ impl Plan {
                 "--min-regions {} is more than --max-regions {}",
                 self.min_regions, self.max_regions
             ));
+        }
+        if let Some(pss) = self.pss.filter(|pss| *pss < LEAST_PSS) {
+            let (pss, least) = (show_duration(pss), show_duration(LEAST_PSS));
+            return Err(format!("--pss {pss} is too short: at least {least}"));
+        }
+        if self.pss.is_some() && self.subject == Subject::Physical {
+            return Err(
+                "--pss tells of processes, and --physical records none: leave it out".into()
+            );
         }
         if let Some(rotation) = &self.rotation {
             rotation.check(&self.output)?;
@@ -316,6 +330,10 @@ mod tests {
         many.max_regions = u32::MAX;
         let mut overlap = plan();
         overlap.ranges = vec![(0x1000, 0x3000), (0x2000, 0x4000)];
+        let mut hasty = plan();
+        hasty.pss = Some(MS);
+        let mut nobody = Plan::new(Subject::Physical);
+        nobody.pss = Some(LEAST_PSS);
         let rotated = |size: Option<u64>, time: Option<Duration>, keep: Option<u32>| {
             let rotation = Some(Rotation { size, time, keep });
             Plan { rotation, ..plan() }
@@ -327,6 +345,8 @@ mod tests {
             (few, "--min-regions 2"),
             (crossed, "--min-regions 20"),
             (many, "--max-regions"),
+            (hasty, "--pss 1ms"),
+            (nobody, "--pss"),
             (overlap, "--regions"),
             (rotated(Some(65_535), None, None), "--rotate-size 63 KiB is too small"),
             (rotated(None, Some(999 * MS), None), "--rotate-time 999ms is too short"),

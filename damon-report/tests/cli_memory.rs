@@ -2,7 +2,9 @@
 
 mod common;
 
+use common::MIB;
 use common::program::{bench, golden, run};
+use damon_format::{MemorySample, ProportionalMemory, Record, TargetId};
 use std::fs;
 
 const COMMANDS: [&[&str]; 3] = [&["mappings"], &["idle"], &["wss", "--windows"]];
@@ -63,6 +65,58 @@ fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
             assert!(drawn[0].starts_with(magic) && drawn[0] == drawn[1], "{command:?}");
         }
     }
+}
+
+#[test]
+fn what_is_shared_in_proportion_is_shown_where_it_was_recorded() {
+    let mut writer = common::writer(&common::info());
+    for (target, comm) in [(0, "one"), (1, "two")] {
+        writer.record(&common::started(target, 4711 + target, comm)).unwrap();
+    }
+    for (i, snapshot) in (0..).zip(common::snapshots(0, 20)) {
+        let time_ns = snapshot.end_ns;
+        writer.snapshot(&snapshot).unwrap();
+        if i % 10 == 0 {
+            for target in [0, 1].map(TargetId) {
+                let (rss, pss) = (12 * MIB, 8 * MIB);
+                let (swap, virtual_size, minor_faults, major_faults) = (0, 2 * rss, 0, 0);
+                writer
+                    .record(&Record::Memory(MemorySample {
+                        target,
+                        time_ns,
+                        rss,
+                        swap,
+                        virtual_size,
+                        minor_faults,
+                        major_faults,
+                    }))
+                    .unwrap();
+                let shared = ProportionalMemory { target, time_ns, pss, swap_pss: 4096 };
+                writer.record(&Record::ProportionalMemory(shared)).unwrap();
+            }
+        }
+    }
+    let (directory, file) = bench(&writer.finish().unwrap());
+    golden("footprint-shared.txt", &run(&["footprint", &file], "2").out);
+    let csv = run(&["footprint", &file, "--format", "csv"], "2").out;
+    let columns = csv.lines().next().unwrap().split(',').count();
+    assert!(csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
+    let first = common::BEGIN + common::SECOND / 10;
+    for line in
+        [format!("{first},1,,,,,,,8388608,4096"), format!("{first},all,,,,,,,16777216,8192")]
+    {
+        assert!(csv.lines().any(|one| one == line), "{line}\n{csv}");
+    }
+    let json = run(&["footprint", &file, "--format", "json"], "2").out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["sizes"]["pss"]["mean"], 16_777_216.0);
+    assert_eq!(json["targets"][1]["proportional"][0]["pss"], 8_388_608);
+    // Traces made of this one have it, too.
+    let merged = directory.path().join("merged.damon");
+    let ran = run(&["slice", &file, "--time", "500ms..", "-o", merged.to_str().unwrap()], "2");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let text = run(&["footprint", merged.to_str().unwrap()], "2").out;
+    assert!(text.contains("proportional"), "{text}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn quiet(target: u32, index: u32, regions: u64) -> Snapshot {
     let region = |page: u64| Region {
         start: page << 12,
         end: (page + 1) << 12,
-        nr_accesses: u32::from(page % 2 == 0),
+        nr_accesses: u32::from(page.is_multiple_of(2)),
         age: index,
     };
     let sampling = Sampling::from_intervals(5_000, 100_000);
@@ -179,7 +179,7 @@ const SCHEMES: &str = r#"[{"action": "pageout", "access_pattern": {"nr_accesses"
 fn all_commands_are_walked() {
     let walked: BTreeSet<&str> = WALKS.iter().filter_map(|walk| walk.split(' ').next()).collect();
     let command = Cli::command();
-    let all = command.get_subcommands().map(|one| one.get_name());
+    let all = command.get_subcommands().map(clap::Command::get_name);
     let missing: Vec<&str> = all.filter(|name| !walked.contains(name)).collect();
     assert_eq!(missing, ["completions", "man"], "they read no recording");
 }

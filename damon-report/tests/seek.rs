@@ -9,8 +9,8 @@ use damon_format::layout::{BlockHeader, Footer, FrameHeader};
 use damon_format::{
     BlockEntry, EffectiveQuota, IndexedReader, IntervalsChanged, KdamondCpu, Lost, Mapping,
     MappingsChanged, Mark, MemorySample, Note, Permissions, PressureSample, ProbeColumn,
-    ProbeColumns, Record, Region, Sampling, SchemeInstalled, SchemeStats, Snapshot, SystemMemory,
-    TargetExecuted, TargetExited, TargetId, TraceWriter, WriterOptions,
+    ProbeColumns, ProportionalMemory, Record, Region, Sampling, SchemeInstalled, SchemeStats,
+    Snapshot, SystemMemory, TargetExecuted, TargetExited, TargetId, TraceWriter, WriterOptions,
 };
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::overview::Overview;
@@ -134,6 +134,12 @@ fn record(kind: u8, number: u32, time_ns: u64) -> Record {
             target,
             columns: vec![ProbeColumn { name: format!("probe{some}"), unit: 1 }],
         }),
+        15 => Record::ProportionalMemory(ProportionalMemory {
+            target,
+            time_ns,
+            pss: some * MIB,
+            swap_pss: some * 4096,
+        }),
         _ => Record::Note(Note { time_ns, text: format!("note {some}") }),
     }
 }
@@ -197,7 +203,7 @@ fn trace_with_gap(events: &[(u8, u32, u64)], gap: Range<u64>) -> Vec<u8> {
 }
 
 fn events() -> impl Strategy<Value = Vec<(u8, u32, u64)>> {
-    let sparse = (0_u8..16, 0_u32..3, 0_u64..6 * SECOND);
+    let sparse = (0_u8..17, 0_u32..3, 0_u64..6 * SECOND);
     prop::collection::vec(sparse, 0..40).prop_map(|mut list| {
         list.sort_by_key(|event| event.2);
         list

@@ -31,7 +31,8 @@ impl Record {
             | Self::SystemMemory(_)
             | Self::KdamondCpu(_)
             | Self::Part(_)
-            | Self::EffectiveQuota(_) => 0,
+            | Self::EffectiveQuota(_)
+            | Self::ProportionalMemory(_) => 0,
         };
         size_of::<Self>() + inside
     }

@@ -7,10 +7,10 @@ use crate::common::{Content, info, read_indexed, read_stream};
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Completeness, EffectiveQuota, Finished, Granularity,
     IndexedReader, IntervalsChanged, KdamondCpu, Lost, Mapping, MappingsChanged, Mark,
-    MemorySample, Note, Part, Permissions, PressureSample, ProbeColumn, ProbeColumns, Record,
-    RecordingInfo, Region, Sampling, SchemeApplied, SchemeInstalled, SchemeStats, Snapshot,
-    SystemMemory, TargetExecuted, TargetExited, TargetId, TargetKind, TargetStarted, TraceWriter,
-    WriterOptions, recover, verify,
+    MemorySample, Note, Part, Permissions, PressureSample, ProbeColumn, ProbeColumns,
+    ProportionalMemory, Record, RecordingInfo, Region, Sampling, SchemeApplied, SchemeInstalled,
+    SchemeStats, Snapshot, SystemMemory, TargetExecuted, TargetExited, TargetId, TargetKind,
+    TargetStarted, TraceWriter, WriterOptions, recover, verify,
 };
 use std::path::{Path, PathBuf};
 
@@ -354,6 +354,12 @@ fn records_of_1_1() -> Vec<Record> {
                 ProbeColumn { name: ProbeColumn::HITS.into(), unit: 1 },
                 ProbeColumn { name: ProbeColumn::PASSED.into(), unit: 4096 },
             ],
+        }),
+        Record::ProportionalMemory(ProportionalMemory {
+            time_ns,
+            target: TargetId(300),
+            pss: 70_000,
+            swap_pss: 1 << 40,
         }),
     ]
 }

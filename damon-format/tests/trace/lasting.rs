@@ -3,14 +3,14 @@
 use crate::common::{Content, Item, write};
 use damon_format::layout::{BlockEntry, BlockHeader, FileHeader, Footer, FrameHeader};
 use damon_format::{
-    IndexedReader, Lasting, MemorySample, Note, PressureSample, Record, Region, Sampling, Series,
-    Snapshot, TargetExited, TargetId, WriterOptions, recover, verify,
+    IndexedReader, Lasting, MemorySample, Note, PressureSample, ProportionalMemory, Record, Region,
+    Sampling, Series, Snapshot, TargetExited, TargetId, WriterOptions, recover, verify,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 fn items() -> impl Strategy<Value = Vec<Item>> {
-    prop::collection::vec((0_u8..8, 0_u32..3, 0_u64..400_000_000), 1..60).prop_map(|list| {
+    prop::collection::vec((0_u8..9, 0_u32..3, 0_u64..400_000_000), 1..60).prop_map(|list| {
         let mut time_ns = 5_000_000_000_u64;
         let item = |(kind, number, step)| {
             time_ns += step;
@@ -28,6 +28,12 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
                 }),
                 3 => Record::Pressure(PressureSample { time_ns, some_us: time_ns, full_us: 0 }),
                 4 => Record::TargetExited(TargetExited { target, time_ns, wait_status: None }),
+                8 => Record::ProportionalMemory(ProportionalMemory {
+                    target,
+                    time_ns,
+                    pss: time_ns,
+                    swap_pss: 0,
+                }),
                 _ => {
                     let sampling = Sampling::from_intervals(5_000, 100_000);
                     let region = Region { start: 0x1000, end: 0x9000, nr_accesses: 1, age: 2 };

@@ -6,6 +6,7 @@ mod maps;
 mod meminfo;
 mod pagemap;
 mod pressure;
+mod rollup;
 mod smaps;
 mod stat;
 
@@ -15,6 +16,7 @@ pub use maps::{MapsDelta, MapsFile, delta, parse_maps};
 pub use meminfo::{MemInfo, read_meminfo};
 pub use pagemap::{Entry, PagemapFile};
 pub use pressure::{Pressure, read_pressure};
+pub use rollup::{Rollup, parse_rollup};
 pub use smaps::{SmapsEntry, SmapsFile};
 pub use stat::{Stat, Status, parse_stat, parse_status};
 

@@ -5,6 +5,7 @@ use super::budget::{Change, Setting, own, show_costs};
 use super::console::Console;
 use super::events::Events;
 use super::mode::Mode;
+use super::proportional::Proportional;
 use super::run::Session;
 use super::series;
 use super::status::{Figures, render};
@@ -85,6 +86,9 @@ impl Session<'_> {
             self.judge_budget(now, console)?;
         }
         let between = boundary || !matches!(self.mode, Mode::Sampled(_));
+        if between {
+            self.sample_proportional(now, console)?;
+        }
         if self.is_anything_due(now, between, console) {
             let (before, attached) = (self.cpu.used(), self.attachments);
             let done = self.due_chores(now, between, events, command, console);
@@ -114,7 +118,9 @@ impl Session<'_> {
         let status = if console.is_live() { self.due.status } else { u64::MAX };
         let children = if self.seeks_newcomers() { self.due.children } else { u64::MAX };
         let refresh = self.targets.iter().map(|target| target.refresh_at_ns).min();
-        self.due.memory.min(status).min(children).min(refresh.unwrap_or(u64::MAX))
+        let proportional = self.proportional.as_ref().map_or(u64::MAX, Proportional::due_ns);
+        let due = self.due.memory.min(status).min(children).min(proportional);
+        due.min(refresh.unwrap_or(u64::MAX))
     }
 
     fn due_chores(

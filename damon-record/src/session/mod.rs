@@ -15,6 +15,7 @@ mod mode;
 mod newcomers;
 mod output;
 mod place;
+mod proportional;
 mod run;
 mod schemes;
 mod series;

@@ -9,6 +9,7 @@ use super::lifecycle;
 use super::marks::Marks;
 use super::mode::Mode;
 use super::newcomers::Newcomers;
+use super::proportional::Proportional;
 use super::toll::Missed;
 use super::trace::Trace;
 use super::tracked::Tracked;
@@ -65,6 +66,8 @@ pub(super) struct Session<'a> {
     /// The budget was called too small.
     pub(super) warned: bool,
     pub(super) due: Due,
+    /// Memory in proportion, if that was asked for.
+    pub(super) proportional: Option<Proportional>,
     pub(super) started_ns: u64,
     pub(super) working_set: u64,
     /// The ranges asked for; none when everything mapped is monitored.
@@ -115,6 +118,7 @@ impl<'a> Session<'a> {
             attachments: 0,
             warned: false,
             due: Due::new(now, plan.duration),
+            proportional: plan.pss.map(|interval| Proportional::new(interval, now)),
             started_ns: now,
             working_set: 0,
             limits: lifecycle::limits(plan),

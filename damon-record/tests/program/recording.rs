@@ -81,6 +81,25 @@ fn a_duration_ends_the_recording_and_not_the_process() {
 }
 
 #[test]
+fn memory_in_proportion_is_recorded_for_who_asks_for_it() {
+    for (more, count) in [(&["--pss", "5m"][..], 1), (&[], 0)] {
+        let place = Place::new();
+        let target = Sleeper::new();
+        let pid = target.pid();
+        let words = [&["-d", "400ms", "--budget", "100%", &pid], more].concat();
+        expect(&place.run(&words), 0, "recorded");
+        let content = read(&place.path("recording.damon"));
+        let pss = content.records.iter().filter_map(|r| match r {
+            Record::ProportionalMemory(sample) => Some(sample.pss),
+            _ => None,
+        });
+        let pss: Vec<u64> = pss.collect();
+        assert_eq!(pss.len(), count, "{pss:?}");
+        assert!(pss.iter().all(|pss| *pss > 0));
+    }
+}
+
+#[test]
 fn signals_finish_the_file() {
     for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let place = Place::new();

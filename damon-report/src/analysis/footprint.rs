@@ -1,5 +1,9 @@
 //! Memory that is held against memory that is used: resident and virtual size, swap and faults over time, and the working set.
 
+mod proportional;
+
+pub use proportional::ProportionalSample;
+
 use super::distribution::Distribution;
 use super::load::Trace;
 use super::num::float;
@@ -8,6 +12,7 @@ use super::select::Selection;
 use super::view::View;
 use super::wss::WorkingSetOptions;
 use damon_format::{Record, TargetId};
+use proportional::Proportional;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -50,6 +55,10 @@ pub struct Sizes {
     pub swap: Distribution,
     /// Address space.
     pub virtual_size: Distribution,
+    /// Resident memory, what is shared in proportion; empty where that was not recorded.
+    pub pss: Distribution,
+    /// The same of what is swapped out.
+    pub swap_pss: Distribution,
 }
 
 /// Footprint of one target.
@@ -59,6 +68,8 @@ pub struct TargetFootprint {
     pub target: TargetId,
     /// Over time.
     pub samples: Vec<FootprintSample>,
+    /// What is shared in proportion, over time; empty where that was not recorded.
+    pub proportional: Vec<ProportionalSample>,
     /// Distributions.
     pub sizes: Sizes,
 }
@@ -70,6 +81,8 @@ pub struct Footprint {
     pub targets: Vec<TargetFootprint>,
     /// All targets together, at each moment at which one of them changed.
     pub samples: Vec<FootprintSample>,
+    /// The same of what is shared in proportion.
+    pub proportional: Vec<ProportionalSample>,
     /// Distributions of all together.
     pub sizes: Sizes,
     /// The machine, where that was recorded.
@@ -85,6 +98,10 @@ pub struct Footprint {
     pub resident_per_touched: Option<f64>,
     /// The same over the mean expected working set.
     pub resident_per_expected: Option<f64>,
+    /// Mean proportional memory over the mean touched working set.
+    pub proportional_per_touched: Option<f64>,
+    /// The same over the mean expected working set.
+    pub proportional_per_expected: Option<f64>,
 }
 
 impl View {
@@ -98,9 +115,13 @@ impl View {
             (_, false) => Some(rss.mean),
             (None, true) => None,
         };
-        let over = |used: f64| held.filter(|_| used > 0.0).map(|held| held / used);
-        found.resident_per_touched = over(set.touched.mean);
-        found.resident_per_expected = over(set.expected.mean);
+        let pss = &found.sizes.pss;
+        let shared = (!pss.percentiles.is_empty()).then_some(pss.mean);
+        let over = |held: Option<f64>, used: f64| held.filter(|_| used > 0.0).map(|h| h / used);
+        found.resident_per_touched = over(held, set.touched.mean);
+        found.resident_per_expected = over(held, set.expected.mean);
+        found.proportional_per_touched = over(shared, set.touched.mean);
+        found.proportional_per_expected = over(shared, set.expected.mean);
         found.touched = set.touched;
         found.expected = set.expected;
         (found, set.samples)
@@ -111,6 +132,7 @@ impl Footprint {
     /// Without the working set; the last samples hold until `end_ns`. What holds when the selected time begins is there as
     /// of its begin.
     fn new(records: &[Record], selection: &Selection, end_ns: u64) -> Self {
+        let mut proportional = Proportional::default();
         let mut targets: BTreeMap<TargetId, Vec<FootprintSample>> = BTreeMap::new();
         let mut counts: BTreeMap<TargetId, (u64, u64, u64)> = BTreeMap::new();
         let mut current: BTreeMap<TargetId, FootprintSample> = BTreeMap::new();
@@ -120,6 +142,7 @@ impl Footprint {
         let mut held: (BTreeMap<TargetId, FootprintSample>, Option<MachineSample>) =
             Default::default();
         for record in records {
+            proportional.record(record, selection);
             let time_ns = record.time_ns();
             match record {
                 Record::Memory(sample) if selection.has_target(sample.target) => {
@@ -189,21 +212,26 @@ impl Footprint {
         if let Some(one) = held.1 {
             put_first(&mut machine, one, |s| s.time_ns);
         }
+        let mut proportional = proportional.finish(from_ns);
         let used = lasting(&machine, |s| s.time_ns, end_ns, |s| s.used);
         let of_target = |(target, samples): (TargetId, Vec<FootprintSample>)| {
-            let sizes = Sizes::of(&samples, end_ns);
-            TargetFootprint { target, samples, sizes }
+            let proportional = proportional.targets.remove(&target).unwrap_or_default();
+            let sizes = Sizes::of(&samples, &proportional, end_ns);
+            TargetFootprint { target, samples, proportional, sizes }
         };
         Self {
             targets: targets.into_iter().map(of_target).collect(),
-            sizes: Sizes::of(&samples, end_ns),
+            sizes: Sizes::of(&samples, &proportional.together, end_ns),
             samples,
+            proportional: proportional.together,
             machine_used: (!machine.is_empty()).then_some(used),
             machine,
             touched: Distribution::default(),
             expected: Distribution::default(),
             resident_per_touched: None,
             resident_per_expected: None,
+            proportional_per_touched: None,
+            proportional_per_expected: None,
         }
     }
 }
@@ -226,10 +254,16 @@ fn together(time_ns: u64, all: &BTreeMap<TargetId, FootprintSample>) -> Footprin
 }
 
 impl Sizes {
-    fn of(samples: &[FootprintSample], end_ns: u64) -> Self {
+    fn of(samples: &[FootprintSample], shared: &[ProportionalSample], end_ns: u64) -> Self {
         let of =
             |value: fn(&FootprintSample) -> u64| lasting(samples, |s| s.time_ns, end_ns, value);
-        Self { rss: of(|s| s.rss), swap: of(|s| s.swap), virtual_size: of(|s| s.virtual_size) }
+        Self {
+            rss: of(|s| s.rss),
+            swap: of(|s| s.swap),
+            virtual_size: of(|s| s.virtual_size),
+            pss: lasting(shared, |s| s.time_ns, end_ns, |s| s.pss),
+            swap_pss: lasting(shared, |s| s.time_ns, end_ns, |s| s.swap_pss),
+        }
     }
 }
 
@@ -256,7 +290,7 @@ fn lasting<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damon_format::{MemorySample, SystemMemory, TargetExited};
+    use damon_format::{MemorySample, ProportionalMemory, SystemMemory, TargetExited};
 
     const S: u64 = 1_000_000_000;
 
@@ -331,6 +365,40 @@ mod tests {
         // 70 for four, 80 for two.
         assert!((across.machine_used.unwrap().mean - 440.0 / 6.0).abs() < 1e-9);
         assert_eq!(sums(&in_part(0, 1)), [(0, 100), (1, 150)], "at its end belongs to it");
+    }
+
+    #[test]
+    fn what_is_shared_in_proportion_has_a_time_line_of_its_own() {
+        let shared = |target: u32, time_ns: u64, pss: u64| {
+            let target = TargetId(target);
+            Record::ProportionalMemory(ProportionalMemory { target, time_ns, pss, swap_pss: 3 })
+        };
+        let exited = TargetExited { target: TargetId(1), time_ns: 4 * S, wait_status: None };
+        let records = [
+            memory(0, 0, 100, 10),
+            shared(0, S, 60),
+            memory(1, S, 50, 0),
+            shared(1, 2 * S, 20),
+            shared(0, 3 * S, 70),
+            Record::TargetExited(exited),
+        ];
+        let found = Footprint::new(&records, &Selection::everything(), 5 * S);
+        let of = |all: &[ProportionalSample]| -> Vec<_> {
+            all.iter().map(|s| (s.time_ns / S, s.pss, s.swap_pss)).collect()
+        };
+        assert_eq!(of(&found.proportional), [(1, 60, 3), (2, 80, 6), (3, 90, 6), (4, 70, 3)]);
+        assert_eq!(of(&found.targets[1].proportional), [(2, 20, 3)]);
+        // 60, 80, 90 and 70, a second each.
+        assert!((found.sizes.pss.mean - 75.0).abs() < 1e-9);
+        // 60 for two seconds and 70 for two.
+        assert!((found.targets[0].sizes.pss.mean - 65.0).abs() < 1e-9);
+        // What held when a part begins is there from its begin on.
+        let part = Selection { time: 5 * S / 2..5 * S, ..Selection::everything() };
+        let part = Footprint::new(&records, &part, 5 * S);
+        assert_eq!(of(&part.proportional), [(2, 80, 6), (3, 90, 6), (4, 70, 3)]);
+        assert_eq!(of(&part.targets[0].proportional), [(2, 60, 3), (3, 70, 3)]);
+        let none = Footprint::new(&records[..1], &Selection::everything(), 5 * S);
+        assert!(none.sizes.pss.percentiles.is_empty() && none.proportional.is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::picture::{Kind, subtitle, title, write};
 use super::table::{Align, Table};
 use super::words::{bytes, clean};
 use super::{Streams, open};
-use crate::analysis::footprint::{Footprint, FootprintSample};
+use crate::analysis::footprint::{Footprint, FootprintSample, ProportionalSample};
 use crate::analysis::load::Trace;
 use crate::analysis::view::View;
 use crate::analysis::wss::{Distribution, WorkingSetOptions};
@@ -73,9 +73,11 @@ fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> i
         let sizes = &found.sizes;
         columns.extend([
             ("resident", &sizes.rss),
+            ("proportional", &sizes.pss),
             ("swapped", &sizes.swap),
             ("virtual", &sizes.virtual_size),
         ]);
+        columns.retain(|(title, of)| *title != "proportional" || !of.percentiles.is_empty());
     }
     columns.extend(found.machine_used.as_ref().map(|used| ("system used", used)));
     columns.extend([("touched", &found.touched), ("expected", &found.expected)]);
@@ -89,28 +91,35 @@ fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> i
         times(found.resident_per_touched),
         times(found.resident_per_expected)
     )?;
+    if found.proportional_per_touched.is_some() {
+        writeln!(
+            out,
+            "proportional (what is shared counts once for all) is {} x touched and {} x expected (means)",
+            times(found.proportional_per_touched),
+            times(found.proportional_per_expected)
+        )?;
+    }
     if found.targets.len() > 1 {
+        let has_shared = !found.proportional.is_empty();
         writeln!(out)?;
         let right = |title| (title, Align::Right);
-        let mut table = Table::new(&[
-            right("target"),
-            right("resident"),
-            right("max"),
-            right("swapped"),
-            right("virtual"),
-            ("", Align::Left),
-        ]);
+        let mut titles = vec![right("target"), right("resident"), right("max")];
+        titles.extend(has_shared.then_some(right("proportional")));
+        titles.extend([right("swapped"), right("virtual"), ("", Align::Left)]);
+        let mut table = Table::new(&titles);
         let names = view.overview.target_names();
         for one in &found.targets {
             let name = names.iter().find(|name| name.target == one.target);
-            table.row(vec![
-                one.target.to_string(),
-                bytes(one.sizes.rss.mean),
-                bytes(one.sizes.rss.at(100).unwrap_or(0.0)),
-                bytes(one.sizes.swap.mean),
-                bytes(one.sizes.virtual_size.mean),
-                name.map_or_else(String::new, |n| format!("{} (pid {})", clean(&n.comm), n.pid)),
-            ]);
+            let sizes = &one.sizes;
+            let most = bytes(sizes.rss.at(100).unwrap_or(0.0));
+            let mut row = vec![one.target.to_string(), bytes(sizes.rss.mean), most];
+            let is_known = !sizes.pss.percentiles.is_empty();
+            let shared = || if is_known { bytes(sizes.pss.mean) } else { "-".to_owned() };
+            row.extend(has_shared.then(shared));
+            let name =
+                name.map_or_else(String::new, |n| format!("{} (pid {})", clean(&n.comm), n.pid));
+            row.extend([bytes(sizes.swap.mean), bytes(sizes.virtual_size.mean), name]);
+            table.row(row);
         }
         table.write(out)?;
     }
@@ -141,12 +150,15 @@ fn table(out: &mut dyn Write, columns: &[(&'static str, &Distribution)]) -> io::
 }
 
 fn csv(out: &mut dyn Write, found: &Footprint) -> io::Result<()> {
-    writeln!(out, "time_ns,target,rss,swap,virtual_size,minor_faults,major_faults,system_used")?;
+    writeln!(
+        out,
+        "time_ns,target,rss,swap,virtual_size,minor_faults,major_faults,system_used,pss,swap_pss"
+    )?;
     let optional = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
     let line = |out: &mut dyn Write, target: &str, s: &FootprintSample| {
         writeln!(
             out,
-            "{},{target},{},{},{},{},{},",
+            "{},{target},{},{},{},{},{},,,",
             s.time_ns,
             s.rss,
             s.swap,
@@ -164,7 +176,15 @@ fn csv(out: &mut dyn Write, found: &Footprint) -> io::Result<()> {
         line(out, "all", sample)?;
     }
     for sample in &found.machine {
-        writeln!(out, "{},system,,,,,,{}", sample.time_ns, sample.used)?;
+        writeln!(out, "{},system,,,,,,{},,", sample.time_ns, sample.used)?;
     }
+    let shared = |out: &mut dyn Write, target: &str, s: &ProportionalSample| {
+        writeln!(out, "{},{target},,,,,,,{},{}", s.time_ns, s.pss, s.swap_pss)
+    };
+    for one in &found.targets {
+        one.proportional.iter().try_for_each(|s| shared(out, &one.target.to_string(), s))?;
+    }
+    let mut all = found.proportional.iter().filter(|_| found.targets.len() != 1);
+    all.try_for_each(|s| shared(out, "all", s))?;
     Ok(())
 }

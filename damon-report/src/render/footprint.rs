@@ -21,6 +21,8 @@ use super::units::bytes;
 
 /// Memory in swap space.
 const SWAPPED: Rgb = (136, 46, 114);
+/// Resident memory, what is shared in proportion.
+const PROPORTIONAL: Rgb = (17, 119, 51);
 /// Memory of the machine.
 const SYSTEM: Rgb = (110, 110, 110);
 
@@ -127,11 +129,13 @@ fn lines(picture: &Picture<'_>, width: i32) -> (Vec<Line>, f64) {
         columns
     };
     let resident = held(found.samples.iter().map(|s| (s.time_ns, s.rss)).collect());
+    let shared = held(found.proportional.iter().map(|s| (s.time_ns, s.pss)).collect());
     let swapped = held(found.samples.iter().map(|s| (s.time_ns, s.swap)).collect());
     let system = held(found.machine.iter().map(|s| (s.time_ns, s.used)).collect());
     let most_touched = greatest(&[&touched]);
     let cut = cut_above(&touched, &expected, &resident);
-    let mut top = cut.unwrap_or(most_touched).max(greatest(&[&expected, &resident, &swapped]));
+    let mut top =
+        cut.unwrap_or(most_touched).max(greatest(&[&expected, &resident, &shared, &swapped]));
     let most_system = greatest(&[&system]);
     let is_apart = top > 0.0 && most_system > OFF_SCALE * top;
     if !is_apart {
@@ -141,6 +145,7 @@ fn lines(picture: &Picture<'_>, width: i32) -> (Vec<Line>, f64) {
         Line::new(touched, TOUCHED, &["touched (upper)", "touched"]),
         Line::new(expected, EXPECTED, &["expected (lower)", "expected"]),
         Line::new(resident, RESIDENT, &["resident (RSS)", "RSS"]),
+        Line::new(shared, PROPORTIONAL, &["proportional (PSS)", "PSS"]),
         Line::new(swapped, SWAPPED, &["swapped", "swap"]),
         Line::new(system, SYSTEM, &["system used", "system"]),
     ];
@@ -250,7 +255,7 @@ fn ribbon<B: DrawingBackend>(
 mod tests {
     use super::*;
     use crate::analysis::distribution::Distribution;
-    use crate::analysis::footprint::{FootprintSample, MachineSample, Sizes};
+    use crate::analysis::footprint::{FootprintSample, MachineSample, ProportionalSample, Sizes};
     use crate::analysis::wss::WorkingSetSample;
 
     const MIB: u64 = 1 << 20;
@@ -260,6 +265,7 @@ mod tests {
         let machine = MachineSample { time_ns: 0, used, unavailable: used, swap: 0 };
         Footprint {
             targets: Vec::new(),
+            proportional: Vec::new(),
             samples: if rss > 0 { vec![sample(10), sample(20)] } else { Vec::new() },
             sizes: Sizes::default(),
             machine: if used > 0 { vec![machine] } else { Vec::new() },
@@ -268,6 +274,8 @@ mod tests {
             expected: Distribution::default(),
             resident_per_touched: None,
             resident_per_expected: None,
+            proportional_per_touched: None,
+            proportional_per_expected: None,
         }
     }
 
@@ -306,6 +314,14 @@ mod tests {
         let (names, top) = shown(&footprint(100 * MIB, 0, 8192 * MIB));
         assert_eq!(names.last().map(String::as_str), Some("system (0..8 GiB)"));
         assert_eq!(top, 100);
+        let mut shared = footprint(100 * MIB, 0, 0);
+        shared.proportional = vec![ProportionalSample {
+            time_ns: 10,
+            pss: 60 * MIB,
+            ..ProportionalSample::default()
+        }];
+        let (names, _) = shown(&shared);
+        assert_eq!(names.join(" "), "touched expected RSS PSS");
         // So much more than all that is resident cannot be true.
         let (names, top) = shown(&footprint(11 * MIB, 0, 0));
         assert_eq!((names[0].as_str(), top), ("touched (max 40 MiB)", 11));

@@ -28,6 +28,8 @@ pub(in crate::session) struct Meter {
     samples: u64,
     background: Duration,
     one_off: Duration,
+    /// What rare chores take on average, share of a core.
+    rare: f64,
 }
 
 impl Meter {
@@ -40,6 +42,7 @@ impl Meter {
             samples: 0,
             background: Duration::ZERO,
             one_off: Duration::ZERO,
+            rare: 0.0,
         }
     }
 
@@ -59,6 +62,13 @@ impl Meter {
         self.one_off += spent;
     }
 
+    /// So much of the CPU time was spent on something that is done once a `period`: a burst that counts as what it is on
+    /// average, so that nothing is given up for the moment.
+    pub(in crate::session) fn rare(&mut self, spent: Duration, period: Duration) {
+        self.one_off += spent;
+        self.rare = spent.as_secs_f64() / period.as_secs_f64().max(1e-3);
+    }
+
     /// How long ago the account began; `None` while there was no round.
     pub(in crate::session) fn running_ns(&self, now_ns: u64) -> Option<u64> {
         (self.rounds > 0).then(|| now_ns.saturating_sub(self.since_ns))
@@ -72,15 +82,16 @@ impl Meter {
         target: Duration,
     ) -> Spent {
         let all = cpu.saturating_sub(self.cpu);
+        let elapsed = Duration::from_nanos(now_ns.saturating_sub(self.since_ns));
         let spent = Spent {
-            elapsed: Duration::from_nanos(now_ns.saturating_sub(self.since_ns)),
+            elapsed,
             rounds: self.rounds,
             samples: self.samples,
             rounds_recorder: all.saturating_sub(self.background).saturating_sub(self.one_off),
             target,
-            background: self.background,
+            background: self.background + elapsed.mul_f64(self.rare),
         };
-        *self = Self::new(now_ns, cpu);
+        *self = Self { rare: self.rare, ..Self::new(now_ns, cpu) };
         spent
     }
 }
@@ -111,5 +122,18 @@ mod tests {
         };
         assert_eq!(spent, expected);
         assert_eq!(meter.close(501_000, 97 * MS, MS).rounds, 0);
+    }
+
+    #[test]
+    fn a_rare_burst_counts_as_what_it_is_on_average() {
+        let mut meter = Meter::new(0, 5 * MS);
+        meter.rare(150 * MS, 60_000 * MS);
+        for cpu in [165 * MS, 175 * MS] {
+            meter.round(1);
+            let spent = meter.close(1_000_000_000, cpu, Duration::ZERO);
+            assert_eq!(spent.rounds_recorder, 10 * MS);
+            let elapsed = spent.elapsed.as_secs_f64();
+            assert!((spent.background.as_secs_f64() - elapsed * 0.0025).abs() < 1e-9);
+        }
     }
 }

@@ -263,7 +263,9 @@ fn release(waiting: &mut Batch, keep: usize, to: &mut To<impl FnMut(Batch) -> Op
     for moment in moments {
         let mut of: Vec<&Head> = moment.iter().filter_map(|index| from.heads.get(*index)).collect();
         of.sort_by_key(|head| head.target);
-        of.into_iter().for_each(|head| to.batch.copy(head, &from));
+        for head in of {
+            to.batch.copy(head, &from);
+        }
         to.moment_ends();
     }
     left.sort_unstable();

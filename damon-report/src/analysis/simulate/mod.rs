@@ -35,7 +35,7 @@ pub use by_mapping::MappingOutcome;
 pub use grain::{FEW_SAMPLES, Granularity, LARGE, SizeShare};
 pub use huge::HugeOutcome;
 pub use line::{LinePoint, WorstMinute};
-pub use once::at_once;
+pub use once::{Viewed, at_once};
 pub use outlook::Outlook;
 pub use plan::{Options, Plan, SimulateError};
 pub use presets::{PRESETS, Preset, TIER_OF_A_SIZE, preset};

@@ -18,6 +18,9 @@ use damon_format::TargetId;
 use damon_format::damos::Schemes;
 use std::collections::BTreeMap;
 
+/// A simulation, or why there is none, with the view of what was simulated.
+pub type Viewed = (View, Result<Simulation, SimulateError>);
+
 /// Simulates schemes on what a query selects, with the view of it that [`View::with_all_records`] would make. `None` where that
 /// cannot be done in one pass: a plan and its [run](Plan::run) do it, or say what is wrong.
 ///
@@ -28,7 +31,7 @@ pub fn at_once(
     query: &Query,
     schemes: &Schemes,
     options: &Options,
-) -> Result<Option<(View, Result<Simulation, SimulateError>)>, SelectError> {
+) -> Result<Option<Viewed>, SelectError> {
     if !trace.damage().is_empty() {
         return Ok(None);
     }
@@ -41,7 +44,7 @@ fn simulate(
     mut guess: View,
     schemes: &Schemes,
     options: &Options,
-) -> Option<(View, Result<Simulation, SimulateError>)> {
+) -> Option<Viewed> {
     let records = Overview::records_alone(trace, &guess.selection)?;
     let overview = Overview { records, ..std::mem::take(&mut guess.overview) };
     let mut guess = guess.with_overview(overview);

@@ -190,6 +190,7 @@ impl Joining {
                 return None;
             }
             Record::Memory(body) => body.target = self.name(body.target),
+            Record::ProportionalMemory(body) => body.target = self.name(body.target),
             Record::SchemeApplied(body) => body.target = self.name(body.target),
             Record::ProbeColumns(body) => body.target = self.name(body.target),
             Record::Lost(body) => {
