@@ -200,3 +200,31 @@ fn colours_are_for_terminals_unless_asked_for() {
         assert!(!run(&[command, &file, "--color", "always"], "1").out.is_ascii());
     }
 }
+
+/// With so few columns tables go on below; with none told, a pipe gets whole lines.
+#[test]
+fn tables_fit_into_narrow_windows_and_say_the_same() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let words = |text: &str| -> Vec<String> {
+        let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let table = |columns: Option<&str>| {
+        let narrow = columns.map_or_else(Vec::new, |n| vec!["--columns", n]);
+        let args = [&["regions", &file, "--time", "..5s"][..], &narrow];
+        let text = run(&args.concat(), "1").out;
+        let begin = text.find("addresses").unwrap_or(0);
+        let begin = text[..begin].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[begin..].find("\n\n").map_or(text.len(), |at| begin + at);
+        text[begin..end].to_owned()
+    };
+    let whole = table(None);
+    for columns in [40, 60, 80, 120] {
+        let narrow = table(Some(&columns.to_string()));
+        assert_eq!(words(&narrow), words(&whole), "{columns}\n{narrow}");
+        let widest = narrow.lines().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= columns), "{columns}\n{narrow}");
+    }
+    golden("regions-40.txt", &run(&["regions", &file, "--columns", "40"], "1").out);
+}

@@ -68,7 +68,7 @@ fn text(
         }
     }
     table.row(vec!["mean".to_owned(), speed(estimate.low.mean), speed(estimate.high.mean)]);
-    table.write(out)?;
+    table.write_within(out, screen.table)?;
     writeln!(out)?;
     let line = |name, value: fn(&BandwidthSample) -> f64| TimeLine {
         name,

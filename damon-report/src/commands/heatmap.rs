@@ -245,7 +245,8 @@ fn text(
     view: &View,
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let Screen { columns, lines, colours } = Screen::detect(args.columns, args.rows, args.color);
+    let Screen { columns, lines, colours, .. } =
+        Screen::detect(args.columns, args.rows, args.color);
     let most = text::max_bands(lines);
     let cells = |bands: &[Range<u64>], extras| {
         Ok(text::heatmap_grid(columns, lines, bands, colours, extras))

@@ -64,14 +64,14 @@ pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(),
     }
     match args.format {
         Format::Text => {
-            let columns = Screen::detect(args.columns, None, Colour::Never).columns;
+            let screen = Screen::detect(args.columns, None, Colour::Never);
             writeln!(streams.out, "{}", clean(&title(&view)))?;
             writeln!(streams.out, "{}", subtitle(&trace, &view))?;
             let over = match at_ns {
                 Some(at) => format!("at {}", moment(at, view.origin_ns)),
                 None => mean_over(&histogram),
             };
-            text(streams.out, &histogram, &over, args.cumulative, columns)?;
+            text(streams.out, &histogram, &over, args.cumulative, screen)?;
             Ok(resident(streams.out, &view.resident(), NOT_RESIDENT)?)
         }
         Format::Csv => Ok(csv(streams.out, &histogram)?),
@@ -136,7 +136,7 @@ fn text(
     histogram: &Histogram,
     over: &str,
     cumulative: bool,
-    columns: usize,
+    screen: Screen,
 ) -> io::Result<()> {
     writeln!(out, "bytes by {}, {over}", heading(histogram))?;
     writeln!(
@@ -157,7 +157,7 @@ fn text(
         cells.max().unwrap_or(0).max(head.len()) + 2
     };
     let used: usize = (0..).zip(HEADS).map(|(column, head)| widest(column, head)).sum();
-    let width = columns.saturating_sub(used).max(columns / 8);
+    let width = screen.columns.saturating_sub(used).max(screen.columns / 8);
     let bars = bars(&histogram.bins, cumulative);
     let greatest = bars.iter().map(|(accessed, idle)| accessed + idle).fold(0.0, f64::max);
     let heads = HEADS.map(|head| (head, Align::Right));
@@ -166,7 +166,7 @@ fn text(
         let bar = bar(accessed, idle, greatest, width);
         table.row(row.into_iter().chain([bar]).collect());
     }
-    table.write(out)?;
+    table.write_within(out, screen.table)?;
     writeln!(out)?;
     writeln!(out, "monitored: {}", bytes(histogram.monitored))?;
     if histogram.unknown > 0.0 {

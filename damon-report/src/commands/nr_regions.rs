@@ -100,7 +100,7 @@ fn text(
     for line in lines {
         table.row(line);
     }
-    table.write(out)?;
+    table.write_within(out, screen.table)?;
     writeln!(out)?;
     let time = view.time();
     let lines: Vec<TimeLine<'_>> = shown

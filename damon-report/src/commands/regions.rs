@@ -75,7 +75,7 @@ fn text(
         writeln!(out)?;
     }
     match style {
-        Style::Table => lines(out, view, table)?,
+        Style::Table => lines(out, view, table, screen)?,
         Style::Boxes => boxes(out, view, table, screen)?,
     }
     footer(out, table)
@@ -121,7 +121,7 @@ fn age(row: &RegionRow) -> String {
     row.age_ns.map_or_else(|| "-".to_owned(), |ns| duration(float(ns)))
 }
 
-fn lines(out: &mut dyn Write, view: &View, table: &RegionTable) -> io::Result<()> {
+fn lines(out: &mut dyn Write, view: &View, table: &RegionTable, screen: Screen) -> io::Result<()> {
     let several = view.overview.targets.len() > 1;
     let mut columns = vec![
         ("addresses", Align::Right),
@@ -153,7 +153,7 @@ fn lines(out: &mut dyn Write, view: &View, table: &RegionTable) -> io::Result<()
         }
         text.row(cells);
     }
-    text.write(out)?;
+    text.write_within(out, screen.table)?;
     writeln!(out)
 }
 

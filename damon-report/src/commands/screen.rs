@@ -10,6 +10,8 @@ use std::io::{self, IsTerminal};
 pub(super) struct Screen {
     pub(super) columns: usize,
     pub(super) lines: usize,
+    /// Characters in a line of a table, if there is a limit.
+    pub(super) table: Option<usize>,
     pub(super) colours: Colours,
 }
 
@@ -23,11 +25,21 @@ impl Screen {
         let variable = |name| env::var(name).unwrap_or_default();
         Self {
             columns: columns.unwrap_or(width),
+            table: table_width(columns),
             // The shell's next prompt needs a line.
             lines: lines.unwrap_or(height.saturating_sub(1)),
             colours: colours(colour, terminal, &variable),
         }
     }
+}
+
+/// Characters in a line of a table: what is asked for, or what the terminal has. Files and pipes have no limit.
+pub(super) fn table_width(columns: Option<usize>) -> Option<usize> {
+    let terminal = || {
+        let size = terminal_size::terminal_size().filter(|_| io::stdout().is_terminal());
+        size.map(|(width, _)| usize::from(width.0))
+    };
+    columns.or_else(terminal)
 }
 
 /// By custom: `COLORTERM` promises 24 bits, the name of the terminal tells the rest. The terminal itself is not asked.

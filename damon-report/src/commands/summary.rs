@@ -79,7 +79,7 @@ pub(super) fn run(args: &SummaryArgs, streams: &mut Streams<'_>) -> Result<(), F
             screen.lines = screen.lines.saturating_sub(BESIDE_MAP).max(LEAST_MAP);
             let most = map::max_bands(screen.lines);
             let cells = |view: &View, bands: &[BandSpan]| {
-                let Screen { columns, lines, colours } = screen;
+                let Screen { columns, lines, colours, .. } = screen;
                 let extras = extras(view, true);
                 Ok(pair(map::heatmap_grid(columns, lines, &ranges(bands), colours, extras)))
             };
@@ -237,13 +237,13 @@ fn text(
     writeln!(streams.out, "{}", subtitle(trace, &view))?;
     writeln!(streams.out, "{}", amounts(&view))?;
     writeln!(streams.out)?;
-    table(&working_set, idle.as_ref(), streams.out)?;
+    table(&working_set, idle.as_ref(), screen, streams.out)?;
     match &idle {
         Some(idle) => writeln!(streams.out, "{}", untouched(idle))?,
         None => writeln!(streams.out, "idle times: not known, no ages were recorded")?,
     }
     if let Some(mappings) = &mappings {
-        hottest(mappings, streams.out)?;
+        hottest(mappings, screen, streams.out)?;
     }
     let Some((heatmap, left_out)) = picture else { return Ok(()) };
     let drawing =
@@ -273,7 +273,12 @@ fn amounts(view: &View) -> String {
     )
 }
 
-fn table(set: &WorkingSet, idle: Option<&IdleTimes>, out: &mut dyn Write) -> io::Result<()> {
+fn table(
+    set: &WorkingSet,
+    idle: Option<&IdleTimes>,
+    screen: Screen,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut table = Table::new(&[
         ("share", Align::Right),
         ("touched", Align::Right),
@@ -293,7 +298,7 @@ fn table(set: &WorkingSet, idle: Option<&IdleTimes>, out: &mut dyn Write) -> io:
     let mean = [bytes(set.touched.mean), bytes(set.expected.mean)];
     let [touched, expected] = mean;
     table.row(vec!["mean".to_owned(), touched, expected, String::new()]);
-    table.write(out)?;
+    table.write_within(out, screen.table)?;
     writeln!(
         out,
         "working set: share of the time, sampling error left out; idle time: share of the bytes"
@@ -301,7 +306,7 @@ fn table(set: &WorkingSet, idle: Option<&IdleTimes>, out: &mut dyn Write) -> io:
 }
 
 /// The mappings with most heat; all are told by `mappings`.
-fn hottest(all: &MappingUse, out: &mut dyn Write) -> io::Result<()> {
+fn hottest(all: &MappingUse, screen: Screen, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(&[
         ("heat", Align::Right),
         ("rate", Align::Right),
@@ -319,7 +324,7 @@ fn hottest(all: &MappingUse, out: &mut dyn Write) -> io::Result<()> {
             clean(&group.label()),
         ]);
     }
-    table.write(out)?;
+    table.write_within(out, screen.table)?;
     let others = all.groups.get(MAPPINGS..).unwrap_or_default();
     if others.is_empty() {
         return Ok(());
