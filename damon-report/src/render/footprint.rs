@@ -10,11 +10,12 @@ use super::RenderError;
 use super::colour::{FRAME, GREY_INK, GRID, Rgb};
 use super::furniture::{headings, ticks, time_axis, to_png, to_svg};
 use super::heatmap::hatch_scale;
-use super::layout::{Faces, Rect, Sheet};
+use super::layout::Rect;
 use super::lines::{
     EXPECTED, RESIDENT, RIBBON, TOUCHED, byte_scale, cut_above, greatest, key_entry,
 };
 use super::num::{float, round_u64};
+use super::one_plot::OnePlot;
 use super::pen::Pen;
 use super::series::{Columns, TimeSpan, height_at};
 use super::units::bytes;
@@ -54,7 +55,7 @@ pub fn footprint_png(
     width: u32,
     height: u32,
 ) -> Result<Vec<u8>, RenderError> {
-    let layout = Layout::new(width, height)?;
+    let layout = OnePlot::new(width, height, 1)?;
     to_png(width, height, |pen| draw(pen, picture, &layout))
 }
 
@@ -64,30 +65,8 @@ pub fn footprint_svg(
     width: u32,
     height: u32,
 ) -> Result<String, RenderError> {
-    let layout = Layout::new(width, height)?;
+    let layout = OnePlot::new(width, height, 1)?;
     to_svg(width, height, picture.title, |pen| draw(pen, picture, &layout))
-}
-
-#[derive(Debug)]
-struct Layout {
-    faces: Faces,
-    title: Rect,
-    subtitle: Rect,
-    key: Rect,
-    plot: Rect,
-}
-
-impl Layout {
-    fn new(width: u32, height: u32) -> Result<Self, RenderError> {
-        let Sheet { w, h, faces, margin, title, subtitle } = Sheet::new(width, height)?;
-        let (line, advance) = (faces.line(), faces.advance());
-        let left = margin + 10 * advance;
-        let width = w - left - margin - advance;
-        let key = Rect::new(left, subtitle.bottom() + line / 2, width, line);
-        let top = key.bottom() + line * 3 / 4;
-        let bottom = h - margin / 2 - 2 * line - 6;
-        Ok(Self { faces, title, subtitle, key, plot: Rect::new(left, top, width, bottom - top) })
-    }
 }
 
 /// A line with its names, the longest first.
@@ -169,7 +148,7 @@ fn lines(picture: &Picture<'_>, width: i32) -> (Vec<Line>, f64) {
 /// Names lines as far as there is room, and returns how many.
 fn key<B: DrawingBackend>(
     pen: &mut Pen<B>,
-    layout: &Layout,
+    layout: &OnePlot,
     lines: &[Line],
 ) -> Result<usize, RenderError> {
     let (faces, area) = (&layout.faces, layout.key);
@@ -191,7 +170,7 @@ fn key<B: DrawingBackend>(
 fn draw<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
-    layout: &Layout,
+    layout: &OnePlot,
 ) -> Result<(), RenderError> {
     let (faces, plot) = (&layout.faces, layout.plot);
     headings(pen, faces, (picture.title, layout.title), (picture.subtitle, layout.subtitle))?;
