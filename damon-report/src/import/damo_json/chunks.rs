@@ -2,9 +2,9 @@
 
 use crate::import::{ImportError, Position};
 use flate2::{Decompress, FlushDecompress, Status};
-use simd_adler32::Adler32;
+use simd_adler32::adler32;
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 
 /// Room in front of every chunk, for what is left of the one before: so that a piece of text that lies in two
@@ -22,8 +22,32 @@ const INPUT: usize = 1 << 16;
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
     pub(super) end: usize,
+    /// Checksum of this piece alone, if there was time for it.
+    sum: Option<u32>,
     /// With the last piece of a compressed text.
     told: Option<Checksum>,
+}
+
+impl Chunk {
+    fn text(&self) -> &[u8] {
+        self.bytes.get(HEADROOM..self.end).unwrap_or_default()
+    }
+}
+
+/// Adler-32 of no bytes.
+const NOTHING: u32 = 1;
+
+/// Adler-32 (RFC 1950, section 8.2) of a text whose second piece, of so many bytes, has the second one: modulo 65521, its
+/// lower half is 1 plus the sum of the bytes, the upper one the sum of the lower ones behind each byte.
+fn joined(first: u32, second: u32, length: usize) -> u32 {
+    const MODULO: u64 = 65_521;
+    let halves = |sum: u32| (u64::from(sum & 0xffff), u64::from(sum >> 16));
+    let ((low, high), (more_low, more_high)) = (halves(first), halves(second));
+    // The second piece's halves count from 1, not from the first one's lower half.
+    let begin = (low + MODULO - 1) % MODULO;
+    let new_low = (begin + more_low) % MODULO;
+    let new_high = (high + more_high + (length as u64 % MODULO) * begin) % MODULO;
+    u32::try_from(new_high << 16 | new_low).unwrap_or(0)
 }
 
 /// What the input says of the whole text.
@@ -38,8 +62,8 @@ struct Checksum {
 pub(super) struct Chunks {
     full: Receiver<Result<Chunk, ImportError>>,
     used: Sender<Vec<u8>>,
-    /// Of what was received; the other thread has enough to do.
-    sum: Option<Adler32>,
+    /// Of what was received, if it was compressed.
+    sum: Option<u32>,
 }
 
 impl std::fmt::Debug for Chunks {
@@ -57,7 +81,7 @@ impl Chunks {
     ) -> Result<Self, ImportError> {
         let (to, full) = sync_channel(AHEAD);
         let (used, from) = channel();
-        let mut desk = Desk { to, from, size: size.max(1), chunk: None };
+        let mut desk = Desk { to, from, size: size.max(1), sums: compressed, chunk: None };
         let work = move || {
             let result = if compressed { desk.inflate(input) } else { desk.copy(input) };
             if let Err(Stop::Failed(error)) = result.and_then(|()| desk.hand_over()) {
@@ -66,7 +90,7 @@ impl Chunks {
             }
         };
         thread::Builder::new().name("import".to_owned()).spawn(work)?;
-        Ok(Self { full, used, sum: compressed.then(Adler32::new) })
+        Ok(Self { full, used, sum: compressed.then_some(NOTHING) })
     }
 
     /// The next piece; `None` at the end.
@@ -75,8 +99,9 @@ impl Chunks {
             return Ok(None);
         };
         if let Some(sum) = &mut self.sum {
-            sum.write(chunk.bytes.get(HEADROOM..chunk.end).unwrap_or_default());
-            if let Some(told) = chunk.told.filter(|told| told.adler32 != sum.finish()) {
+            let piece = chunk.sum.unwrap_or_else(|| adler32(&chunk.text()));
+            *sum = joined(*sum, piece, chunk.text().len());
+            if let Some(told) = chunk.told.filter(|told| told.adler32 != *sum) {
                 return Err(damaged(told.at, "its checksum is wrong"));
             }
         }
@@ -108,6 +133,8 @@ struct Desk {
     to: SyncSender<Result<Chunk, ImportError>>,
     from: Receiver<Vec<u8>>,
     size: usize,
+    /// Whether there is a checksum.
+    sums: bool,
     chunk: Option<Chunk>,
 }
 
@@ -121,16 +148,21 @@ impl Desk {
         let chunk = self.chunk.get_or_insert_with(|| {
             let mut bytes = self.from.try_recv().unwrap_or_default();
             bytes.resize(whole, 0);
-            Chunk { bytes, end: HEADROOM, told: None }
+            Chunk { bytes, end: HEADROOM, sum: None, told: None }
         });
         Ok((chunk.bytes.get_mut(chunk.end..).unwrap_or_default(), &mut chunk.end))
     }
 
     fn hand_over(&mut self) -> Result<(), Stop> {
-        match self.chunk.take() {
-            Some(chunk) => self.to.send(Ok(chunk)).map_err(|_gone| Stop::Unwanted),
-            None => Ok(()),
-        }
+        let Some(chunk) = self.chunk.take() else { return Ok(()) };
+        // Whoever has less to do computes the checksum: if the reader is behind, it is this thread, which would have to wait.
+        let back = match self.to.try_send(Ok(chunk)) {
+            Err(TrySendError::Full(back)) => back,
+            result => return result.map_err(|_gone| Stop::Unwanted),
+        };
+        let summed =
+            back.map(|chunk| Chunk { sum: self.sums.then(|| adler32(&chunk.text())), ..chunk });
+        self.to.send(summed).map_err(|_gone| Stop::Unwanted)
     }
 
     fn copy(&mut self, mut input: impl Read) -> Result<(), Stop> {
@@ -252,6 +284,27 @@ fn read(input: &mut impl Read, into: &mut [u8]) -> Result<usize, ImportError> {
         match input.read(into) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return Ok(result?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn checksums_of_pieces_make_that_of_the_whole(
+            first in prop::collection::vec(any::<u8>(), 0..300),
+            second in prop::collection::vec(any::<u8>(), 0..300),
+            times in 1_usize..2000,
+        ) {
+            let second = second.repeat(times);
+            let whole = [first.as_slice(), &second].concat();
+            let sum = joined(adler32(&first.as_slice()), adler32(&second.as_slice()), second.len());
+            prop_assert_eq!(sum, adler32(&whole.as_slice()));
+            prop_assert_eq!(joined(NOTHING, sum, whole.len()), sum);
         }
     }
 }
