@@ -83,7 +83,9 @@ fn working_sets_and_heat_are_those_of_the_trace() {
         assert_eq!(view.working_set(&opened, options), of_trace.0);
         let (of_damo, of_trace) = (heat(&damo, &query), heat(&trace, &query));
         assert_eq!(of_damo.0, of_trace.0);
-        assert!(of_damo.0.bands.iter().flat_map(|band| &band.cells).any(|cell| cell.heat > 0.0));
+        assert!(
+            of_damo.0.bands.iter().flat_map(|band| band.cells.iter()).any(|cell| cell.heat > 0.0)
+        );
         assert_same(&of_damo.1, &of_trace.1);
     }
 }

@@ -92,7 +92,7 @@ fn naive(list: &[Snapshot], band: &BandSpan, address: (u64, u64), time: (u64, u6
 }
 
 fn total(map: &Heatmap) -> (f64, f64) {
-    let cells = map.bands.iter().flat_map(|b| &b.cells);
+    let cells = map.bands.iter().flat_map(|b| b.cells.iter());
     cells.fold((0.0, 0.0), |s, c| (s.0 + c.heat, s.1 + c.monitored))
 }
 
@@ -169,7 +169,7 @@ proptest! {
                 let time =
                     (edge(from, length, column, columns), edge(from, length, column + 1, columns));
                 let (heat, monitored) = naive(&list, &band, address, time);
-                let cell = map.bands[0].cells[row * columns + column];
+                let cell = map.bands[0].cells.get(row, column);
                 prop_assert!(close(cell.heat, heat) && close(cell.monitored, monitored));
                 prop_assert_eq!(cell.rate().is_none(), monitored == 0.0);
             }
@@ -284,7 +284,7 @@ proptest! {
         let frame = view.frame(columns, bands, shares);
         let (map, _) = view.heat(&trace, &frame, WorkingSetOptions::without_intervals(1));
         let mut highest = 0.0_f64;
-        for cell in map.bands.iter().flat_map(|b| &b.cells) {
+        for cell in map.bands.iter().flat_map(|b| b.cells.iter()) {
             let (mean, max) = (cell.pooled(Pool::Mean), cell.pooled(Pool::Max));
             prop_assert_eq!(mean.is_some(), max.is_some());
             prop_assert!(max.unwrap_or(0.0) >= mean.unwrap_or(0.0) * (1.0 - 1e-12), "{cell:?}");
@@ -352,7 +352,7 @@ fn bands_carry_the_names_of_their_mappings() {
     let names: Vec<_> = map.bands.iter().flat_map(|b| &b.mappings).map(|m| &m.name).collect();
     assert_eq!(names, ["[heap]", "libwork.so.1"]);
     assert_eq!(map.targets[0].comm, "work");
-    let hottest = map.bands[0].cells[0].rate().unwrap();
+    let hottest = map.bands[0].cells.get(0, 0).rate().unwrap();
     assert!((hottest - 1.0).abs() < 1e-12);
     assert!(map.bands[1].cells.iter().all(|c| c.rate() == Some(0.0)));
 }
@@ -467,7 +467,7 @@ proptest! {
         prop_assert_eq!(drawn.heatmap.bands.len(), map.bands.len());
         for (one, other) in drawn.heatmap.bands.iter().zip(&map.bands) {
             prop_assert_eq!((one.start, one.end, one.rows), (other.start, other.end, other.rows));
-            for (a, b) in one.cells.iter().zip(&other.cells) {
+            for (a, b) in one.cells.iter().zip(other.cells.iter()) {
                 prop_assert!(close(a.heat, b.heat) && close(a.monitored, b.monitored));
                 prop_assert_eq!(a.max_rate.to_bits(), b.max_rate.to_bits());
             }

@@ -43,7 +43,7 @@ fn analyse(bytes: Vec<u8>, query: &Query) -> Option<f64> {
     }
     distributions(&trace, &view);
     simulated(&trace, &view);
-    let cells = map.bands.iter().flat_map(|b| &b.cells);
+    let cells = map.bands.iter().flat_map(|b| b.cells.iter());
     let heat = cells.map(|c| c.heat).sum::<f64>();
     assert!(heat.is_finite() && heat >= 0.0);
     Some(heat)

@@ -3,7 +3,9 @@
 use super::heat::Heatmap;
 use super::num::{float, round};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// One cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -48,23 +50,113 @@ impl Cell {
     }
 }
 
+/// The cells of a band: rows × columns, row 0 at the lowest address.
+///
+/// They stay where they were summed up, column by column, and the bands of a map share its columns: there are hundreds of
+/// thousands, and to put them into new memory would cost as much as to compute them.
+#[derive(Clone, Debug, Default)]
+pub struct Cells {
+    columns: Arc<[Option<Column>]>,
+    /// The band's first row in each column.
+    first: usize,
+    rows: usize,
+}
+
+/// The rows of all bands at one time.
+pub(super) type Column = Box<[Cell]>;
+
+impl Cells {
+    /// Rows of columns that other bands share; a column without data has no memory.
+    pub(super) fn shared(columns: &Arc<[Option<Column>]>, first: usize, rows: usize) -> Self {
+        Self { columns: Arc::clone(columns), first, rows }
+    }
+
+    /// Of cells row by row, in rows of so many.
+    pub fn by_rows(columns: usize, cells: &[Cell]) -> Self {
+        let columns = columns.max(1);
+        let column = |at| cells.iter().skip(at).step_by(columns).copied().collect();
+        Self {
+            columns: (0..columns).map(|at| Some(column(at))).collect(),
+            first: 0,
+            rows: cells.len().div_ceil(columns),
+        }
+    }
+
+    /// Number of address rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of time columns.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// One cell; nothing was monitored in one that is not there.
+    pub fn get(&self, row: usize, column: usize) -> Cell {
+        let column = self.columns.get(column).and_then(Option::as_deref).unwrap_or_default();
+        let cell = column.get(self.first.saturating_add(row)).filter(|_| row < self.rows);
+        cell.copied().unwrap_or_default()
+    }
+
+    /// Some rows of a column, as far as there are any.
+    pub(crate) fn part(&self, rows: Range<usize>, column: usize) -> &[Cell] {
+        let column = self.columns.get(column).and_then(Option::as_deref).unwrap_or_default();
+        let at = |row: usize| self.first.saturating_add(row.min(self.rows)).min(column.len());
+        column.get(at(rows.start)..at(rows.end)).unwrap_or_default()
+    }
+
+    /// A row in the order of time.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = Cell> {
+        let at = if row < self.rows { self.first.saturating_add(row) } else { usize::MAX };
+        self.columns.iter().map(move |column| {
+            column.as_deref().and_then(|cells| cells.get(at)).copied().unwrap_or_default()
+        })
+    }
+
+    /// All cells, row by row.
+    pub fn iter(&self) -> impl Iterator<Item = Cell> {
+        (0..self.rows).flat_map(|row| self.row(row))
+    }
+}
+
+impl PartialEq for Cells {
+    fn eq(&self, other: &Self) -> bool {
+        let size = |cells: &Self| (cells.rows, cells.columns());
+        size(self) == size(other) && self.iter().eq(other.iter())
+    }
+}
+
+impl Serialize for Cells {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
 impl Heatmap {
     /// All time of each address row put together, band by band.
     pub fn marginal(&self) -> Vec<Vec<Cell>> {
-        let row = |cells: &[Cell]| {
-            let mut sum = Cell::default();
-            for cell in cells {
-                sum.add(cell);
+        // So many rows of a column lie beside each other.
+        const ROWS: usize = 64;
+        let sums = |cells: &Cells, rows: Range<usize>| {
+            let mut sums = vec![Cell::default(); rows.len()];
+            for column in 0..cells.columns() {
+                let part = cells.part(rows.clone(), column);
+                sums.iter_mut().zip(part).for_each(|(sum, cell)| sum.add(cell));
             }
-            sum
+            sums
         };
-        let rows = |cells: &[Cell]| cells.par_chunks(self.columns.max(1)).map(row).collect();
-        self.bands.iter().map(|band| rows(&band.cells)).collect()
+        let all = |cells: &Cells| {
+            let rows = |from: usize| from..from.saturating_add(ROWS).min(cells.rows());
+            let parts = (0..cells.rows()).into_par_iter().step_by(ROWS);
+            parts.flat_map_iter(|from| sums(cells, rows(from))).collect()
+        };
+        self.bands.iter().map(|band| all(&band.cells)).collect()
     }
 
     /// Ranks of rates among the cells that were accessed at all.
     pub fn ranks(&self, pool: Pool) -> Ranks {
-        let cells = self.bands.iter().flat_map(|band| &band.cells);
+        let cells = self.bands.iter().flat_map(|band| band.cells.iter());
         let rates = cells.filter_map(|cell| cell.pooled(pool));
         Ranks::new(rates.filter(|rate| *rate > 0.0 && rate.is_finite()).collect())
     }

@@ -1,17 +1,19 @@
 //! The heatmap: heat of cells over time and address, conserved at every zoom.
 
 use super::axis::BandSpan;
-pub use super::cells::{Cell, Pool};
+use super::cells::Column;
+pub use super::cells::{Cell, Cells, Pool};
 use super::fold::Fold;
 use super::mappings;
 use super::num::{edge, float};
 use super::overview::Overview;
+use super::rows::Rows;
 use super::select::Selection;
 use damon_format::{SnapshotView, TargetId};
-use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Heat over time × address of one or more targets, gaps of the address space left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,8 +52,8 @@ pub struct Band {
     pub end: u64,
     /// Number of address rows; row 0 is the lowest address.
     pub rows: usize,
-    /// `rows × columns` cells, row by row.
-    pub cells: Vec<Cell>,
+    /// `rows × columns` cells.
+    pub cells: Cells,
     /// Mappings inside the band that deserve a name, ascending; neighbours of one file are joined.
     pub mappings: Vec<NamedRange>,
 }
@@ -94,7 +96,7 @@ impl Frame {
 pub struct HeatSum<'a> {
     edges: &'a Edges,
     /// By column, each with the rows of all bands; columns without data take no memory.
-    columns: Vec<Option<Box<[Cell]>>>,
+    columns: Vec<Option<Column>>,
 }
 
 /// Edges of all rows and columns.
@@ -109,7 +111,7 @@ pub struct Edges {
 
 #[derive(Debug)]
 struct BandEdges {
-    edges: Vec<u64>,
+    rows: Rows,
     /// Selected addresses of the band.
     pieces: Vec<Range<u64>>,
     first: usize,
@@ -122,11 +124,13 @@ impl Edges {
         let mut targets: BTreeMap<TargetId, Vec<BandEdges>> = BTreeMap::new();
         let mut first = 0;
         for (band, &rows) in frame.bands.iter().zip(&frame.rows) {
-            let edges =
-                (0..=rows).map(|i| edge(band.range.start, band.range.end, i, rows)).collect();
             let pieces = selection.pieces(band.target, band.range.start, band.range.end);
             let of_target = targets.entry(band.target).or_default();
-            of_target.push(BandEdges { edges, pieces: pieces.collect(), first });
+            of_target.push(BandEdges {
+                rows: Rows::new(&band.range, rows),
+                pieces: pieces.collect(),
+                first,
+            });
             first += rows;
         }
         Self {
@@ -152,20 +156,13 @@ impl<'a> HeatSum<'a> {
         let mut targets: Vec<TargetName> = Vec::new();
         let known = overview.target_names();
         let mut names = Vec::new();
+        let columns: Arc<[_]> = self.columns.into();
         let mut first = 0;
         for (span, &rows) in frame.bands.iter().zip(&frame.rows) {
             if targets.last().is_none_or(|t| t.target != span.target) {
                 targets.extend(known.iter().find(|t| t.target == span.target).cloned());
                 names = mappings::names(&overview.records, span.target, &frame.time);
             }
-            // Written once, and by all threads: the memory is new, and touching it costs more than what is put there.
-            let width = self.columns.len().max(1);
-            let cells = (0..rows.saturating_mul(self.columns.len())).into_par_iter().map(|index| {
-                let column = self.columns.get(index % width).and_then(Option::as_deref);
-                let row = first + index / width;
-                column.and_then(|column| column.get(row)).copied().unwrap_or_default()
-            });
-            let cells = cells.with_min_len(width).collect();
             let size = span.range.end - span.range.start;
             let least = size / (2 * rows.max(1) as u64);
             bands.push(Band {
@@ -173,7 +170,7 @@ impl<'a> HeatSum<'a> {
                 start: span.range.start,
                 end: span.range.end,
                 rows,
-                cells,
+                cells: Cells::shared(&columns, first, rows),
                 mappings: mappings::names_in_band(&names, &span.range, least),
             });
             first += rows;
@@ -182,7 +179,7 @@ impl<'a> HeatSum<'a> {
             targets,
             start_ns: frame.time.start,
             end_ns: frame.time.end,
-            columns: self.columns.len(),
+            columns: columns.len(),
             bands,
         }
     }
@@ -217,7 +214,7 @@ impl Fold for HeatSum<'_> {
             for band in bands {
                 let rows = column.get_mut(band.first..).unwrap_or_default();
                 for piece in &band.pieces {
-                    spread(snapshot, (scale, time), piece, &band.edges, rows);
+                    band.rows.add(snapshot, (scale, time), piece, rows);
                 }
             }
         }
@@ -233,45 +230,6 @@ impl Fold for HeatSum<'_> {
                 (mine @ None, theirs) => *mine = theirs,
                 (Some(_), None) => {}
             }
-        }
-    }
-}
-
-/// Adds a snapshot's regions, as far as they lie in one piece of a band, to the band's rows in one column: `scale` makes rates
-/// of counts, `time` is what the snapshot lasted in the column.
-fn spread(
-    snapshot: &SnapshotView<'_>,
-    (scale, time): (f64, f64),
-    piece: &Range<u64>,
-    edges: &[u64],
-    rows: &mut [Cell],
-) {
-    let (low, high) = (piece.start, piece.end);
-    let begin = snapshot.ends.partition_point(|end| *end <= low);
-    let regions = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses).skip(begin);
-    let first = edges.partition_point(|edge| *edge <= low).saturating_sub(1);
-    // Regions ascend: rows that ended before one are never needed again.
-    let edges = edges.get(first..).unwrap_or_default();
-    let mut ends = edges.iter().skip(1).copied().zip(rows.iter_mut().skip(first));
-    let Some(mut row) = ends.next() else { return };
-    for ((&start, &end), &accesses) in regions {
-        if start >= high {
-            break;
-        }
-        let (mut at, end) = (start.max(low), end.min(high));
-        let rate = f64::from(accesses) * scale;
-        while at < end {
-            while row.0 <= at {
-                let Some(next) = ends.next() else { return };
-                row = next;
-            }
-            let to = end.min(row.0);
-            let area = float(to - at) * time;
-            let cell = &mut *row.1;
-            cell.heat += rate * area;
-            cell.monitored += area;
-            cell.max_rate = cell.max_rate.max(rate);
-            at = to;
         }
     }
 }

@@ -78,21 +78,30 @@ impl Part {
             self.counts.reserve(USUAL_ROWS);
         }
         let (sizes, counts) = (self.sizes.len(), self.counts.len());
-        let mut at = 0;
-        for (&start, &end) in snapshot.starts.iter().zip(snapshot.ends) {
-            let size = end.checked_sub(start)?;
-            if start % PAGE != 0 || size % PAGE != 0 {
-                return None;
-            }
+        let (mut starts, mut ends) = (snapshot.starts, snapshot.ends);
+        let (mut at, mut odd) = (0, false);
+        while let (Some(&start), [_, behind @ ..]) = (starts.first(), starts) {
             if start != at {
                 let low = u32::try_from(start & u64::from(u32::MAX)).ok()?;
                 self.sizes.extend([JUMP, low, u32::try_from(start >> 32).ok()?]);
             }
-            self.sizes.push(u32::try_from(size / PAGE).ok().filter(|pages| *pages < JUMP)?);
-            at = end;
+            // Regions without a gap between them, in one go; whether all of them fit is asked behind the last.
+            let run = 1 + ends.iter().zip(behind).take_while(|(end, start)| end == start).count();
+            let bounds = starts.iter().zip(ends).take(run);
+            self.sizes.extend(bounds.map(|(&start, &end)| {
+                let size = end.wrapping_sub(start);
+                odd |= (start | size) % PAGE != 0 || size / PAGE >= u64::from(JUMP);
+                u32::try_from(size / PAGE % (1 << 32)).unwrap_or(JUMP)
+            }));
+            at = ends.get(run - 1).copied()?;
+            (starts, ends) = (starts.get(run..)?, ends.get(run..)?);
         }
-        for &count in snapshot.nr_accesses {
-            self.counts.push(u16::try_from(count).ok()?);
+        self.counts.extend(snapshot.nr_accesses.iter().map(|&count| {
+            odd |= count > u32::from(u16::MAX);
+            u16::try_from(count % (1 << 16)).unwrap_or(u16::MAX)
+        }));
+        if odd {
+            return None;
         }
         self.heads.push(Head {
             target: snapshot.target,
@@ -166,16 +175,23 @@ impl Columns {
         self.ends.clear();
         self.counts.clear();
         let mut at = 0_u64;
-        let mut sizes = part.sizes.get(head.sizes.clone()).unwrap_or_default().iter().copied();
-        while let Some(mut size) = sizes.next() {
-            if size == JUMP {
-                let (low, high) = (sizes.next().unwrap_or(0), sizes.next().unwrap_or(0));
-                at = u64::from(high) << 32 | u64::from(low);
-                size = sizes.next().unwrap_or(0);
+        let mut sizes = part.sizes.get(head.sizes.clone()).unwrap_or_default();
+        while !sizes.is_empty() {
+            if let [JUMP, low, high, behind @ ..] = sizes {
+                at = u64::from(*high) << 32 | u64::from(*low);
+                sizes = behind;
             }
+            let run = sizes.iter().position(|size| *size == JUMP).unwrap_or(sizes.len());
+            let (these, behind) = sizes.split_at(run);
+            let first = self.starts.len();
             self.starts.push(at);
-            at = at.saturating_add(u64::from(size) * PAGE);
-            self.ends.push(at);
+            self.ends.extend(these.iter().map(|size| {
+                at = at.saturating_add(u64::from(*size) * PAGE);
+                at
+            }));
+            // Each begins where the one before it ends.
+            self.starts.extend(self.ends.iter().skip(first).take(run.saturating_sub(1)));
+            sizes = behind;
         }
         let counts = part.counts.get(head.counts.clone()).unwrap_or_default();
         self.counts.extend(counts.iter().map(|count| u32::from(*count)));

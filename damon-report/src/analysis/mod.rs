@@ -34,6 +34,7 @@ pub mod quantity;
 pub mod recency;
 pub mod regions;
 mod room;
+mod rows;
 pub mod samples;
 pub mod sampling_error;
 pub mod seen;

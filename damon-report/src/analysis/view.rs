@@ -203,7 +203,7 @@ impl View {
     /// Heat of whole ranges.
     fn totals(&self, trace: &Trace, spans: &[BandSpan]) -> Vec<Cell> {
         let frame = self.frame(1, spans.to_vec(), vec![1; spans.len()]);
-        single_cells(self.heat_alone(trace, &frame))
+        single_cells(&self.heat_alone(trace, &frame))
     }
 
     /// Working set alone.
@@ -268,7 +268,7 @@ impl Plan {
         overview: &Overview,
     ) -> Option<Vec<BandSpan>> {
         let (holes, totals) = (self.holes.as_ref()?, totals?);
-        let totals = single_cells(totals.finish(&holes.frame, overview));
+        let totals = single_cells(&totals.finish(&holes.frame, overview));
         let shown = without_cold_holes(holes.mapped.clone(), holes.unmapped.clone(), &totals);
         (shown.len() > holes.mapped.len()).then_some(shown)
     }
@@ -299,9 +299,8 @@ pub struct Drawn {
 }
 
 /// The only cell of each band.
-fn single_cells(heatmap: Heatmap) -> Vec<Cell> {
-    let first = |cells: Vec<Cell>| cells.first().copied().unwrap_or_default();
-    heatmap.bands.into_iter().map(|band| first(band.cells)).collect()
+fn single_cells(heatmap: &Heatmap) -> Vec<Cell> {
+    heatmap.bands.iter().map(|band| band.cells.get(0, 0)).collect()
 }
 
 /// Mapped ranges and hot holes; `totals` are of the mapped ranges, then of the holes.

@@ -4,7 +4,7 @@ pub use super::distribution::Distribution;
 use super::fold::Fold;
 use super::lineage::Lineage;
 use super::moments::sum_targets;
-use super::num::float;
+use super::num::{float, wide};
 use super::samples::Samples;
 use super::sampling_error::{Interval, RateSum};
 use super::select::Selection;
@@ -131,7 +131,8 @@ impl WorkingSetOptions {
         let of = |value: &dyn Fn(usize) -> f64| {
             Distribution::from_columns(samples.len(), value, &length)
         };
-        let (touched, expected) = (of(&|i| samples.touched(i)), of(&|i| samples.expected(i)));
+        let (touched, expected) =
+            rayon::join(|| of(&|i| samples.touched(i)), || of(&|i| samples.expected(i)));
         let (mut low, mut high, mut weights) = (0.0, 0.0, 0.0);
         let weightless = samples.iter().all(|sample| sample.start_ns >= sample.end_ns);
         for sample in &samples {
@@ -165,7 +166,8 @@ impl Fold for WorkingSetSum<'_> {
         let samples = snapshot.sampling.max_nr_accesses;
         self.rates.reset(samples);
         let (mut touched, mut monitored) = (0_u64, 0_u64);
-        let mut rate_bytes = 0.0;
+        // As integers they are exact, and no addition waits for the one before it.
+        let mut rate_bytes = 0_u128;
         let (first, last) = (snapshot.starts.first(), snapshot.ends.last());
         let whole = first.zip(last).is_some_and(|(&first, &last)| {
             self.selection.address.hold(snapshot.target, first, last)
@@ -178,7 +180,7 @@ impl Fold for WorkingSetSum<'_> {
                 monitored = monitored.saturating_add(size);
                 let counts = accesses >= self.options.threshold;
                 touched = touched.saturating_add(if counts { size } else { 0 });
-                rate_bytes += float(size) * f64::from(accesses);
+                rate_bytes += u128::from(size) * u128::from(accesses);
             }
         } else if whole {
             let counted = bounds.clone().zip(snapshot.nr_accesses).zip(parts);
@@ -204,7 +206,7 @@ impl Fold for WorkingSetSum<'_> {
                 touched = touched.saturating_add(size);
             }
             if exact {
-                rate_bytes += float(size) * f64::from(accesses);
+                rate_bytes += u128::from(size) * u128::from(accesses);
                 continue;
             }
             // A piece of a region may be one of its parts.
@@ -212,7 +214,7 @@ impl Fold for WorkingSetSum<'_> {
             self.rates.add(float(size), accesses, parts);
         }
         let expected = if exact {
-            Interval::exact(rate_bytes / f64::from(samples.max(1)))
+            Interval::exact(wide(rate_bytes) / f64::from(samples.max(1)))
         } else {
             self.rates.total()
         };

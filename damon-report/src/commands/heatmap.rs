@@ -291,11 +291,11 @@ fn csv(out: &mut dyn Write, frame: &Frame, heatmap: &Heatmap) -> io::Result<()> 
     let times: Vec<String> = times.collect();
     let [mut heat, mut monitored, mut rate, mut max_rate] = [(); 4].map(|()| Written::default());
     for band in &heatmap.bands {
-        for (row, cells) in band.cells.chunks(heatmap.columns.max(1)).enumerate() {
+        for row in 0..band.cells.rows() {
             let (low, high) = (row, row + 1);
             let at = |row| edge(band.start, band.end, row, band.rows);
             let addresses = format!("{},{},{},", band.target, at(low), at(high));
-            for (time, cell) in times.iter().zip(cells) {
+            for (time, cell) in times.iter().zip(band.cells.row(row)) {
                 out.write_all(addresses.as_bytes())?;
                 out.write_all(time.as_bytes())?;
                 heat.write(out, cell.heat, b",")?;
@@ -333,7 +333,7 @@ impl Written {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::heat::{Band, NamedRange, TargetName};
+    use crate::analysis::heat::{Band, Cells, NamedRange, TargetName};
     use damon_format::TargetId;
 
     #[test]
@@ -345,7 +345,7 @@ mod tests {
             start: 0,
             end: 1,
             rows: 0,
-            cells: Vec::new(),
+            cells: Cells::default(),
             mappings: vec![NamedRange { start: 0, end: 1, name: "[heap]".to_owned() }],
         };
         let names = |count: usize| -> Vec<String> {

@@ -3,7 +3,6 @@
 //! Where the grid has one cell per pixel (see [`super::Grid`]) this is a copy. Fewer cells are repeated, never
 //! smoothed; of more cells in one pixel the hottest is shown, so that a hot island does not vanish.
 
-use crate::analysis::cells::Cell;
 use crate::analysis::heat::{Band, Heatmap};
 
 use super::colour::{ColourMap, HATCH, Level, PAGE, Rgb};
@@ -28,11 +27,42 @@ pub(super) fn resample(
     height: usize,
     map: &ColourMap<'_>,
 ) -> Vec<Dot> {
-    let lines = (0..height).into_par_iter();
     let mut dots = vec![Dot::NotMonitored; width.saturating_mul(height)];
-    let lines = lines.zip(dots.par_chunks_exact_mut(width.max(1)));
-    lines.for_each(|(line, dots)| resample_line(band, columns, (line, height), map, dots));
+    let parts = dots.par_chunks_mut(width.max(1).saturating_mul(LINES)).enumerate();
+    parts.for_each(|(part, dots)| {
+        resample_lines(band, columns, (part * LINES, height), map, (width, dots));
+    });
     dots
+}
+
+/// Lines that are resampled together: so many rows of a column lie beside each other in memory.
+const LINES: usize = 16;
+
+/// Some lines of dots, from the `first` on; they are [`Dot::NotMonitored`] before.
+fn resample_lines(
+    band: &Band,
+    columns: usize,
+    (first, height): (usize, usize),
+    map: &ColourMap<'_>,
+    (width, dots): (usize, &mut [Dot]),
+) {
+    let lines = dots.len() / width.max(1);
+    if (width, height) != (columns, band.rows) {
+        for (line, dots) in (first..).zip(dots.chunks_exact_mut(width.max(1))) {
+            resample_line(band, columns, (line, height), map, dots);
+        }
+        return;
+    }
+    // A cell a pixel.
+    let top = height.saturating_sub(first);
+    for x in 0..width.min(band.cells.columns()) {
+        let cells = band.cells.part(top.saturating_sub(lines)..top, x);
+        for (cell, line) in cells.iter().zip((0..lines).rev()) {
+            if let Some(slot) = dots.get_mut(line * width + x) {
+                *slot = dot(map.of(cell));
+            }
+        }
+    }
 }
 
 /// One line of dots; they are [`Dot::NotMonitored`] before.
@@ -44,26 +74,16 @@ fn resample_line(
     dots: &mut [Dot],
 ) {
     // Rows that are promised but hold no cells cost nothing.
-    let present = band.cells.len().div_ceil(columns.max(1));
+    let present = band.cells.rows();
     let width = dots.len();
     let rows = covered(height - 1 - line, height, band.rows);
     let rows = rows.start..rows.end.min(present);
-    if width == columns && rows.len() == 1 {
-        let begin = rows.start.saturating_mul(columns);
-        let cells = band.cells.get(begin..).unwrap_or_default();
-        for (slot, cell) in dots.iter_mut().zip(cells) {
-            *slot = dot(map.of(cell));
-        }
-        return;
-    }
     for (x, slot) in dots.iter_mut().enumerate() {
         let part = covered(x, width, columns);
-        let under = |row: usize| -> &[Cell] {
-            let begin = row.saturating_mul(columns);
-            let cells = begin.saturating_add(part.start)..begin.saturating_add(part.end);
-            band.cells.get(cells).unwrap_or_default()
-        };
-        *slot = dot(rows.clone().flat_map(under).filter_map(|cell| map.of(cell)).max());
+        let part = part.start..part.end.min(band.cells.columns());
+        let under =
+            |row| part.clone().filter_map(move |column| map.of(&band.cells.get(row, column)));
+        *slot = dot(rows.clone().flat_map(under).max());
     }
 }
 
@@ -101,17 +121,24 @@ pub(super) fn paint(
         let first = count(area.y).saturating_sub(top);
         let bytes = width.saturating_mul(3);
         let begin = first.saturating_mul(bytes);
-        let pixels = rgb.get_mut(begin..).unwrap_or_default().par_chunks_exact_mut(bytes.max(1));
-        let lines = pixels.take(count(area.h)).enumerate();
-        lines.for_each(|(line, pixels)| {
-            let mut dots = vec![Dot::NotMonitored; width];
-            resample_line(band, heatmap.columns, (line, count(area.h)), map, &mut dots);
-            for ((x, dot), pixel) in dots.iter().enumerate().zip(pixels.chunks_exact_mut(3)) {
-                let (r, g, b) = match dot {
-                    Dot::Heat(level) => map.colour(*level),
-                    Dot::NotMonitored => hatch(left + x, top + first + line, hatch_scale),
-                };
-                pixel.copy_from_slice(&[r, g, b]);
+        let end = begin.saturating_add(bytes.saturating_mul(count(area.h))).min(rgb.len());
+        let pixels = rgb.get_mut(begin..end).unwrap_or_default();
+        let parts = pixels.par_chunks_mut(bytes.saturating_mul(LINES).max(1)).enumerate();
+        parts.for_each(|(part, pixels)| {
+            let from = part * LINES;
+            let mut dots = vec![Dot::NotMonitored; pixels.len() / 3];
+            let lines = (from, count(area.h));
+            resample_lines(band, heatmap.columns, lines, map, (width, &mut dots));
+            for (line, (dots, pixels)) in
+                (from..).zip(dots.chunks(width.max(1)).zip(pixels.chunks_mut(bytes.max(1))))
+            {
+                for ((x, dot), pixel) in dots.iter().enumerate().zip(pixels.chunks_exact_mut(3)) {
+                    let (r, g, b) = match dot {
+                        Dot::Heat(level) => map.colour(*level),
+                        Dot::NotMonitored => hatch(left + x, top + first + line, hatch_scale),
+                    };
+                    pixel.copy_from_slice(&[r, g, b]);
+                }
             }
         });
     }
@@ -121,6 +148,7 @@ pub(super) fn paint(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::cells::{Cell, Cells};
     use crate::render::{Look, Scale};
 
     fn band(rows: usize, rates: &[Option<f64>]) -> Band {
@@ -134,7 +162,10 @@ mod tests {
             start: 0,
             end: 4096,
             rows,
-            cells: rates.iter().map(cell).collect(),
+            cells: Cells::by_rows(
+                rates.len().div_ceil(rows.max(1)),
+                &rates.iter().map(cell).collect::<Vec<_>>(),
+            ),
             mappings: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 use plotters::backend::BitMapBackend;
 use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
+use rayon::prelude::*;
 
 use super::RenderError;
 use super::colour::{FRAME, GREY_INK, INK, PAGE};
@@ -22,7 +23,9 @@ pub(super) fn to_png(
     draw: impl FnOnce(&mut Pen<Lettered<BitMapBackend<'_>>>) -> Result<(), RenderError>,
 ) -> Result<Vec<u8>, RenderError> {
     let (w, h) = checked_size(width, height)?;
-    let mut pixels = vec![255; count(w) * count(h) * 3];
+    // By all threads: the first to touch new memory waits for it.
+    let mut pixels = vec![0; count(w) * count(h) * 3];
+    pixels.par_chunks_mut(1 << 18).for_each(|part| part.fill(255));
     let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));
     let mut pen = Pen::new(Lettered::new(backend));
     draw(&mut pen)?;

@@ -156,6 +156,7 @@ pub(super) fn draw<B: DrawingBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::cells::Cells;
     use crate::render::Extras;
     use damon_format::TargetId;
 
@@ -169,12 +170,12 @@ mod tests {
         let last = rows - 1;
         cells[last].heat = 1.0;
         let name = |start, end, name: &str| NamedRange { start, end, name: name.to_owned() };
-        let band = |start, cells, mappings| Band {
+        let band = |start, cells: &[Cell], mappings| Band {
             target: TargetId(0),
             start,
             end: start + size,
             rows,
-            cells,
+            cells: Cells::by_rows(1, cells),
             mappings,
         };
         let (large, cold, hot) =
@@ -185,10 +186,7 @@ mod tests {
             start_ns: 0,
             end_ns: 1,
             columns: 1,
-            bands: vec![
-                band(0, cells, vec![large, cold, hot]),
-                band(2 * size, Vec::new(), vec![alone]),
-            ],
+            bands: vec![band(0, &cells, vec![large, cold, hot]), band(2 * size, &[], vec![alone])],
         };
         let named: Vec<bool> = entries(&heatmap, &heatmap.marginal(), &layout)
             .iter()

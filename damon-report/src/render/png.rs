@@ -1,66 +1,146 @@
-//! Pixels to PNG bytes: the same pixels give the same bytes.
+//! Pixels to PNG bytes: the same pixels give the same bytes, whatever the number of threads.
 
-use png::{DeflateCompression, Filter};
+use flate2::{Compress, Compression, FlushCompress, Status};
+use rayon::prelude::*;
+use simd_adler32::adler32;
+use std::io;
 
 use super::RenderError;
+
+/// Pixels that are numbered, and bytes that are compressed, by one thread at a time.
+const PART: usize = 1 << 18;
 
 /// Encodes RGB pixels, as a palette image where at most 256 colours occur.
 pub(super) fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_depth(png::BitDepth::Eight);
-    // Cells are runs and repeated lines, not gradients: filters only hide them from the compressor, and its higher
-    // levels need eight times as long for a fifth of the bytes.
-    encoder.set_deflate_compression(DeflateCompression::Level(1));
-    encoder.set_filter(Filter::NoFilter);
-    let indexed = indexed(rgb, usize::try_from(width).unwrap_or(0));
-    let data = if let Some((palette, pixels)) = &indexed {
+    let columns = usize::try_from(width).unwrap_or(0);
+    let indexed = indexed(rgb, columns);
+    let data = if let Some((palette, lines)) = indexed {
         encoder.set_color(png::ColorType::Indexed);
         encoder.set_palette(palette);
-        pixels.as_slice()
+        lines
     } else {
         encoder.set_color(png::ColorType::Rgb);
-        rgb
+        let line = |pixels: &[u8]| [&[NO_FILTER], pixels].concat();
+        rgb.chunks(columns.max(1).saturating_mul(3)).flat_map(line).collect()
     };
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(data)?;
+    writer.write_chunk(png::chunk::IDAT, &compress(&data)?)?;
     writer.finish()?;
     Ok(bytes)
 }
 
-/// Palette (in order of appearance) and one byte per pixel, if 256 colours suffice or those that come late are as good as
-/// one of them: lines across all cells have edges of too many shades.
+/// In front of each line. Cells are runs and repeated lines, not gradients: filters only hide them from the compressor.
+const NO_FILTER: u8 = 0;
+
+/// A zlib stream (RFC 1950) of parts that are compressed at the same time, each of which ends at a byte; they know nothing of
+/// each other, which costs some bytes.
+fn compress(data: &[u8]) -> Result<Vec<u8>, RenderError> {
+    let last = data.len().div_ceil(PART).saturating_sub(1);
+    let parts = data.par_chunks(PART).enumerate().map(|(index, part)| deflate(part, index == last));
+    // Deflate in a window of 32 KiB, by a fast compressor.
+    let mut stream = vec![0x78, 0x01];
+    for part in parts.collect::<Vec<_>>() {
+        stream.extend(part?);
+    }
+    let [low, b, c, high] = adler32(&data).to_le_bytes();
+    stream.extend([high, c, b, low]);
+    Ok(stream)
+}
+
+fn deflate(part: &[u8], is_last: bool) -> Result<Vec<u8>, RenderError> {
+    // Higher levels need eight times as long for a fifth of the bytes.
+    let mut compressor = Compress::new(Compression::new(1), false);
+    let flush = if is_last { FlushCompress::Finish } else { FlushCompress::Sync };
+    let mut out = Vec::with_capacity(part.len() / 4 + 64);
+    loop {
+        let used = usize::try_from(compressor.total_in()).unwrap_or(usize::MAX);
+        let rest = part.get(used..).unwrap_or_default();
+        let status = compressor.compress_vec(rest, &mut out, flush).map_err(io::Error::other);
+        let status = status.map_err(png::EncodingError::from)?;
+        // Room that is left over says that nothing is held back.
+        let is_done =
+            if is_last { status == Status::StreamEnd } else { out.len() < out.capacity() };
+        if is_done {
+            return Ok(out);
+        }
+        out.reserve(out.capacity());
+    }
+}
+
+/// Palette (in order of appearance) and the lines of an image with one byte per pixel, if 256 colours suffice or those that come
+/// late are as good as one of them: lines across all cells have edges of too many shades.
 fn indexed(rgb: &[u8], width: usize) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut numbers = Numbers::new();
-    let mut pixels = Vec::with_capacity(rgb.len() / 3);
+    let width = width.max(1);
+    let lines = (PART / width).max(1);
+    let mut image = vec![NO_FILTER; rgb.len() / 3 / width * (width + 1)];
+    let parts = || rgb.par_chunks(lines * width * 3);
+    let numbered = parts().zip(image.par_chunks_mut(lines * (width + 1)));
+    let palettes = numbered.map(|(rgb, image)| {
+        let mut numbers = Numbers::new(Late::Refuse);
+        number(rgb, width, &mut numbers, image).map(|()| numbers.palette)
+    });
+    let palettes: Option<Vec<Vec<Colour>>> = palettes.collect::<Vec<_>>().into_iter().collect();
+    let mut all = Numbers::new(Late::Refuse);
+    let numbers = palettes.and_then(|palettes| {
+        let renumber = |palette: Vec<Colour>| palette.into_iter().map(|c| all.of(c)).collect();
+        palettes.into_iter().map(renumber).collect::<Option<Vec<Vec<u8>>>>()
+    });
+    let Some(numbers) = numbers else {
+        let mut all = Numbers::new(Late::Nearest);
+        number(rgb, width, &mut all, &mut image)?;
+        return Some((all.palette.into_flattened(), image));
+    };
+    let renumbered = numbers.into_par_iter().zip(image.par_chunks_mut(lines * (width + 1)));
+    renumbered.for_each(|(numbers, image)| {
+        if (0..).zip(&numbers).any(|(number, new): (usize, _)| usize::from(*new) != number) {
+            for line in image.chunks_mut(width + 1) {
+                let pixels = line.iter_mut().skip(1);
+                pixels.for_each(|p| *p = numbers.get(usize::from(*p)).copied().unwrap_or(*p));
+            }
+        }
+    });
+    Some((all.palette.into_flattened(), image))
+}
+
+/// Numbers the colours of lines, behind the byte that each line of the image begins with.
+fn number(rgb: &[u8], width: usize, numbers: &mut Numbers, image: &mut [u8]) -> Option<()> {
     let mut last: Option<(Colour, u8)> = None;
-    let mut above: &[u8] = &[];
-    for line in rgb.chunks(width.max(1).saturating_mul(3)) {
+    let (mut above, mut above_numbers): (&[u8], &[u8]) = (&[], &[]);
+    for (line, numbered) in rgb.chunks(width * 3).zip(image.chunks_mut(width + 1)) {
+        let numbered = numbered.get_mut(1..)?;
         // Regions are higher than a pixel: most lines are like the one above.
         if line == above {
-            pixels.extend_from_within(pixels.len().saturating_sub(width)..);
-            continue;
+            numbered.copy_from_slice(above_numbers);
+        } else {
+            for (pixel, slot) in line.as_chunks::<3>().0.iter().zip(numbered.iter_mut()) {
+                let number = match last {
+                    Some((before, number)) if before == *pixel => number,
+                    _ => numbers.of(*pixel)?,
+                };
+                last = Some((*pixel, number));
+                *slot = number;
+            }
         }
-        above = line;
-        for pixel in line.chunks_exact(3) {
-            let &[r, g, b] = pixel else { continue };
-            let colour = [r, g, b];
-            let number = match last {
-                Some((before, number)) if before == colour => number,
-                _ => numbers.of(colour)?,
-            };
-            last = Some((colour, number));
-            pixels.push(number);
-        }
+        (above, above_numbers) = (line, numbered);
     }
-    let palette = numbers.palette.into_iter().flatten().collect();
-    Some((palette, pixels))
+    Some(())
 }
 
 type Colour = [u8; 3];
 
+/// What becomes of colours when there are no more numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Late {
+    Refuse,
+    Nearest,
+}
+
 /// Numbers of colours: a hash table with open addresses.
 struct Numbers {
+    late: Late,
     slots: Vec<Option<(Colour, u8)>>,
     free: usize,
     palette: Vec<Colour>,
@@ -72,8 +152,8 @@ impl Numbers {
     /// A channel may be wrong by so much: invisible on the edge of a line.
     const SLACK: u8 = 20;
 
-    fn new() -> Self {
-        Self { slots: vec![None; Self::SLOTS], free: Self::SLOTS / 2, palette: Vec::new() }
+    fn new(late: Late) -> Self {
+        Self { late, slots: vec![None; Self::SLOTS], free: Self::SLOTS / 2, palette: Vec::new() }
     }
 
     fn of(&mut self, colour: Colour) -> Option<u8> {
@@ -99,6 +179,9 @@ impl Numbers {
         if let Ok(number) = u8::try_from(self.palette.len()) {
             self.palette.push(colour);
             return Some(number);
+        }
+        if self.late == Late::Refuse {
+            return None;
         }
         let apart = |other: &Colour| {
             other.iter().zip(colour).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(u8::MAX)
@@ -132,7 +215,7 @@ mod tests {
     use super::*;
 
     fn decode(bytes: &[u8]) -> Vec<u8> {
-        let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+        let mut decoder = png::Decoder::new(io::Cursor::new(bytes));
         decoder.set_transformations(png::Transformations::EXPAND);
         let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];

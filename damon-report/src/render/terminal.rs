@@ -454,6 +454,7 @@ pub(super) fn bar(value: Option<f64>, top: f64, colours: Colours) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::cells::Cells;
 
     #[test]
     fn digits_are_tenths_and_zero_is_a_dot() {
@@ -472,7 +473,7 @@ mod tests {
             start: 0x1000,
             end: 0x5000,
             rows: 0,
-            cells: Vec::new(),
+            cells: Cells::default(),
             mappings: vec![range(0x1000, 0x2000, "low"), range(0x2000, 0x5000, "high")],
         };
         assert_eq!(names(&band, 4), ["", "high 12 KiB", "", "low 4 KiB"]);

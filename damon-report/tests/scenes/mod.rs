@@ -8,7 +8,7 @@
 )]
 
 use damon_format::{AccessKind, Mark, TargetId};
-use damon_report::analysis::heat::{Band, Cell, Heatmap, NamedRange, TargetName};
+use damon_report::analysis::heat::{Band, Cell, Cells, Heatmap, NamedRange, TargetName};
 use damon_report::analysis::wss::{Distribution, ResidentSample, WorkingSet, WorkingSetSample};
 use damon_report::render::heatmap::Picture;
 use damon_report::render::{Extras, Grid, Look, wss};
@@ -119,24 +119,26 @@ impl Scene {
             let size = range.end - range.start;
             let cell_bytes = float(size) / *rows as f64;
             let cell_time = float(ns) / grid.columns as f64;
-            let cells = (0..*rows).flat_map(|row| {
-                (0..grid.columns).map(move |column| {
-                    let t = (column as f64 + 0.5) / grid.columns as f64;
-                    let address = range.start + ((row as f64 + 0.5) * cell_bytes) as u64;
-                    let area = cell_bytes * cell_time;
-                    (self.rate)(t, address).map_or(Cell::default(), |rate| Cell {
-                        heat: rate * area,
-                        monitored: area,
-                        max_rate: rate,
+            let cells: Vec<Cell> = (0..*rows)
+                .flat_map(|row| {
+                    (0..grid.columns).map(move |column| {
+                        let t = (column as f64 + 0.5) / grid.columns as f64;
+                        let address = range.start + ((row as f64 + 0.5) * cell_bytes) as u64;
+                        let area = cell_bytes * cell_time;
+                        (self.rate)(t, address).map_or(Cell::default(), |rate| Cell {
+                            heat: rate * area,
+                            monitored: area,
+                            max_rate: rate,
+                        })
                     })
                 })
-            });
+                .collect();
             Band {
                 target: TargetId(0),
                 start: range.start,
                 end: range.end,
                 rows: *rows,
-                cells: cells.collect(),
+                cells: Cells::by_rows(grid.columns, &cells),
                 mappings: mappings.clone(),
             }
         });
