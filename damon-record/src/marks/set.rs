@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub enum Unset {
     /// There is no recorder that would take it.
     #[error(
-        "no mark was set, nobody records: {0}; run it as damon-record -- COMMAND, or name the FIFO of --marks with \\
+        "no mark was set, nobody records: {0}; run it as damon-record -- COMMAND, or name the FIFO of --marks with \
          --to; --if-recorded is content with that"
     )]
     NotRecorded(String),
@@ -92,6 +92,7 @@ mod tests {
         let path = dir.path().join("marks");
         let none = set(Some(&path), b"x").unwrap_err();
         assert!(matches!(&none, Unset::NotRecorded(why) if why.contains("there is no")), "{none}");
+        assert_eq!(none.to_string().lines().count(), 1, "{none}");
         std::fs::write(&path, "precious").unwrap();
         assert!(matches!(set(Some(&path), b"x"), Err(Unset::NoFifo(_))));
         assert!(matches!(set(Some(dir.path()), b"x"), Err(Unset::NoFifo(_))));

@@ -69,7 +69,6 @@ fn a_command_names_its_phases() {
         let content = read(&place.path("recording.damon"));
         assert_eq!(texts(&content), ["load", "run  it now", "the end"], "backend {backend}");
         let marks = marks(&content);
-        assert!(marks[1].time_ns - marks[0].time_ns >= 200_000_000, "{marks:?}");
         let at = |wanted: fn(&Record) -> bool| {
             content.records.iter().find(|r| wanted(r)).unwrap().time_ns()
         };
@@ -190,9 +189,13 @@ fn a_flood_of_marks_is_cut_and_recording_goes_on() {
     expect(&output, 0, " lost");
     let content = read(&place.path("recording.damon"));
     let count = marks(&content).len();
-    assert!((200..=800).contains(&count), "{count} marks");
+    let times: Vec<u64> = content.records.iter().map(Record::time_ns).collect();
+    let seconds = (times.iter().max().unwrap() - times.iter().min().unwrap()) / 1_000_000_000;
+    let most = usize::try_from(200 * (seconds + 2)).unwrap();
+    assert!((200..=most).contains(&count), "{count} marks in {seconds} s");
     assert!(lost(&content) > 10_000, "{}", lost(&content));
-    assert!(content.snapshots.len() > 20, "{}", content.snapshots.len());
+    let last = marks(&content)[count - 1].time_ns;
+    assert!(content.snapshots.iter().any(|snapshot| snapshot.2 > last), "it looks on");
     // The writer was blocked by nobody and killed by nobody: it goes on until it goes.
     assert!(flood.try_wait().unwrap().is_none());
     flood.kill().unwrap();
@@ -302,8 +305,8 @@ fn users_without_privileges_set_marks_in_what_they_record() {
     let wide = std::fs::Permissions::from_mode(0o622);
     std::fs::set_permissions(place.path("open"), wide).unwrap();
     for (fifo, status) in [("closed", 3), ("open", 0)] {
-        let recorder =
-            place.start(&["-o", "recording.damon", "--force", "--marks", fifo, &target.pid()]);
+        std::fs::remove_file(place.path("recording.damon")).unwrap();
+        let recorder = place.start(&["--marks", fifo, &target.pid()]);
         wait_until("it is there", || place.path(fifo).exists());
         let output = unprivileged(&place, &[program, "mark", "--to", fifo, fifo]).output().unwrap();
         expect(&output, status, if status == 0 { "" } else { "mkfifo -m 622" });

@@ -35,6 +35,7 @@ mod cpu;
 mod foresee;
 mod meter;
 mod num;
+mod setting;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -43,12 +44,13 @@ pub(super) use cost::RoundCost;
 pub(super) use cpu::{OwnCpu, own};
 pub(super) use foresee::{Beginning, Company, foresee, unlimited};
 pub(super) use meter::{Meter, Spent};
+pub(super) use setting::{Change, Setting, Share, Why};
 pub(super) use words::show_costs;
 
-use crate::plan::{Intervals, Plan};
+use crate::plan::Intervals;
 use cost::{LookFit, Rate, RoundFit};
-use damon_format::Attrs;
 use num::{float, small_count};
+use setting::{LONGEST_SAMPLE, round_down, round_up};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -80,55 +82,6 @@ const NEED_TIME: Duration = Duration::from_secs(4);
 const NEED_AGGREGATIONS: usize = 4;
 /// Merged regions are cut in two to search, and may become a few more.
 const SEARCH: f64 = 2.4;
-/// Sampling is never stretched beyond this.
-const LONGEST_SAMPLE: Duration = Duration::from_secs(600);
-
-/// What the budget sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) intervals: Intervals,
-    pub(super) max_regions: u32,
-}
-
-impl Setting {
-    /// The attributes as they are recorded.
-    pub(super) fn attrs(self, plan: &Plan) -> Attrs {
-        Attrs { max_nr_regions: self.max_regions, ..plan.attrs(self.intervals) }
-    }
-}
-
-/// Why a setting changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// Recording costs more than the budget.
-    Above,
-    /// It would cost more if the target made use of all regions.
-    Foreseen,
-    /// There is room for more.
-    Room,
-}
-
-/// A decision.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Change {
-    pub(super) setting: Setting,
-    pub(super) why: Why,
-    /// What led to it: shares of one core of the recorder and, estimated, of the target.
-    pub(super) share: Share,
-}
-
-/// What recording costs, parts of one core.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Share {
-    pub(super) recorder: f64,
-    pub(super) target: f64,
-}
-
-impl Share {
-    pub(super) fn sum(self) -> f64 {
-        self.recorder + self.target
-    }
-}
 
 /// The cost model of the session's way of looking.
 #[derive(Debug)]
@@ -334,17 +287,17 @@ impl Budget {
         }
         let next = self.next_setting();
         let excess = share.sum() / self.ceiling / AIM;
-        let setting = if is_tighter(next, self.current) && why == Why::Above {
+        let setting = if next.is_tighter_than(self.current) && why == Why::Above {
             // What else the recorder does is not known well at first: one step is no longer than what was
             // seen asks for.
-            let bound = stretched(self.current, excess * ONE_STEP).intervals;
+            let bound = self.current.stretched(excess * ONE_STEP).intervals;
             let longest = next.intervals.sample.min(bound.sample);
             Setting { intervals: self.with_sample(longest), ..next }
-        } else if is_tighter(next, self.current) {
+        } else if next.is_tighter_than(self.current) {
             next
         } else if why == Why::Above && self.time_since_change >= WINDOW {
             // The model sees no excess where there is one: go by the excess itself.
-            stretched(self.current, excess)
+            self.current.stretched(excess)
         } else {
             return None;
         };
@@ -471,33 +424,4 @@ const UNLIMITED_PERCENT: f64 = 100.0;
 /// Whether a budget of so many per cent of one core limits anything.
 pub(super) fn is_limited(percent: f64) -> bool {
     percent < UNLIMITED_PERCENT
-}
-
-fn is_tighter(new: Setting, old: Setting) -> bool {
-    let (new_sample, old_sample) = (new.intervals.sample, old.intervals.sample);
-    new_sample > old_sample || (new_sample == old_sample && new.max_regions < old.max_regions)
-}
-
-/// Both intervals `factor` times as long.
-fn stretched(setting: Setting, factor: f64) -> Setting {
-    let Intervals { sample, aggr } = setting.intervals;
-    let samples = aggr.as_nanos() / sample.as_nanos().max(1);
-    let samples = u32::try_from(samples).unwrap_or(u32::MAX).max(1);
-    let longer = round_up(sample.mul_f64(factor.clamp(1.0, 1000.0)));
-    let longer = longer.min(LONGEST_SAMPLE.max(sample));
-    let intervals = Intervals { sample: longer, aggr: longer.saturating_mul(samples) };
-    Setting { intervals, ..setting }
-}
-
-/// Up to the next number of microseconds with two significant digits.
-fn round_up(duration: Duration) -> Duration {
-    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2).max(1);
-    let unit = 10_u64.pow(us.ilog10().saturating_sub(1));
-    Duration::from_micros(us.div_ceil(unit).saturating_mul(unit))
-}
-
-/// Down to two significant digits.
-fn round_down(count: u32) -> u32 {
-    let unit = 10_u32.pow(count.max(1).ilog10().saturating_sub(1));
-    count / unit * unit
 }
