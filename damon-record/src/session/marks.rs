@@ -94,7 +94,7 @@ impl Marks {
     /// What has come until `now_ns`; at the `last` time all that was begun is complete.
     fn read(&mut self, now_ns: u64, last: bool) -> Vec<Record> {
         let mut records = Vec::new();
-        if last || now_ns.saturating_sub(self.second_ns) >= SECOND_NS {
+        if now_ns.saturating_sub(self.second_ns) >= SECOND_NS {
             records.extend(self.told(now_ns));
             (self.second_ns, self.taken, self.work) = (now_ns, 0, 0);
         }
