@@ -109,7 +109,7 @@ fn quiet(target: u64, begins: bool, count: u64, regions: u64) -> Vec<u8> {
 fn block_of(sections: &[Vec<u8>]) -> Vec<u8> {
     let mut trace = packed(|_| {});
     let footer = trace.split_off(trace.len() - Footer::LEN);
-    let index = Footer::decode(footer.as_slice().try_into().unwrap()).unwrap().index_offset;
+    let index = Footer::decode(footer.as_slice()).unwrap().index_offset;
     trace.truncate(usize::try_from(index).unwrap());
     let (kind, optional, sequence) = (BlockKind::DATA, false, 2);
     trace.extend(BlockHeader { kind, optional, sequence, start_ns: BEGIN }.encode());
