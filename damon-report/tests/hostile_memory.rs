@@ -132,10 +132,10 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
             permissions: Permissions { read: true, write: true, execute: false, shared: false },
             offset: 0,
             inode: 0,
-            name: "/".repeat(900),
+            name: "/".repeat(15_000),
         };
         let (target, time_ns) = (TargetId(0), BEGIN);
-        let added = (number * 4096..(number + 1) * 4096).map(mapping).collect();
+        let added = (number * 250..(number + 1) * 250).map(mapping).collect();
         Record::MappingsChanged(MappingsChanged { target, time_ns, removed: Vec::new(), added })
     };
     let empty: Vec<Vec<u8>> = (0..16).map(|part| quiet(0, part == 0, 1 << 16, 0)).collect();
@@ -283,13 +283,14 @@ fn no_command_takes_more_than_the_ceiling() {
             let took = took.and_then(|took| took.split_once(' '));
             let bytes = took.and_then(|(bytes, _)| bytes.parse::<u64>().ok());
             let is_right = match took {
-                Some((_, "Usage")) | None => false,
+                None => false,
                 // It cannot be simulated in bounded memory, and that is said.
                 _ if name == "targets apart" && walk.contains("--schemes") => {
                     walk.contains("--emit")
                         || said.contains("regions of several targets in one piece")
                 }
-                Some(_) => output.status.success(),
+                // It may have nothing that is asked for, but it was asked rightly.
+                Some(_) => output.status.success() && !said.contains("--help"),
             };
             println!("{name}: {} MiB: {walk}", bytes.unwrap_or(0) >> 20);
             let is_sampled = SAMPLED.iter().any(|command| walk.starts_with(command));

@@ -238,8 +238,8 @@ impl Trace {
 
     /// For all records of the recording, in bytes of memory: what those of true recordings never take, since each takes some of
     /// the file, too. Of more than that none is used.
-    pub(super) fn room_for_records(&self) -> Room {
-        Room::new(self.bytes.saturating_mul(64).saturating_add(16 << 20))
+    pub(crate) fn room_for_records(&self) -> Room {
+        Room::new(self.bytes.saturating_mul(64).saturating_add(8 << 20))
     }
 
     /// Visits blocks in parallel, each with a visitor of its own; those outside the selected time for their records alone. What

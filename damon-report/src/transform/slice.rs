@@ -7,7 +7,9 @@ use crate::analysis::num::float;
 use crate::analysis::overview::Overview;
 use crate::analysis::select::Selection;
 use crate::analysis::walk::Event;
-use damon_format::{Finished, Note, Part, Record, Region, State, TraceWriter, WriterOptions};
+use damon_format::{
+    Finished, Lasting, Note, Part, Record, Region, State, TraceWriter, WriterOptions,
+};
 use std::convert::Infallible;
 use std::io::Write;
 use std::ops::Range;
@@ -29,6 +31,12 @@ pub fn slice<W: Write>(
     let span = all.span();
     let cut = Cut::new(selection, &span);
     let before = Before::read(trace, &cut);
+    if before.is_crowded {
+        return Err(TransformError::Mismatch(format!(
+            "{}: what was told before the part takes more memory than in any recording of this size",
+            trace.name()
+        )));
+    }
     let mut info = trace.info().clone();
     info.attrs = before.state.attrs().unwrap_or(info.attrs);
     let mut sink = Sink::new(TraceWriter::create(out, &info, WriterOptions::default())?);
@@ -157,11 +165,15 @@ struct Before {
     snapshots: u64,
     /// What the trace itself is a part of.
     part: Option<Part>,
+    /// There is more to know than can be held.
+    is_crowded: bool,
 }
 
 impl Before {
     fn read(trace: &Trace, cut: &Cut<'_>) -> Self {
-        let mut before = Self { state: State::default(), snapshots: 0, part: None };
+        let (state, is_crowded) = (State::default(), false);
+        let mut before = Self { state, snapshots: 0, part: None, is_crowded };
+        let room = trace.room_for_records();
         let mut repetitions = Repetitions::default();
         let selection = Selection {
             time: 0..cut.time.start.max(1),
@@ -179,13 +191,18 @@ impl Before {
                     if let Record::Part(part) = &record {
                         before.part = before.part.or(Some(*part));
                     }
-                    if repetitions.is_one(&record) || record.time_ns() < cut.time.start {
+                    let is_before =
+                        repetitions.is_one(&record) || record.time_ns() < cut.time.start;
+                    let is_held = record.lasting() != Lasting::Moment;
+                    let held = if is_held { record.held_bytes() as u64 } else { 0 };
+                    if is_before && room.take(held).is_some() {
                         before.state.apply(&record);
                     }
                 }
             }
             Ok(())
         });
+        before.is_crowded = room.is_exceeded();
         before
     }
 }
