@@ -250,7 +250,7 @@ fn one_walk() {
     args.extend(walk.split(' ').map(put));
     let before = peak_memory();
     let exit = damon_report::commands::run(args, &mut std::io::sink(), &mut std::io::stderr());
-    println!("took {} {exit:?}", peak_memory() - before);
+    println!("took {} {exit:?}", peak_memory().saturating_sub(before));
 }
 
 fn peak_memory() -> u64 {

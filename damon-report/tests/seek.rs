@@ -295,6 +295,13 @@ proptest! {
             prop_assert_eq!(narrow.exit.as_str(), "Success", "{} {}: {}", command, at, narrow.err);
             let everywhere = ["--address", "0..ffffffffffffffff"];
             prop_assert_eq!(&narrow, &run(&[&args[..], &everywhere].concat()), "{} {}", command, at);
+            // What was resident at the moment, not in whatever was read to find it.
+            let said: serde_json::Value = serde_json::from_str(&narrow.out).unwrap();
+            let Some(at_ns) = said["at_ns"].as_u64() else { continue };
+            for sample in said["resident"].as_array().into_iter().flatten() {
+                let apart = sample["time_ns"].as_u64().unwrap().abs_diff(at_ns);
+                prop_assert!(apart <= SECOND / 10, "{} {}: {}", command, at, sample);
+            }
         }
         let last = ["regions", file, "--format", "csv"];
         prop_assert_eq!(run(&last), run(&[&last[..], &["--address", "0.."]].concat()));

@@ -244,7 +244,12 @@ impl Fold for WorkingSetSum<'_> {
 impl View {
     /// Resident memory over time, of the selected targets as a whole; empty where it was not recorded.
     pub fn resident(&self) -> Vec<ResidentSample> {
-        resident(&self.overview.records, &self.selection)
+        self.resident_in(&self.selection)
+    }
+
+    /// The same of a part of what this is a view of, such as a moment.
+    pub fn resident_in(&self, part: &Selection) -> Vec<ResidentSample> {
+        resident(&self.overview.records, part)
     }
 }
 

@@ -72,12 +72,12 @@ pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(),
                 None => mean_over(&histogram),
             };
             text(streams.out, &histogram, &over, args.cumulative, screen)?;
-            Ok(resident(streams.out, &view.resident(), NOT_RESIDENT)?)
+            Ok(resident(streams.out, &view.resident_in(selection), NOT_RESIDENT)?)
         }
         Format::Csv => Ok(csv(streams.out, &histogram)?),
         Format::Json => {
             let (origin_ns, time) = (view.origin_ns, selection_time(&view));
-            let resident = view.resident();
+            let resident = view.resident_in(selection);
             let body =
                 Body { origin_ns, start_ns: time.0, end_ns: time.1, at_ns, resident, histogram };
             json(streams, &Document { head: Head::new("histogram", &trace), body })

@@ -21,7 +21,7 @@ struct Document<'a> {
 }
 
 pub(super) fn json(report: &Report<'_>, out: &mut dyn Write) -> Result<(), Failure> {
-    let Report { found, picture } = *report;
+    let Report { found, picture, .. } = *report;
     let document = Document { format: JSON_FORMAT, report: "compare", picture, found };
     line(out, &document)
 }

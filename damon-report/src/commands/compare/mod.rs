@@ -11,6 +11,7 @@ mod words;
 
 use super::partial::Partial;
 use super::picture::Kind;
+use super::screen::table_width;
 use super::{Streams, open};
 use crate::analysis::compare::{
     Align, Certainty, CompareError, Comparison, Options, Recording, Rule, Verdict, compare,
@@ -68,7 +69,7 @@ pub(super) fn run(args: &CompareArgs, streams: &mut Streams<'_>) -> Result<Exit,
     }
     let link = args.picture_url.clone();
     let link = link.or_else(|| args.output.as_ref().map(|file| file.display().to_string()));
-    let report = Report { found: &found, picture: link.as_deref() };
+    let report = Report { found: &found, picture: link.as_deref(), width: None };
     for (format, file) in &args.write {
         let mut bytes = Vec::new();
         report.write(*format, &mut bytes)?;
@@ -80,6 +81,7 @@ pub(super) fn run(args: &CompareArgs, streams: &mut Streams<'_>) -> Result<Exit,
     if !matches!(args.format, CompareFormat::Text | CompareFormat::Markdown) {
         found.warnings.iter().for_each(|warning| streams.say(&format!("warning: {warning}")));
     }
+    let report = Report { width: table_width(None), ..report };
     report.write(args.format, streams.out)?;
     Ok(match found.verdict {
         Verdict::Pass | Verdict::Improved => Exit::Success,
@@ -94,6 +96,8 @@ struct Report<'a> {
     found: &'a Comparison,
     /// Where the picture is.
     picture: Option<&'a str>,
+    /// Characters of a line, where they are limited: on a terminal, not in files.
+    width: Option<usize>,
 }
 
 impl Report<'_> {

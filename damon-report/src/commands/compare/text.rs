@@ -6,7 +6,7 @@ use super::Report;
 use super::words::{
     decides, gated, limit, moved, reach, relative, sentence, setting, side, signed, terms, verdict,
 };
-use crate::analysis::compare::{Compared, Comparison, Verdict};
+use crate::analysis::compare::{Compared, Verdict};
 use std::io::{self, Write};
 
 /// Lines of a list that is no verdict.
@@ -22,9 +22,10 @@ pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> 
     }
     writeln!(out, "{}", terms(found))?;
     writeln!(out)?;
-    metrics(out, &gated(found).collect::<Vec<_>>(), "verdict", &|m| verdict(m.verdict))?;
-    mappings(out, found)?;
-    unmatched(out, found)?;
+    metrics(&gated(found).collect::<Vec<_>>(), "verdict", &|m| verdict(m.verdict))
+        .write_within(out, report.width)?;
+    mappings(out, report)?;
+    unmatched(out, report)?;
     if !found.warnings.is_empty() {
         writeln!(out, "\nto know:")?;
         found.warnings.iter().try_for_each(|text| writeln!(out, "- {}", clean(text)))?;
@@ -45,11 +46,10 @@ pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> 
 }
 
 fn metrics(
-    out: &mut dyn Write,
     metrics: &[&Compared],
     last: &'static str,
     word: &dyn Fn(&Compared) -> &'static str,
-) -> io::Result<()> {
+) -> Table {
     let mut table = Table::new(&[
         ("metric", Side::Left),
         ("base", Side::Right),
@@ -72,10 +72,11 @@ fn metrics(
             word(metric).to_owned(),
         ]);
     }
-    table.write(out)
+    table
 }
 
-fn mappings(out: &mut dyn Write, found: &Comparison) -> io::Result<()> {
+fn mappings(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+    let found = report.found;
     let moved = moved(found);
     if moved.is_empty() {
         return writeln!(out, "\nno mapping changed much");
@@ -85,14 +86,16 @@ fn mappings(out: &mut dyn Write, found: &Comparison) -> io::Result<()> {
         Verdict::Regressed | Verdict::Improved => "yes",
         Verdict::Pass | Verdict::Inconclusive => "no",
     };
-    metrics(out, moved.get(..MOST).unwrap_or(&moved), "certain", &sure)?;
+    metrics(moved.get(..MOST).unwrap_or(&moved), "certain", &sure)
+        .write_within(out, report.width)?;
     match moved.len().saturating_sub(MOST) {
         0 => Ok(()),
         more => writeln!(out, "and {more} more"),
     }
 }
 
-fn unmatched(out: &mut dyn Write, found: &Comparison) -> io::Result<()> {
+fn unmatched(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+    let found = report.found;
     if found.unmatched.is_empty() {
         return Ok(());
     }
@@ -111,7 +114,7 @@ fn unmatched(out: &mut dyn Write, found: &Comparison) -> io::Result<()> {
             one.new.to_string(),
         ]);
     }
-    table.write(out)?;
+    table.write_within(out, report.width)?;
     match found.unmatched.len().saturating_sub(MOST) {
         0 => Ok(()),
         more => writeln!(out, "and {more} more"),
