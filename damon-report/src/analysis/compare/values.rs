@@ -31,14 +31,13 @@ impl<'a> Of<'a> {
     }
 
     /// What it was, and for how long; nothing where it was not recorded. Of all memory that is by moment. Of a mapping it is the
-    /// mean of each of [`parts`].
-    pub(super) fn ordered(&self) -> Ordered {
+    /// mean of each of so many parts, the same number for all runs: means of longer parts are less noisy, and their extremes less extreme.
+    pub(super) fn ordered(&self, parts: usize) -> Ordered {
         let Self { course, measure, .. } = *self;
         if measure == Measure::Idle && !course.has_ages || measure == Measure::Volume {
             return Ordered::default();
         }
         if self.is_mapping {
-            let parts = parts(course);
             let each = BINS / parts.clamp(1, BINS);
             let times = course.time.chunks(each).map(|part| round(part.iter().sum()));
             return Ordered::of(self.series(parts).into_iter().zip(times).collect());
