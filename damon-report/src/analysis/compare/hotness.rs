@@ -112,7 +112,8 @@ impl Hotness {
         }
         let tell = |(samples, seen): (u32, Vec<f64>)| {
             let far = f64::from(samples) * threshold.min(1.0 - threshold);
-            (far >= LEAST_SAMPLES).then(|| (samples, parts(samples, &seen, threshold)))
+            let is_seen = seen.iter().sum::<f64>() > 0.0;
+            (far >= LEAST_SAMPLES && is_seen).then(|| (samples, parts(samples, &seen, threshold)))
         };
         Self { threshold, parts: all.into_iter().filter_map(tell).collect() }
     }
@@ -258,8 +259,11 @@ mod tests {
             assert_eq!(Hotness::new(threshold, &[memory]), Hotness::exact(threshold));
         }
         assert_eq!(Hotness::new(0.5, &[]), Hotness::exact(0.5));
-        let nothing = BTreeMap::from([(20, vec![0.0; 21])]);
+        // Of one number of samples there are only snapshots of no length, of another one there is something.
+        let mut nothing = seen(40, &[(40.0, 0.4), (40.0, 0.95)]);
+        nothing.insert(20, vec![0.0; 21]);
         let found = Hotness::new(0.5, &[nothing]);
+        assert!(found.parts.contains_key(&40));
         assert_eq!((found.of(20).part(9), found.of(20).part(10)), (0.0, 1.0));
         assert_eq!(
             (found.of(8).part(3), found.of(8).part(4), found.of(8).part(9)),
