@@ -241,6 +241,38 @@ fn a_history_tells_how_much_runs_vary() {
 }
 
 #[test]
+fn what_goes_into_a_history_does_not_depend_on_what_a_run_was_compared_with() {
+    let longer = Program { lasts: (20, 40), ..PROGRAM };
+    let new = PROGRAM.runs(20..24);
+    let all = compared(&PROGRAM.runs(1..2), &new, &Options::default());
+    let against_longer = compared(&longer.runs(1..2), &new, &Options::default());
+    let volumes = |all: &Comparison| -> Vec<f64> {
+        all.entries(&all.new).map(|entry| entry.values["volume.total"]).collect()
+    };
+    let ratio =
+        metric(&against_longer, "volume.total").new_mean / metric(&all, "volume.total").new_mean;
+    near(ratio, 2.0);
+    for (one, other) in volumes(&all).into_iter().zip(volumes(&against_longer)) {
+        near(one, other);
+    }
+    // Were they to vary much, so would totals of half a minute and of a minute, each in proportion.
+    let mut entries: Vec<Entry> = all.entries(&all.new).collect();
+    for (entry, by) in entries.iter_mut().zip([0.8, 1.2, 0.9, 1.1]) {
+        *entry.values.get_mut("volume.total").unwrap() *= by;
+    }
+    let history = History { entries };
+    let by_second = Metric::total(Measure::Volume, Statistic::Total);
+    let (by_second, _) = history.variance(&by_second).unwrap();
+    for (base, seconds) in [(PROGRAM, 30.0), (longer, 60.0)] {
+        let (base, new) = (base.runs(1..2), PROGRAM.runs(2..3));
+        let all = compare(&base, &new, Some(&history), &Options::default()).unwrap();
+        let prior = metric(&all, "volume.total").noise.prior;
+        assert_eq!(prior.source, PriorSource::History);
+        near(prior.variance.sqrt(), by_second.sqrt() * seconds);
+    }
+}
+
+#[test]
 fn phases_are_compared_with_their_like() {
     let options = Options { align: Align::Marks, ..Options::default() };
     // The second program takes longer for its first phase, of which nothing is in the second.

@@ -13,12 +13,19 @@ use std::collections::BTreeMap;
 /// Version of the lines.
 pub const HISTORY_VERSION: u32 = 1;
 
+/// What the values of a line mean. It becomes greater when the same recordings give other values; lines of other numbers are left out.
+/// Before 2, `hot` was what looked hot, and totals depended on the base of the comparison.
+pub const MEASURED_BY: u32 = 2;
+
 /// Fewest runs whose variation says more than an assumption.
 pub(super) const FEWEST_RUNS: usize = 3;
 
 /// By what rules values were measured; other rules give other values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
+    /// [`MEASURED_BY`]; the first lines do not have it.
+    #[serde(default)]
+    pub by: u32,
     /// How recordings were laid over each other.
     pub align: Align,
     /// Access rate from which on memory was hot.
@@ -46,7 +53,7 @@ pub struct Entry {
     pub setting: Setting,
     /// By what rules it was measured.
     pub measured: Measured,
-    /// Values by the names of metrics.
+    /// Values by the names of metrics; totals by second of their phase.
     pub values: BTreeMap<String, f64>,
 }
 
@@ -109,7 +116,7 @@ impl History {
         (Self { entries: alike }, others)
     }
 
-    /// Variance of a metric from run to run, and its degrees of freedom; `None` with too few runs that have it.
+    /// Variance of a metric from run to run, as it is in [`Entry::values`], and its degrees of freedom; `None` with too few runs that have it.
     pub fn variance(&self, metric: &Metric) -> Option<(f64, usize)> {
         let name = metric.to_string();
         let has = self.entries.iter().filter_map(|entry| entry.values.get(&name));
@@ -151,8 +158,13 @@ mod tests {
     use super::*;
     use crate::analysis::compare::metric::{Measure, Statistic};
 
-    const MEASURED: Measured =
-        Measured { align: Align::Progress, hot: 0.5, idle_ns: 10, group_by: GroupBy::Mapping };
+    const MEASURED: Measured = Measured {
+        by: MEASURED_BY,
+        align: Align::Progress,
+        hot: 0.5,
+        idle_ns: 10,
+        group_by: GroupBy::Mapping,
+    };
 
     fn setting() -> Setting {
         Setting {
@@ -197,6 +209,20 @@ mod tests {
         let hotter = Measured { hot: 0.9, ..MEASURED };
         assert_eq!(history.alike(&setting(), &hotter).1, 4, "other memory is hot then");
         assert_eq!(history.alike(&setting(), &MEASURED).1, 0);
+    }
+
+    #[test]
+    fn values_that_meant_something_else_are_left_out() {
+        let now = serde_json::to_string(&entry(10.0)).unwrap();
+        let before = now.replace("\"by\":2,", "");
+        assert_ne!(now, before);
+        let lines = [1, 2, 3].map(|i| before.replace("10.0", &format!("1{i}.0"))).join("\n");
+        let history = History::parse(&format!("{lines}\n{now}\n")).unwrap();
+        let (alike, others) = history.alike(&setting(), &MEASURED);
+        assert_eq!((alike.entries, others), (vec![entry(10.0)], 3));
+        let mut warnings = Vec::new();
+        assert_eq!(usable(&history, &[setting()], &MEASURED, &mut warnings), None);
+        assert!(warnings[0].starts_with("3 runs of the history"), "{warnings:?}");
     }
 
     #[test]

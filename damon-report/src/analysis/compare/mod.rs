@@ -29,7 +29,7 @@ mod verdict;
 pub use alike::Setting;
 pub use difference::{COLUMNS, DifferenceBand, DifferenceMap, Pair, difference};
 pub use evidence::{Difference, Prior, PriorSource};
-pub use history::{Entry, HISTORY_VERSION, History, HistoryError, Measured};
+pub use history::{Entry, HISTORY_VERSION, History, HistoryError, MEASURED_BY, Measured};
 pub use metric::{Measure, Metric, MetricError, MetricPattern, Statistic};
 pub use outcome::{Compared, Comparison, Noise, Run, Unmatched};
 pub use phases::{Align, Phase};
@@ -94,7 +94,7 @@ impl Default for Options {
 impl Options {
     fn measured(&self) -> Measured {
         let Self { align, hot, idle_ns, group_by, .. } = *self;
-        Measured { align, hot, idle_ns, group_by }
+        Measured { by: MEASURED_BY, align, hot, idle_ns, group_by }
     }
 }
 

@@ -3,9 +3,9 @@
 use super::alike::Setting;
 use super::ended::is_failure;
 use super::evidence::Prior;
-use super::history::{Entry, HISTORY_VERSION, Measured};
-use super::metric::Metric;
-use super::phases::{Align, Phase};
+use super::history::{Entry, HISTORY_VERSION, MEASURED_BY, Measured};
+use super::metric::{Metric, Statistic};
+use super::phases::{self, Align, Phase};
 use super::verdict::{Certainty, Threshold, Verdict};
 use crate::analysis::groups::{GroupBy, MappingId};
 use serde::Serialize;
@@ -127,18 +127,38 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// The entries by which runs of a side go into a history. Of runs that failed where others did not, nothing can be learnt.
+    /// The entries by which runs of a side go into a history. Of runs that failed where others did not, nothing can be learnt. Totals
+    /// are for the usual length of this base; the history has them by second, so that it means the same to every other base.
     pub fn entries<'a>(&'a self, runs: &'a [Run]) -> impl Iterator<Item = Entry> + 'a {
         let Self { align, hot, idle_ns, group_by, .. } = *self;
         let all = || self.base.iter().chain(&self.new).map(|run| run.wait_status);
         let alike = all().next().is_none_or(|first| all().all(|other| other == first));
+        let totals = self.metrics.iter().map(|m| &m.metric);
+        let totals = totals.filter(|metric| metric.statistic == Statistic::Total);
+        let seconds = |metric: &Metric| {
+            let base = self.base.iter().map(|run| run.phases.as_slice());
+            phases::usual_ns(base, metric.phase.as_ref()) / 1e9
+        };
+        let seconds: BTreeMap<String, f64> =
+            totals.map(|metric| (metric.to_string(), seconds(metric))).collect();
+        let values = move |run: &Run| {
+            let value = |(name, value): (&String, &f64)| {
+                let value = match seconds.get(name) {
+                    Some(seconds) if *seconds > 0.0 => value / seconds,
+                    Some(_) => return None,
+                    None => *value,
+                };
+                Some((name.clone(), value))
+            };
+            run.values.iter().filter_map(value).collect()
+        };
         let usable = runs.iter().filter(move |run| alike || !is_failure(run.wait_status));
         usable.map(move |run| Entry {
             version: HISTORY_VERSION,
             name: run.name.clone(),
             setting: run.setting.clone(),
-            measured: Measured { align, hot, idle_ns, group_by },
-            values: run.values.clone(),
+            measured: Measured { by: MEASURED_BY, align, hot, idle_ns, group_by },
+            values: values(run),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Which part of one recording is laid over which part of another.
 
+use super::noise;
+use crate::analysis::num::float;
 use crate::analysis::overview::Overview;
 use damon_format::Record;
 use serde::{Deserialize, Serialize};
@@ -58,6 +60,13 @@ pub(super) fn phases(align: Align, recordings: &[(&Overview, Range<u64>)]) -> Ph
         }
         Align::Marks => by_marks(recordings),
     }
+}
+
+/// How long a phase is in the mean of runs, nanoseconds; 0 where none of them has it.
+pub(super) fn usual_ns<'a>(runs: impl Iterator<Item = &'a [Phase]>, name: Option<&String>) -> f64 {
+    let of = |phases: &'a [Phase]| phases.iter().find(|phase| phase.name.as_ref() == name);
+    let length = |phase: &Phase| float(phase.time.end.saturating_sub(phase.time.start));
+    noise::mean(&runs.filter_map(of).map(length).collect::<Vec<f64>>())
 }
 
 /// Phases beyond these, in the order of the first recording, are no phases any more.

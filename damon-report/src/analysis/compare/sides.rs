@@ -11,7 +11,7 @@ use super::outcome::{Compared, Noise, Run, Unmatched};
 use super::phases::{Align, Phase};
 use super::values::Of;
 use super::verdict::{Rule, Verdict};
-use super::{Options, Recording, Setting, alike, ended, noise};
+use super::{Options, Recording, Setting, alike, ended, noise, phases};
 use crate::analysis::groups::MappingId;
 use crate::analysis::num::{float, float_of};
 use rayon::prelude::*;
@@ -158,7 +158,9 @@ impl<'a> Sides<'a> {
         let runs: Option<Vec<Of<'a>>> =
             self.courses.iter().zip(&wanted.courses).enumerate().map(of).collect();
         let Some(runs) = runs else { return Vec::new() };
-        let runs = AllRuns::new(runs, self.lengths(wanted, options.align));
+        let base = self.phases.iter().take(self.base).map(Vec::as_slice);
+        let usual = phases::usual_ns(base, wanted.phase.as_ref());
+        let runs = AllRuns::new(runs, self.lengths(wanted, usual, options.align));
         let one = |statistic: &Statistic| {
             let metric = Metric {
                 phase: wanted.phase.clone(),
@@ -166,20 +168,23 @@ impl<'a> Sides<'a> {
                 measure: *measure,
                 statistic: *statistic,
             };
-            self.one(metric, &runs, history, options)
+            // Totals are kept by second.
+            let scale = if *statistic == Statistic::Total { usual / 1e9 } else { 1.0 };
+            let known = history.and_then(|history| history.variance(&metric));
+            let known = known.map(|(variance, freedom)| (variance * scale * scale, freedom));
+            self.one(metric, &runs, known, options)
         };
         wanted.statistics.iter().filter_map(one).collect()
     }
 
-    /// Lengths of a phase, as shares of how long it is in the mean of the base. All are the same by time. By progress, a run that took
+    /// Lengths of a phase, as shares of how long it usually is, in the mean of the base. All are the same by time. By progress, a run that took
     /// twice as long for the same has twice the samples and would have accessed twice as much.
-    fn lengths(&self, wanted: &Wanted, align: Align) -> Vec<f64> {
+    fn lengths(&self, wanted: &Wanted, usual: f64, align: Align) -> Vec<f64> {
         let length = |(phases, at): (&Vec<Phase>, &usize)| {
             let time = phases.get(*at).map(|phase| &phase.time);
             time.map_or(0.0, |time| float(time.end.saturating_sub(time.start)))
         };
         let lengths: Vec<f64> = self.phases.iter().zip(&wanted.courses).map(length).collect();
-        let usual = noise::mean(lengths.get(..self.base).unwrap_or_default());
         let share = |length: &f64| match align {
             Align::Progress | Align::Marks if usual > 0.0 && *length > 0.0 => length / usual,
             Align::Progress | Align::Marks | Align::Time => 1.0,
@@ -187,12 +192,12 @@ impl<'a> Sides<'a> {
         lengths.iter().map(share).collect()
     }
 
-    /// One metric, without a rule.
+    /// One metric, without a rule. From a history its variance from run to run may be `known`, with degrees of freedom.
     fn one(
         &self,
         metric: Metric,
         runs: &AllRuns<'_>,
-        history: Option<&History>,
+        known: Option<(f64, usize)>,
         options: &Options,
     ) -> Option<Compared> {
         let all = runs.values(metric.statistic)?;
@@ -200,7 +205,7 @@ impl<'a> Sides<'a> {
         let within = runs.within(metric.statistic, &all);
         let (base_mean, new_mean) = (noise::mean(base), noise::mean(new));
         let assumed = options.run_noise * base_mean.abs().max(new_mean.abs());
-        let prior = match history.and_then(|history| history.variance(&metric)) {
+        let prior = match known {
             // No run can be surer of its mean than its own noise lets it be.
             Some((variance, freedom)) => Prior {
                 variance: variance.max(within),
