@@ -171,7 +171,8 @@ impl Undecided<'_> {
     pub(super) fn runs(&self, least: usize, prior: &Prior) -> Option<usize> {
         const MOST: usize = 1000;
         let decides = |runs| self.is_decided_by(&self.difference.with_runs(runs, prior));
-        // More runs never decide less, so that it is enough to halve.
+        // More runs decide more, so that it is enough to halve; but where it depends on their number whether they are called noisier
+        // than a history (`Difference::with_runs`), fewer than what is found may do, too. What is found does in any case.
         let (mut from, mut to) = (least, MOST);
         if from > to || !decides(to) {
             return None;
