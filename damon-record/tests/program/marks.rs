@@ -125,7 +125,8 @@ fn marks_for_a_running_process_come_through_a_path() {
     assert!(shell(&place, "echo two >marks").status().unwrap().success());
     // A writer that is killed in the middle of a line, and later another one.
     assert!(!shell(&place, "printf half >marks; kill -9 $$").status().unwrap().success());
-    std::thread::sleep(Duration::from_millis(400));
+    // Far longer than an unended line waits for its end, for a recorder that gets no processor for a while.
+    std::thread::sleep(Duration::from_secs(2));
     expect(&place.run(&["mark", "--to", "marks", "whole"]), 0, "");
     // Hostile ones, in one piece.
     let hostile = b"\n \t\r\n\x1b[2J\xff\xc3(\0\n".iter().chain(&[b'y'; 3000]).chain(b"\nnext\n");
@@ -217,27 +218,26 @@ fn parts_hold_each_mark_once_and_children_may_set_them() {
 
 /// Sets marks in every way until `enough` exists; fails when one cannot be set.
 const STUBBORN: &str = "set -e; echo \"$DAMON_RECORD_MARKS\" >where; exec 9>\"$DAMON_RECORD_MARKS\"; \
-    while [ ! -e enough ]; do echo x >\"$DAMON_RECORD_MARKS\"; echo kept open >&9; sleep 0.01; done; \
+    while [ ! -e enough ]; do echo x >\"$DAMON_RECORD_MARKS\"; echo kept open >&9; echo >set; sleep 0.01; done; \
     head -c 300000 /dev/zero | tr '\\0' '\\n' >&9; echo done >ended";
 
 #[test]
 fn a_command_may_set_marks_whatever_has_become_of_its_recorder() {
     // Killed; ended by a signal; ended by the time, and waiting.
     let ways: [(&[&str], Option<Signal>); 3] =
-        [(&[], Some(Signal::SIGKILL)), (&[], Some(Signal::SIGTERM)), (&["-d", "300ms"], None)];
+        [(&[], Some(Signal::SIGKILL)), (&[], Some(Signal::SIGTERM)), (&["-d", "2s"], None)];
     for (more, ending) in ways {
         let place = Place::new();
         let words = [&FAST[..], more, &["--", "sh", "-c", STUBBORN]].concat();
         let mut recorder = place.start(&words);
-        wait_until("marks are set", || said(&place.path("where")).is_some());
+        wait_until("marks are set", || place.path("set").exists());
         let fifo = said(&place.path("where")).unwrap();
-        std::thread::sleep(Duration::from_millis(500));
-        match ending {
-            Some(ending) => {
-                signal(&recorder, ending);
-                recorder.wait().unwrap();
-            }
-            None => assert!(recorder.try_wait().unwrap().is_none(), "it waits for the command"),
+        if let Some(ending) = ending {
+            signal(&recorder, ending);
+            recorder.wait().unwrap();
+        } else {
+            std::thread::sleep(Duration::from_millis(2500));
+            assert!(recorder.try_wait().unwrap().is_none(), "it waits for the command");
         }
         // More than the FIFO holds is written without anybody who reads it.
         std::thread::sleep(Duration::from_millis(200));
