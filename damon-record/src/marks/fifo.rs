@@ -1,6 +1,6 @@
 //! The recorder's end: a FIFO that is there while somebody may write to it, and is read by one recorder only.
 
-use super::guard::Guard;
+use super::guard::{Guard, discard_for_good};
 use crate::exit::Failure;
 use crate::sys::file_lock::try_exclusive;
 use nix::errno::Errno;
@@ -14,11 +14,17 @@ use std::os::unix::fs::{
     FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Whoever may write here can put words into the recording: for the owner only.
 const MODE: u32 = 0o600;
 /// A FIFO that vanishes while it is opened is tried again so often.
 const ATTEMPTS: u32 = 10;
+/// One that somebody else has locked is tried again so often, which takes a second: the guard of a recorder that has just
+/// ended has it for a moment …
+const LOCK_ATTEMPTS: u32 = 50;
+/// … after this time.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where it is, and what is removed in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +51,36 @@ impl Fifo {
     /// The FIFO `path`, made if it is not there.
     pub fn at(path: &Path) -> Result<Self, Failure> {
         let path = std::path::absolute(path).map_err(|error| unusable(path, &error))?;
-        for _ in 0..ATTEMPTS {
+        let (mut vanished, mut taken) = (0, 0);
+        while vanished < ATTEMPTS {
             let made = match mkfifo(&path, Mode::from_bits_truncate(MODE)) {
                 Ok(()) => true,
                 Err(Errno::EEXIST) => false,
                 Err(errno) => return Err(unusable(&path, &errno.into())),
             };
-            if let Some(file) = open_locked(&path)? {
-                let site = Site { path, made, private: false };
-                return Ok(Self { file, site, guard: None, removes: made });
+            match open_locked(&path) {
+                Ok(Opened::Locked(file)) => {
+                    let site = Site { path, made, private: false };
+                    return Ok(Self { file, site, guard: None, removes: made });
+                }
+                Ok(Opened::Vanished) => vanished += 1,
+                Ok(Opened::Taken) if taken < LOCK_ATTEMPTS => {
+                    taken += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Ok(Opened::Taken) => {
+                    return Err(Failure::CannotObserve(format!(
+                        "another recorder reads the marks of {}, or the command of an earlier one has not ended yet: \
+                         choose another name for --marks",
+                        path.display()
+                    )));
+                }
+                Err(failure) => {
+                    if made {
+                        remove_unused(&path);
+                    }
+                    return Err(failure);
+                }
             }
         }
         let error = io::Error::other("somebody else removes it again and again");
@@ -101,8 +128,13 @@ impl Fifo {
     /// The recording is over. Nobody reads any more; what is written from now on is thrown away, so that
     /// nobody has to wait because the FIFO is full.
     pub fn retire(&self) {
-        if let Some(guard) = &self.guard {
-            guard.discard();
+        if self.guard.as_ref().is_some_and(Guard::discard) {
+            return;
+        }
+        // Nobody else does it: as long as we wait for the command, a thread of ours can.
+        if let Ok(file) = self.file.try_clone() {
+            let discard = std::thread::Builder::new().name("marks".to_owned());
+            let _cannot_be_helped = discard.spawn(move || discard_for_good(&file));
         }
     }
 
@@ -140,8 +172,27 @@ fn is_at(path: &Path, file: &File) -> bool {
     }
 }
 
-/// Opens it for this recorder alone; `None` if it has vanished meanwhile.
-fn open_locked(path: &Path) -> Result<Option<File>, Failure> {
+/// Removes what was made and cannot be opened, unless somebody else uses it already.
+fn remove_unused(path: &Path) {
+    let is_fifo = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    if is_fifo && !opened.is_ok_and(|file| try_exclusive(&file) == Ok(false)) {
+        let _somebody_was_faster = fs::remove_file(path);
+    }
+}
+
+/// What became of an attempt to have it.
+enum Opened {
+    /// For this recorder alone.
+    Locked(File),
+    /// Somebody has removed it meanwhile.
+    Vanished,
+    /// Somebody else has it. It is closed again: who has it open counts as somebody who may write.
+    Taken,
+}
+
+/// Opens it for this recorder alone.
+fn open_locked(path: &Path) -> Result<Opened, Failure> {
     let shown = path.display();
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     match fs::metadata(path) {
@@ -151,7 +202,7 @@ fn open_locked(path: &Path) -> Result<Option<File>, Failure> {
             )));
         }
         Ok(_) => {}
-        Err(error) if gone(&error) => return Ok(None),
+        Err(error) if gone(&error) => return Ok(Opened::Vanished),
         Err(error) => return Err(unusable(path, &error)),
     }
     let opened = OpenOptions::new()
@@ -161,19 +212,17 @@ fn open_locked(path: &Path) -> Result<Option<File>, Failure> {
         .open(path);
     let file = match opened {
         Ok(file) => file,
-        Err(error) if gone(&error) => return Ok(None),
+        Err(error) if gone(&error) => return Ok(Opened::Vanished),
         Err(error) => return Err(unusable(path, &error)),
     };
     if !file.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
-        return Ok(None);
+        return Ok(Opened::Vanished);
     }
     match try_exclusive(&file) {
         // Whoever removes it has the lock.
-        Ok(true) => Ok(is_at(path, &file).then_some(file)),
-        Ok(false) => Err(Failure::CannotObserve(format!(
-            "another recorder reads the marks of {shown}, or the command of an earlier one has not ended yet: choose \
-             another name for --marks"
-        ))),
+        Ok(true) if is_at(path, &file) => Ok(Opened::Locked(file)),
+        Ok(true) => Ok(Opened::Vanished),
+        Ok(false) => Ok(Opened::Taken),
         Err(errno) => Err(unusable(path, &errno.into())),
     }
 }

@@ -11,14 +11,17 @@
 //! asked for.
 
 use super::fifo::Site;
+use crate::sys::file_lock::{release, try_exclusive};
 use crate::sys::{detached, fdpass};
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -33,6 +36,11 @@ const SERVE: u8 = b'S';
 const DISCARD: u8 = b'D';
 /// Between two times that something is thrown away, so that whoever floods the FIFO does not keep a core busy.
 const PAUSE: Duration = Duration::from_millis(10);
+/// So often it reads between two pauses.
+const MOST_READS: u32 = 16;
+/// Who cannot have the lock for so many pauses (1 s) leaves the FIFO to whoever has it. Our own recorder, that is just
+/// ending, has it for a moment only.
+const MOST_TAKEN: u32 = 100;
 
 /// The recorder's side.
 #[derive(Debug)]
@@ -61,8 +69,9 @@ impl Guard {
         let _was_killed = fdpass::send(self.socket.as_fd(), &[SERVE], Some(process));
     }
 
-    pub(super) fn discard(&self) {
-        let _was_killed = fdpass::send(self.socket.as_fd(), &[DISCARD], None);
+    /// Has it throw away what comes; false if it is not there any more.
+    pub(super) fn discard(&self) -> bool {
+        fdpass::send(self.socket.as_fd(), &[DISCARD], None).is_ok()
     }
 }
 
@@ -91,11 +100,14 @@ fn serve() -> Result<(), Errno> {
         while_it_lives(command.as_fd(), &fifo);
     }
     // Before its name is gone, so that whoever opens it until then has a reader. This waits for nobody: we can write.
-    let reader = File::open(format!("/proc/self/fd/{}", fifo.as_raw_fd()));
+    let reader = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(format!("/proc/self/fd/{}", fifo.as_raw_fd()));
     site.remove(&fifo);
     drop(fifo);
     if let Ok(reader) = reader {
-        until_no_writer_is_left(reader);
+        until_no_writer_is_left(&reader);
     }
     Ok(())
 }
@@ -124,6 +136,7 @@ fn while_the_recorder_lives(socket: BorrowedFd<'_>, fifo: &File) -> Option<Owned
         }
         if written {
             discard(fifo);
+            std::thread::sleep(PAUSE);
         }
     }
 }
@@ -142,26 +155,56 @@ fn while_it_lives(process: BorrowedFd<'_>, fifo: &File) {
         }
         if written {
             discard(fifo);
+            std::thread::sleep(PAUSE);
         }
     }
 }
 
-/// Throws away what is there, without waiting.
-fn discard(mut fifo: &File) {
-    let mut buffer = [0; 4096];
-    while fifo.read(&mut buffer).is_ok_and(|count| count == buffer.len()) {}
-    std::thread::sleep(PAUSE);
+/// Throws away what comes, for as long as this process lives.
+pub(super) fn discard_for_good(fifo: &File) {
+    loop {
+        let mut fds = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) => _ = discard(fifo),
+            Err(Errno::EINTR) => {}
+            Err(_cannot_wait) => return,
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
-/// Throws away what is written until the last writer has gone.
-fn until_no_writer_is_left(mut reader: File) {
+/// Throws away what is there, without waiting; true when nobody has it open for writing any more.
+fn discard(mut fifo: &File) -> bool {
     let mut buffer = [0; 4096];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(_) => std::thread::sleep(PAUSE),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+    for _ in 0..MOST_READS {
+        match fifo.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(count) if count == buffer.len() => {}
+            _ => return false,
         }
+    }
+    false
+}
+
+/// Throws away what is written until the last writer has gone, or another recorder reads. It has the lock whenever it
+/// reads, and then only: so it takes no mark from that one, nor keeps it away.
+fn until_no_writer_is_left(reader: &File) {
+    let mut taken = 0;
+    while taken < MOST_TAKEN {
+        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_cannot_wait) => return,
+        }
+        if try_exclusive(reader) == Ok(true) {
+            taken = 0;
+            let is_over = discard(reader);
+            if release(reader).is_err() || is_over {
+                return;
+            }
+        } else {
+            taken += 1;
+        }
+        std::thread::sleep(PAUSE);
     }
 }

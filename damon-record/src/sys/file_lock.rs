@@ -27,6 +27,11 @@ pub fn try_exclusive(file: &File) -> Result<bool, Errno> {
     }
 }
 
+/// Unlocks `file`, for all who share this open file.
+pub fn release(file: &File) -> Result<(), Errno> {
+    flock(file, libc::LOCK_UN)
+}
+
 /// As [`try_exclusive`], waiting for as long as it takes.
 pub fn wait(file: &File) -> Result<(), Errno> {
     loop {
@@ -56,5 +61,11 @@ mod tests {
         drop(copy);
         assert_eq!(try_exclusive(&other), Ok(true));
         wait(&other).unwrap();
+        release(&other).unwrap();
+        assert_eq!(
+            try_exclusive(&File::open(&path).unwrap()),
+            Ok(true),
+            "it is open, and not locked"
+        );
     }
 }

@@ -4,10 +4,13 @@ use crate::common::{
     Content, PROGRAM, Place, Sleeper, expect, parts, read, read_part, signal, stderr, wait_until,
 };
 use damon_format::{Mark, Record};
+use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use nix::unistd::{Pid, mkfifo};
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -253,6 +256,71 @@ fn a_command_may_set_marks_whatever_has_become_of_its_recorder() {
     }
 }
 
+/// The process that looks after the FIFO of this recorder.
+fn guard_of(recorder: &Child) -> Option<i32> {
+    let parent = format!(" {} ", recorder.id());
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let said = |name: &str| std::fs::read_to_string(entry.path().join(name)).ok();
+        let is_guard = said("cmdline")?.contains("--internal-marks-guard")
+            && said("stat")?.rsplit(')').next()?.get(2..)?.starts_with(&parent);
+        is_guard.then(|| entry.file_name().to_str()?.parse().ok())?
+    })
+}
+
+#[test]
+fn a_recorder_that_has_lost_its_guard_does_not_block_the_command_it_waits_for() {
+    let place = Place::new();
+    let words = [&FAST[..], &["-d", "2s", "--", "sh", "-c", STUBBORN]].concat();
+    let mut recorder = place.start(&words);
+    wait_until("marks are set", || place.path("set").exists());
+    let guard = Pid::from_raw(guard_of(&recorder).unwrap());
+    nix::sys::signal::kill(guard, Signal::SIGKILL).unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(recorder.try_wait().unwrap().is_none(), "it waits for the command");
+    std::fs::write(place.path("enough"), "").unwrap();
+    wait_until("the command ends by itself", || place.path("ended").exists());
+    wait_until("the recorder ends", || recorder.try_wait().unwrap().is_some());
+    assert!(texts(&read(&place.path("recording.damon"))).iter().any(|text| text == "kept open"));
+    let fifo = said(&place.path("where")).unwrap();
+    assert!(!fifo.parent().unwrap().exists(), "nothing is left");
+}
+
+#[test]
+fn recordings_one_after_the_other_share_a_fifo_that_stays_and_that_somebody_keeps_open() {
+    let place = Place::new();
+    let target = Sleeper::new();
+    let path = place.path("theirs");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let open = || OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&path);
+    let mut writer = None;
+    for round in 0..4 {
+        let name = format!("{round}.damon");
+        let words = ["-o", &name, "--marks", "theirs", &target.pid()];
+        let recorder = place.start_with(&name, &words);
+        let writer = writer.get_or_insert_with(|| open().unwrap());
+        let expected: Vec<String> = (0..20).map(|number| format!("{round}: {number}")).collect();
+        for text in &expected {
+            // One write is one mark.
+            writer.write_all(format!("{text}\n").as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        signal(&recorder, Signal::SIGINT);
+        expect(&recorder.wait_with_output().unwrap(), 0, "recorded");
+        assert_eq!(texts(&read(&place.path(&name))), expected);
+    }
+    // More than it holds, and nobody records.
+    let (mut writer, mut written) = (writer.unwrap(), 0);
+    wait_until("it is thrown away", || {
+        match writer.write(&[b'\n'; 4096]) {
+            Ok(count) => written += count,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}"),
+        }
+        written > 300_000
+    });
+    drop(writer);
+    wait_until("nobody reads it any more", || open().is_err());
+}
+
 #[test]
 fn a_fifo_of_a_killed_recorder_blocks_nobody() {
     let place = Place::new();
@@ -297,6 +365,11 @@ fn users_without_privileges_set_marks_in_what_they_record() {
     let words = [program, "-q", "--", "sh", "-c", "$0 mark theirs", program];
     assert_eq!(unprivileged(&place, &words).status().unwrap().code(), Some(0));
     assert_eq!(texts(&read(&place.path("recording.damon"))), ["theirs"]);
+    // One that they make and may not open themselves is no reason to leave it there.
+    let script = "umask 777; exec \"$0\" --marks masked -- true";
+    let output = unprivileged(&place, &["sh", "-c", script, program]).output().unwrap();
+    expect(&output, 3, "no permission for marks");
+    assert!(!place.path("masked").exists());
     // Not in what somebody else records, unless that one lets them.
     let target = Sleeper::new();
     mkfifo(&place.path("open"), Mode::S_IRWXU).unwrap();
