@@ -321,9 +321,9 @@ impl RecordArgs {
             return Some(Err(Failure::Usage(text.into())));
         }
         let more = !self.regions.is_empty() || self.children || self.marks.is_some();
-        if self.duration.is_some() || more {
+        if self.duration.is_some() || self.pss.is_some() || more {
             let text = "--backend replay always replays everything, and nothing else: leave out --duration, \
-                        --regions, --children and --marks";
+                        --regions, --children, --pss and --marks";
             return Some(Err(Failure::Usage(text.into())));
         }
         let plan = Plan {

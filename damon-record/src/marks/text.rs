@@ -26,12 +26,15 @@ pub fn printable(line: &[u8]) -> Option<String> {
 fn shown(c: char) -> char {
     match c {
         '\t' => ' ',
-        // Directions, joiners and separators that are no control characters to Unicode.
-        '\u{200b}'..='\u{200f}'
+        // Directions, joiners, separators and tags that are no control characters to Unicode.
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}'
         | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' => char::REPLACEMENT_CHARACTER,
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => char::REPLACEMENT_CHARACTER,
         c if c.is_control() => char::REPLACEMENT_CHARACTER,
         c => c,
     }
@@ -91,6 +94,9 @@ mod tests {
         assert_eq!(text("  Größe 2\u{1f600}\r".as_bytes()), "Größe 2\u{1f600}");
         assert_eq!(text(b"a\tb\x1b[31mc\0d\xff\xfe"), "a b\u{fffd}[31mc\u{fffd}d\u{fffd}\u{fffd}");
         assert_eq!(text("x\u{202e}y\u{2028}z".as_bytes()), "x\u{fffd}y\u{fffd}z");
+        for unseen in ['\u{ad}', '\u{61c}', '\u{e0001}', '\u{e007f}'] {
+            assert_eq!(text(format!("x{unseen}y").as_bytes()), "x\u{fffd}y");
+        }
         for blank in [&b""[..], b" \t \r", b"\n"] {
             assert_eq!(printable(blank), None);
         }

@@ -24,7 +24,8 @@ pub fn parse_rollup(text: &[u8]) -> Option<Rollup> {
 }
 
 impl ProcRoot {
-    /// Reads it for `pid`; `None` when the process has no memory any more.
+    /// Reads it for `pid`; `None` where the text has no `Pss`. A process that is ending and has no memory any more is
+    /// [`ProcError::Gone`], although its `stat` may still say that it runs.
     pub fn rollup(&self, pid: u32) -> Result<Option<Rollup>, ProcError> {
         let name = format!("{}smaps_rollup", self.memory_dir(pid));
         self.read(pid, &name).map(|text| parse_rollup(&text))

@@ -53,8 +53,10 @@ pub(super) fn inlet(plan: &Plan, console: &mut Console) -> Result<Option<Fifo>, 
 pub(super) struct Marks {
     file: File,
     lines: Lines,
-    /// When the unended line has begun.
+    /// When the unended line has begun: the time of its mark.
     unended_ns: Option<u64>,
+    /// When something came last: an unended line may still go on for a while.
+    heard_ns: u64,
     /// Of the second that began then: marks taken, and work.
     second_ns: u64,
     taken: u64,
@@ -74,6 +76,7 @@ impl Marks {
             file,
             lines: Lines::default(),
             unended_ns: None,
+            heard_ns: 0,
             second_ns: 0,
             taken: 0,
             work: 0,
@@ -86,7 +89,7 @@ impl Marks {
 
     /// When to read although nobody is woken.
     fn due_ns(&self) -> u64 {
-        let unended = self.unended_ns.map(|since| since.saturating_add(UNENDED_NS));
+        let unended = self.unended_ns.map(|_| self.heard_ns.saturating_add(UNENDED_NS));
         let told = (self.left_out > 0).then(|| self.second_ns.saturating_add(SECOND_NS));
         [unended, told, self.read_ns].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
@@ -97,10 +100,6 @@ impl Marks {
         if now_ns.saturating_sub(self.second_ns) >= SECOND_NS {
             records.extend(self.told(now_ns));
             (self.second_ns, self.taken, self.work) = (now_ns, 0, 0);
-        }
-        // What has waited came before what comes now.
-        if self.unended_ns.is_some_and(|since| now_ns.saturating_sub(since) >= UNENDED_NS) {
-            self.complete(&mut records);
         }
         let mut buffer = [0; 1 << 13];
         let mut total = 0;
@@ -114,6 +113,12 @@ impl Marks {
             };
             total += count;
             self.take(buffer.get(..count).unwrap_or_default(), now_ns, &mut records);
+        }
+        // Only now: its end may have waited for a recorder that was busy.
+        if total > 0 {
+            self.heard_ns = now_ns;
+        } else if now_ns.saturating_sub(self.heard_ns) >= UNENDED_NS {
+            self.complete(&mut records);
         }
         self.work = self.work.saturating_add(1 + (total as u64 >> 10));
         if last {
@@ -248,11 +253,26 @@ mod tests {
         writer.write_all(b" and half\nrest").unwrap();
         assert_eq!(texts(&marks.read(7 * MS, false)), [(6 * MS, "half and half")]);
         // Nobody ends it: what comes later is something else.
+        assert_eq!(texts(&marks.read(7 * MS + UNENDED_NS, false)), [(7 * MS, "rest")]);
         writer.write_all(b"later\n").unwrap();
-        let records = marks.read(8 * MS + UNENDED_NS, false);
-        assert_eq!(texts(&records), [(7 * MS, "rest"), (8 * MS + UNENDED_NS, "later")]);
+        let time_ns = 8 * MS + UNENDED_NS;
+        assert_eq!(texts(&marks.read(time_ns, false)), [(time_ns, "later")]);
         writer.write_all(b"last").unwrap();
         assert_eq!(texts(&marks.read(300 * MS, true)), [(300 * MS, "last")]);
+    }
+
+    #[test]
+    fn a_line_that_takes_its_time_is_one_mark_of_its_begin() {
+        let (mut writer, mut marks) = marks();
+        for (part, time_ns) in [("s", 5 * MS), ("lo", 95 * MS), ("w", 185 * MS)] {
+            writer.write_all(part.as_bytes()).unwrap();
+            assert_eq!(marks.read(time_ns, false), []);
+            assert_eq!(marks.due_ns(), time_ns + UNENDED_NS);
+        }
+        // The recorder could not read for a long time.
+        writer.write_all(b"er\nnext\n").unwrap();
+        let records = marks.read(900 * MS, false);
+        assert_eq!(texts(&records), [(5 * MS, "slower"), (900 * MS, "next")]);
     }
 
     #[test]

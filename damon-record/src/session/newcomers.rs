@@ -2,6 +2,7 @@
 
 use super::console::Console;
 use super::events::Events;
+use super::mode::Mode;
 use super::run::Session;
 use super::tracked::Tracked;
 use crate::backend::WatchError;
@@ -26,6 +27,8 @@ const ATTACH_TIME_NS: u64 = 10_000_000;
 const ATTACH_PART: u64 = 4;
 /// Before the first round more time may be spent on those that are there from the beginning.
 const BEGIN_TIME_NS: u64 = 2_000_000_000;
+/// So many ranges are what DAMON itself monitors of a process.
+const KERNEL_RANGES: u32 = 3;
 /// Each target holds several files open.
 const MOST_TARGETS: usize = 1000;
 /// So many refusals are named one by one.
@@ -152,8 +155,16 @@ impl Session<'_> {
         Ok(searched.saturating_add(pause))
     }
 
+    /// Ranges that a target may have, each of which is a region at least.
+    fn ranges_of_each(&self) -> u32 {
+        match self.mode {
+            Mode::Sampled(_) | Mode::Exact(_) => MOST_RANGES,
+            Mode::Kernel(_) => KERNEL_RANGES,
+        }
+    }
+
     fn most_targets(&self) -> usize {
-        usize::try_from(self.plan.max_regions / MOST_RANGES)
+        usize::try_from(self.plan.max_regions / self.ranges_of_each())
             .unwrap_or(MOST_TARGETS)
             .clamp(1, MOST_TARGETS)
     }
@@ -164,7 +175,8 @@ impl Session<'_> {
         }
         let why = if most < MOST_TARGETS {
             let max = self.plan.max_regions;
-            format!(", as each may need {MOST_RANGES} of --max-regions {max}: raise that for more")
+            let each = self.ranges_of_each();
+            format!(", as each may need {each} of --max-regions {max}: raise that for more")
         } else {
             String::new()
         };

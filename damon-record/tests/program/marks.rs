@@ -160,6 +160,7 @@ fn no_other_file_is_taken_for_a_fifo() {
     assert_eq!(texts(&read(&place.path("recording.damon"))), ["x"]);
     assert!(place.path("theirs").exists());
     expect(&place.run(&["--backend", "replay:x", "--marks", "theirs"]), 2, "--marks");
+    expect(&place.run(&["--backend", "replay:x", "--pss", "1s"]), 2, "--pss");
 }
 
 #[test]

@@ -62,10 +62,9 @@ impl Meter {
         self.one_off += spent;
     }
 
-    /// So much of the CPU time was spent on something that is done once a `period`: a burst that counts as what it is on
-    /// average, so that nothing is given up for the moment.
+    /// So much is spent on something that is done once a `period`: a burst that counts as what it is on average, so that
+    /// nothing is given up for the moment. What it takes is to be told as `one_off` when it is spent.
     pub(in crate::session) fn rare(&mut self, spent: Duration, period: Duration) {
-        self.one_off += spent;
         self.rare = spent.as_secs_f64() / period.as_secs_f64().max(1e-3);
     }
 
@@ -127,6 +126,7 @@ mod tests {
     #[test]
     fn a_rare_burst_counts_as_what_it_is_on_average() {
         let mut meter = Meter::new(0, 5 * MS);
+        meter.one_off(150 * MS);
         meter.rare(150 * MS, 60_000 * MS);
         for cpu in [165 * MS, 175 * MS] {
             meter.round(1);
