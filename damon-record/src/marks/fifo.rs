@@ -6,7 +6,7 @@ use crate::sys::file_lock::try_exclusive;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{geteuid, mkfifo};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -111,6 +111,12 @@ impl Fifo {
     /// Where it is, absolute.
     pub fn path(&self) -> &Path {
         &self.site.path
+    }
+
+    /// The user it belongs to, if that is somebody else: whoever has made one may let anybody write to it.
+    pub fn foreign_owner(&self) -> Option<u32> {
+        let owner = self.file.metadata().ok()?.uid();
+        (owner != geteuid().as_raw()).then_some(owner)
     }
 
     /// What has been written, without waiting for it.
@@ -275,7 +281,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("marks");
         mkfifo(&path, Mode::from_bits_truncate(0o622)).unwrap();
-        drop(Fifo::at(&path).unwrap());
+        assert_eq!(Fifo::at(&path).unwrap().foreign_owner(), None);
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(1000), None).unwrap();
+            assert_eq!(Fifo::at(&path).unwrap().foreign_owner(), Some(1000));
+        }
         assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
         fs::remove_file(&path).unwrap();
         drop(Fifo::at(&path).unwrap());

@@ -39,6 +39,11 @@ pub(super) fn inlet(plan: &Plan, console: &mut Console) -> Result<Option<Fifo>, 
         (None, _) => return Ok(None),
     };
     let path = made.path().display().to_string();
+    if let Some(owner) = made.foreign_owner() {
+        console.say(&format!(
+            "marks are taken from {path}, which belongs to another user (uid {owner})"
+        ));
+    }
     let fifo = made.guarded(|error| {
         let text =
             format!("{path} stays if this recorder is killed: no guard can be started: {error}");

@@ -82,19 +82,19 @@ fn a_duration_ends_the_recording_and_not_the_process() {
 
 #[test]
 fn memory_in_proportion_is_recorded_for_who_asks_for_it() {
-    for (more, count) in [(&["--pss", "5m"][..], 1), (&[], 0)] {
+    for (more, expected) in [(&["--pss", "5m"][..], &[0, 1][..]), (&[], &[])] {
         let place = Place::new();
-        let target = Sleeper::new();
-        let pid = target.pid();
-        let words = [&["-d", "400ms", "--budget", "100%", &pid], more].concat();
+        let (one, other) = (Sleeper::new(), Sleeper::new());
+        let (first, second) = (one.pid(), other.pid());
+        let words = [&["-d", "1s", "--budget", "100%", &first, &second], more].concat();
         expect(&place.run(&words), 0, "recorded");
         let content = read(&place.path("recording.damon"));
         let pss = content.records.iter().filter_map(|r| match r {
-            Record::ProportionalMemory(sample) => Some(sample.pss),
+            Record::ProportionalMemory(sample) => Some((sample.target.0, sample.pss)),
             _ => None,
         });
-        let pss: Vec<u64> = pss.collect();
-        assert_eq!(pss.len(), count, "{pss:?}");
+        let (targets, pss): (Vec<u32>, Vec<u64>) = pss.unzip();
+        assert_eq!(targets, expected, "each once, one after the other");
         assert!(pss.iter().all(|pss| *pss > 0));
     }
 }
