@@ -53,6 +53,7 @@ impl<'a, S: ReadAt + ?Sized> Merge<'a, S> {
         events: &'a [Layout],
         clock: Clock,
     ) -> Result<Self, ImportError> {
+        refuse_overlap(buffers, size)?;
         let how = How { pages, events, clock };
         let (mut cpus, mut next) = (Vec::new(), BinaryHeap::new());
         for buffer in buffers.iter().filter(|buffer| buffer.size > 0) {
@@ -86,6 +87,19 @@ impl<'a, S: ReadAt + ?Sized> Merge<'a, S> {
         }
         Ok(item)
     }
+}
+
+/// Refuses buffers that are longer than the file, all together: many could be the same few bytes, read as often.
+fn refuse_overlap(buffers: &[Buffer], size: u64) -> Result<(), ImportError> {
+    let mut sum = 0_u64;
+    for buffer in buffers {
+        let with = sum.checked_add(buffer.size).filter(|sum| *sum <= size);
+        sum = with.ok_or_else(|| {
+            let found = "more bytes of events than the file has";
+            unexpected(buffer.offset, "buffers of CPUs one behind the other", found)
+        })?;
+    }
+    Ok(())
 }
 
 impl<S: ReadAt + ?Sized> Cpu<'_, S> {

@@ -1,3 +1,4 @@
+mod greedy;
 pub(super) mod made;
 
 use super::*;

@@ -6,6 +6,7 @@ use super::options::{self, ids};
 use crate::import::ImportError;
 use crate::import::tracepoints::{Bytes, Span, unexpected};
 use damon_format::ReadAt;
+use std::cell::Cell;
 use std::io::{BufReader, Read};
 
 /// Bytes of a section before its contents.
@@ -13,6 +14,10 @@ const HEADER: usize = 16;
 const IS_COMPRESSED: u16 = 1;
 /// Longest section that is inflated.
 const LONGEST: u32 = 64 << 20;
+/// What all sections that are opened may take, since options can name one any number of times: see [`File::take`].
+const MOST: u64 = 256 << 20;
+/// What opening a section takes, however short it is.
+const EACH: u64 = 1 << 16;
 /// Lists of options, each of which names the next.
 const MAX_LISTS: usize = 256;
 
@@ -23,6 +28,8 @@ struct File<'a, S: ?Sized> {
     input: &'a S,
     size: u64,
     packing: Option<Packing>,
+    /// Of [`MOST`].
+    left: Cell<u64>,
 }
 
 /// A section's header.
@@ -50,7 +57,7 @@ pub(super) fn contents<R: Read, S: ReadAt + ?Sized>(
             "it is compressed with \"{name}\", and zstd and zlib can be read; use the text of trace-cmd report"
         )));
     }
-    let file = File { input, size, packing };
+    let file = File { input, size, packing, left: Cell::new(MOST) };
     let mut found = Contents::new(page_size);
     let mut at = from.offset();
     let mut next = from.u64("place of the options")?;
@@ -83,6 +90,13 @@ impl<S: ReadAt + ?Sized> File<'_, S> {
         Ok(section)
     }
 
+    /// Makes up for the work on so many bytes of the section at a place.
+    fn take(&self, bytes: u64, at: u64) -> Result<(), ImportError> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.ok_or_else(|| unexpected(at, "at most 256 MiB of sections", "more"))?);
+        Ok(())
+    }
+
     /// Hands out the contents of a section, which is not that of the events.
     fn open<T>(
         &self,
@@ -93,6 +107,7 @@ impl<S: ReadAt + ?Sized> File<'_, S> {
     ) -> Result<T, ImportError> {
         let Section { is_compressed, offset, size, .. } = self.section(at, wanted, what)?;
         let end = offset.saturating_add(size).min(self.size);
+        self.take(EACH.saturating_add(end.saturating_sub(offset)), at)?;
         let span = BufReader::new(Span::new(self.input, offset, end));
         if !is_compressed {
             return read(&mut Bytes::new(Box::new(span), offset, size));
@@ -102,6 +117,7 @@ impl<S: ReadAt + ?Sized> File<'_, S> {
         if inflated > LONGEST {
             return Err(unexpected(offset, "at most 64 MiB in a section", "more"));
         }
+        self.take(inflated.into(), at)?;
         let packing = self.packing.ok_or_else(|| {
             unexpected(at, what, "a compressed section in a recording without compression")
         })?;
