@@ -15,6 +15,10 @@ pub(crate) const MOST_ROWS: u64 = 4 << 20;
 /// A snapshot takes as much memory as so many regions, beside its own.
 const HEAD_ROWS: u64 = 16;
 
+/// A part with a snapshot takes as much memory as so many regions, beside its snapshots: 12 KiB, since its columns grow
+/// in steps, and there may be very many small blocks.
+const PART_HEAD_ROWS: u64 = 2048;
+
 /// For the snapshots of one recording.
 pub(crate) fn room() -> Room {
     Room::new(MOST_ROWS)
@@ -71,11 +75,13 @@ impl Part {
 
     /// Keeps a snapshot if it can; if not, those before it are as they were.
     pub(super) fn try_add(&mut self, snapshot: &SnapshotView<'_>) -> Option<()> {
-        self.room.take((snapshot.len() as u64).saturating_add(HEAD_ROWS))?;
+        let first = if self.heads.is_empty() { PART_HEAD_ROWS } else { 0 };
+        self.room.take((snapshot.len() as u64).saturating_add(HEAD_ROWS + first))?;
         if self.heads.is_empty() {
-            // So much for most blocks; memory that is not used is not there.
-            self.sizes.reserve(USUAL_ROWS);
-            self.counts.reserve(USUAL_ROWS);
+            // Most blocks have several snapshots, but each may be all there is of its block.
+            let some = USUAL_ROWS.min(snapshot.len().saturating_mul(4));
+            self.sizes.reserve(some);
+            self.counts.reserve(some);
         }
         let (sizes, counts) = (self.sizes.len(), self.counts.len());
         let (mut starts, mut ends) = (snapshot.starts, snapshot.ends);
@@ -313,7 +319,7 @@ mod tests {
     fn parts_share_the_room_and_empty_snapshots_take_some() {
         let room = room();
         let mut parts = [Part::new(&room), Part::new(&room)];
-        let most = MOST_ROWS / (HEAD_ROWS + 1);
+        let most = (MOST_ROWS - 2 * PART_HEAD_ROWS) / (HEAD_ROWS + 1);
         for i in 0..most {
             keep(&mut parts[usize::from(i % 3 == 0)], &snapshot(i, &[(0, PAGE, 1)]));
         }
@@ -321,6 +327,29 @@ mod tests {
         keep(&mut parts[0], &snapshot(most, &[]));
         assert!(parts[0].spoilt && parts[0].heads.capacity() == 0);
         assert!(all(parts.into()).is_none());
+    }
+
+    #[test]
+    fn many_parts_with_little_each_take_no_more_than_few_with_much() {
+        let room = room();
+        let mut parts: Vec<Part> = (0..100_000).map(|_| Part::new(&room)).collect();
+        for part in &mut parts {
+            keep(part, &snapshot(0, &[(0, PAGE, 1); 3]));
+        }
+        let bytes = |part: &Part| {
+            let heads = part.heads.capacity() * size_of::<Head>();
+            heads + part.sizes.capacity() * 4 + part.counts.capacity() * 2
+        };
+        let taken: usize = parts.iter().map(bytes).sum();
+        assert!(taken as u64 <= MOST_ROWS * 6, "{taken} bytes");
+        assert!(all(parts).is_none());
+        // A day in blocks of a minute.
+        let room = self::room();
+        let mut parts: Vec<Part> = (0..1_440).map(|_| Part::new(&room)).collect();
+        for part in &mut parts {
+            keep(part, &snapshot(0, &[(0, PAGE, 1); 600]));
+        }
+        assert!(all(parts).is_some());
     }
 
     fn new() -> Part {
