@@ -12,6 +12,7 @@ pub(super) mod ids {
     pub(in super::super) const TRACECLOCK: u16 = 4;
     pub(in super::super) const UNAME: u16 = 5;
     pub(in super::super) const OFFSET: u16 = 7;
+    pub(in super::super) const CPUCOUNT: u16 = 8;
     pub(in super::super) const TSC2NSEC: u16 = 14;
     pub(in super::super) const HEADER_INFO: u16 = 16;
     pub(in super::super) const EVENT_FORMATS: u16 = 18;

@@ -115,6 +115,10 @@ fn what_cannot_be_read_is_refused_with_a_reason_and_a_place() {
         let counter = Made { version, clock: "counter", ..Made::default() };
         assert!(refused(&counter.bytes()).contains("clock counter"), "{version:?}");
     }
+    let same = Made { cpus: 2, cpu_count: Some(2), ..Made::default() };
+    assert_eq!(imported(&same.bytes()).unwrap().snapshots.len(), 20);
+    let error = refused(&Made { cpu_count: Some(3), ..same }.bytes());
+    assert!(error.contains("buffers of 2 CPUs and an instance with 3"), "{error}");
     let error = read_stream(SIX).unwrap_err().to_string();
     assert!(error.contains("name the file"), "{error}");
     // A list of options that names itself.

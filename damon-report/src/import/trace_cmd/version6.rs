@@ -37,7 +37,7 @@ pub(super) fn contents<R: Read>(
     let mut at = from.offset();
     let mut what = kind(from)?;
     if what == *OPTIONS {
-        options(&mut found, from, &mut instances)?;
+        options(&mut found, from, cpus, &mut instances)?;
         at = from.offset();
         what = kind(from)?;
     }
@@ -69,6 +69,7 @@ fn kind(from: &mut Bytes<impl Read>) -> Result<[u8; 10], ImportError> {
 fn options(
     found: &mut Contents,
     from: &mut Bytes<impl Read>,
+    cpus: u32,
     instances: &mut Vec<u64>,
 ) -> Result<(), ImportError> {
     loop {
@@ -79,6 +80,15 @@ fn options(
         }
         let length = from.u32("size of an option")?;
         let data = from.vec(length.into(), options::LONGEST, "an option")?;
+        if id == ids::CPUCOUNT {
+            // Of an instance; where its buffers are is listed for so many CPUs, and not for `cpus`.
+            let count = data.first_chunk().map_or(cpus, |count| u32::from_le_bytes(*count));
+            if count != cpus {
+                return Err(ImportError::Useless(format!(
+                    "it has buffers of {cpus} CPUs and an instance with {count}; use the text of trace-cmd report"
+                )));
+            }
+        }
         if id != ids::BUFFER {
             found.options.learn(id, &data);
             continue;

@@ -32,6 +32,8 @@ pub(super) struct Made {
     pub(super) lost_at: Option<usize>,
     /// Name of the clock, and its unit in nanoseconds if it is told.
     pub(super) clock: &'static str,
+    /// CPUs of an instance, as an option tells them.
+    pub(super) cpu_count: Option<usize>,
 }
 
 impl Default for Made {
@@ -45,6 +47,7 @@ impl Default for Made {
             others: false,
             lost_at: None,
             clock: "mono",
+            cpu_count: None,
         }
     }
 }
@@ -189,12 +192,14 @@ impl Made {
     }
 
     fn options(self) -> Vec<(u16, Vec<u8>)> {
-        vec![
+        let mut options = vec![
             (4, format!("local [{}] x\0", self.clock).into_bytes()),
             (5, b"Linux farm 6.12.7 x86_64\0".to_vec()),
             (2, b"CPU: 0\noverrun: 0\ndropped events: 0\n\0".to_vec()),
             (1, b"0x5f5e100\0".to_vec()),
-        ]
+        ];
+        options.extend(self.cpu_count.map(|count| (8, word(count).to_vec())));
+        options
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
