@@ -33,10 +33,10 @@ impl Packing {
         let broken = |error: &dyn std::fmt::Display| {
             unexpected(at, "a compressed piece of the recording", &error.to_string())
         };
+        to.reserve_exact(size);
         match self {
             Self::Zstd => {
                 // In one step, so that no window is allocated that the piece asks for.
-                to.reserve_exact(size);
                 let mut inflate = zstd::bulk::Decompressor::new()?;
                 inflate.decompress_to_buffer(packed, to).map_err(|error| broken(&error))?;
             }

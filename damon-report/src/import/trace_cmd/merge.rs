@@ -56,9 +56,11 @@ impl<'a, S: ReadAt + ?Sized> Merge<'a, S> {
         refuse_overlap(buffers, size)?;
         let how = How { pages, events, clock };
         let (mut cpus, mut next) = (Vec::new(), BinaryHeap::new());
-        for buffer in buffers.iter().filter(|buffer| buffer.size > 0) {
+        let full = || buffers.iter().filter(|buffer| buffer.size > 0);
+        let count = full().count();
+        for buffer in full() {
             let mut cpu = Cpu {
-                pages: Pages::new(input, size, buffer, buffers.len())?,
+                pages: Pages::new(input, size, buffer, count)?,
                 page_size: usize::try_from(buffer.page_size).unwrap_or(usize::MAX),
                 bytes: Vec::new(),
                 begin: 0,

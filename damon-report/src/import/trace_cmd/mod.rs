@@ -5,7 +5,9 @@
 //! buffer of its own, compressed in chunks or not; they are read side by side and merged by time. Other events in them are
 //! passed over.
 //!
-//! Memory is bounded: the descriptions (64 MiB), and for all CPUs together 128 MiB of their buffers.
+//! Memory is bounded: 150 MiB while the descriptions are read (a section, what is made of it, and the options that name
+//! it), and behind that 128 MiB of the buffers of all CPUs together, or 320 MiB where very many CPUs have compressed ones,
+//! and one compressed chunk.
 
 mod clock;
 mod contents;

@@ -6,8 +6,14 @@ use crate::import::ImportError;
 use crate::import::tracepoints::{Bytes, Span, unexpected};
 use damon_format::ReadAt;
 
-/// What all CPUs together may hold.
+/// What all CPUs together may hold, unless they need more for a [chunk](CHUNK) each; beside that, one compressed chunk
+/// is held, of no more.
 const MOST: u64 = 128 << 20;
+/// Pages that trace-cmd compresses at once.
+const CHUNK: u64 = 10;
+/// What all CPUs together may hold of chunks: of pages of 4 KiB on the 8192 CPUs that Linux has at most, or of pages of
+/// 64 KiB on 512.
+const MOST_OF_CHUNKS: u64 = 320 << 20;
 /// What is read at once where pages are smaller, and memory allows it.
 const RUN: u64 = 1 << 16;
 
@@ -23,11 +29,10 @@ pub(super) struct Pages<'a, S: ?Sized> {
     packing: Option<Packing>,
     /// Chunks that are to come; `None`: their number has not been read.
     chunks: Option<u32>,
-    packed: Vec<u8>,
 }
 
 impl<'a, S: ReadAt + ?Sized> Pages<'a, S> {
-    /// The pages of one of so many CPUs, in a file of `size` bytes.
+    /// The pages of one of so many CPUs that have some, in a file of `size` bytes.
     pub(super) fn new(
         input: &'a S,
         size: u64,
@@ -42,13 +47,17 @@ impl<'a, S: ReadAt + ?Sized> Pages<'a, S> {
             let expected = format!("{length} bytes of a CPU's events");
             unexpected(offset, &expected, &format!("a file that ends at byte {size}"))
         })?;
-        let most = MOST / (cpus as u64).max(1);
+        let cpus = (cpus as u64).max(1);
+        let mut most = MOST / cpus;
+        if packing.is_some() {
+            most = most.max(CHUNK.saturating_mul(page_size.into())).min(MOST_OF_CHUNKS / cpus);
+        }
         if page_size < 64 || u64::from(page_size) > most {
             let found = format!("{page_size} bytes, of {cpus} CPUs");
             return Err(unexpected(offset, "a page of the ring buffer", &found));
         }
-        let (page_size, packed) = (page_size.into(), Vec::new());
-        Ok(Self { input, offset, end, page_size, most, packing, chunks: None, packed })
+        let page_size = page_size.into();
+        Ok(Self { input, offset, end, page_size, most, packing, chunks: None })
     }
 
     /// Replaces `to` by the next pages. The place of the first of them, or of what they are inflated from; `None`: no more.
@@ -74,14 +83,15 @@ impl<'a, S: ReadAt + ?Sized> Pages<'a, S> {
         let at = self.offset;
         let packed = self.word("size of a compressed chunk")?;
         let length = self.word("size of a chunk")?;
-        if u64::from(length) > self.most || u64::from(packed) > self.most {
+        // What cannot be compressed gets a little longer.
+        let most_packed = self.most.saturating_add(self.most / 8).min(MOST);
+        if u64::from(length) > self.most || u64::from(packed) > most_packed {
             let found = format!("one of {length} bytes, compressed {packed}");
             return Err(unexpected(at, "a chunk of reasonable size", &found));
         }
-        let mut piece = std::mem::take(&mut self.packed);
+        let mut piece = Vec::new();
         self.fill(packed.into(), &mut piece, "a compressed chunk")?;
         packing.inflate(&piece, usize::try_from(length).unwrap_or(usize::MAX), at, to)?;
-        self.packed = piece;
         self.whole(length.into(), at)
     }
 

@@ -14,6 +14,8 @@ const HEADER: usize = 16;
 const IS_COMPRESSED: u16 = 1;
 /// Longest section that is inflated.
 const LONGEST: u32 = 64 << 20;
+/// Longest list of options that is inflated; it is held while the sections are read that it names.
+const LONGEST_OPTIONS: u32 = 16 << 20;
 /// What all sections that are opened may take, since options can name one any number of times: see [`File::take`].
 const MOST: u64 = 256 << 20;
 /// What opening a section takes, however short it is.
@@ -114,17 +116,20 @@ impl<S: ReadAt + ?Sized> File<'_, S> {
         }
         let mut from = Bytes::new(span, offset, size);
         let (packed, inflated) = (from.u32(what)?, from.u32(what)?);
-        if inflated > LONGEST {
-            return Err(unexpected(offset, "at most 64 MiB in a section", "more"));
+        let longest = if wanted == OPTIONS { LONGEST_OPTIONS } else { LONGEST };
+        if inflated > longest {
+            let expected = format!("at most {} MiB of {what}", longest >> 20);
+            return Err(unexpected(offset, &expected, "more"));
         }
         self.take(inflated.into(), at)?;
         let packing = self.packing.ok_or_else(|| {
             unexpected(at, what, "a compressed section in a recording without compression")
         })?;
-        let packed = from.vec(packed.into(), LONGEST.into(), what)?;
+        let packed = from.vec(packed.into(), longest.into(), what)?;
         let mut plain = Vec::new();
         let length = usize::try_from(inflated).unwrap_or(usize::MAX);
         packing.inflate(&packed, length, offset, &mut plain)?;
+        drop(packed);
         read(&mut Bytes::inflated(Box::new(plain.as_slice()), offset))
     }
 

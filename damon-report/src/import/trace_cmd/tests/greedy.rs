@@ -72,27 +72,53 @@ fn cpus_cannot_share_bytes() {
     assert!(error.contains("found more bytes of events than the file has"), "{error}");
 }
 
+/// Begins to read buffers of such sizes, with zstd, all of which are at the start of the file.
+fn opened(file: &[u8], page_size: u32, sizes: &[u64]) -> Result<(), String> {
+    let packing = Some(Packing::Zstd);
+    let buffer = |&size: &u64| Buffer { offset: 0, size, page_size, packing };
+    let buffers: Vec<Buffer> = sizes.iter().map(buffer).collect();
+    let text = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+         \tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n\
+         \tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n";
+    let layout = PageLayout::parse(text.as_bytes()).unwrap();
+    let clock = Clock::new("mono", None, 0, None).unwrap();
+    let merge = Merge::new(file, file.len() as u64, &buffers, layout, &[], clock);
+    merge.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// One chunk of empty pages.
+fn chunk(bytes: usize) -> Vec<u8> {
+    [&1_u32.to_le_bytes(), &packed(&vec![0; bytes])[..]].concat()
+}
+
 #[test]
 fn compressed_buffers_count_as_what_they_take_in_the_file() {
-    let opened = |file: &[u8], sizes: &[u64]| {
-        let buffer =
-            |&size: &u64| Buffer { offset: 0, size, page_size: 4096, packing: Some(Packing::Zstd) };
-        let buffers: Vec<Buffer> = sizes.iter().map(buffer).collect();
-        let text = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
-             \tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n\
-             \tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n";
-        let layout = PageLayout::parse(text.as_bytes()).unwrap();
-        let clock = Clock::new("mono", None, 0, None).unwrap();
-        let merge = Merge::new(file, file.len() as u64, &buffers, layout, &[], clock);
-        merge.map(|_| ()).map_err(|error| error.to_string())
-    };
     // An empty page that takes more when it is inflated than the whole file has.
-    let chunk = packed(&[0; 4096]);
-    let file = [&1_u32.to_le_bytes(), &chunk[..]].concat();
+    let file = chunk(4096);
     let size = file.len() as u64 - 4;
-    assert_eq!(opened(&file, &[size]), Ok(()));
-    let twice = opened(&file, &[size, size]).unwrap_err();
+    assert_eq!(opened(&file, 4096, &[size]), Ok(()));
+    let twice = opened(&file, 4096, &[size, size]).unwrap_err();
     assert!(twice.contains("more bytes of events"), "{twice}");
-    let overflow = opened(&file, &[1, u64::MAX]).unwrap_err();
+    let overflow = opened(&file, 4096, &[1, u64::MAX]).unwrap_err();
     assert!(overflow.contains("more bytes of events"), "{overflow}");
+}
+
+#[test]
+fn many_cpus_have_room_for_the_chunks_that_trace_cmd_makes() {
+    for (page_size, cpus) in [(4096_u32, 8192), (65_536, 512)] {
+        let file = chunk(page_size as usize * 10);
+        let size = file.len() as u64 - 4;
+        let many = file.repeat(cpus);
+        // The first chunk is read or not; all other buffers are too short for one.
+        let error = |cpus: usize| {
+            let buffers = [vec![size], vec![1; cpus - 1]].concat();
+            opened(&many, page_size, &buffers).unwrap_err()
+        };
+        assert!(error(cpus).contains("expected size of a compressed chunk"), "{}", error(cpus));
+        let more = error(cpus + 1);
+        assert!(more.contains("expected a chunk of reasonable size"), "{more}");
+        // CPUs without events need no room.
+        let buffers = [vec![size], vec![0; 16_000]].concat();
+        assert_eq!(opened(&file, page_size, &buffers), Ok(()));
+    }
 }
