@@ -80,11 +80,11 @@ impl Target {
         answer
     }
 
-    /// Reads a page whose translation the processor does not hold: it sets the Accessed bit even if
-    /// `clear_refs` has cleared that without a flush.
-    pub(crate) fn read_afresh(&mut self, page: usize) {
+    /// The same when the processor holds no translations of the target: what it does sets Accessed bits even where
+    /// `clear_refs` has cleared them, which flushes nothing. Pages on no LRU list are enough for that to be used.
+    pub(crate) fn ask_afresh(&mut self, command: &str) {
         self.ask("flush");
-        self.ask(&format!("read {page} 1"));
+        self.ask(command);
     }
 
     /// Maps memory and writes to the first `pages` of it, and to 64 more: the last ones may not be on

@@ -59,7 +59,7 @@ fn another_program_under_the_same_pid_is_said_and_can_be_watched() {
     let base = target.map("anonymous", 64);
     // While the old watch still exists, as in a session.
     let mut watch = target.watch();
-    let found = full_round(watch.as_mut(), &pages(base, 64), || drop(target.ask("read 7 1")));
+    let found = full_round(watch.as_mut(), &pages(base, 64), || target.ask_afresh("read 7 1"));
     assert_eq!(found, [7]);
 }
 
@@ -76,7 +76,7 @@ fn a_process_whose_first_thread_has_exited() {
     target.ask("leader-exit");
     // The watch may ask to be attached to anew.
     wait_until("it is seen again", || {
-        match round(watch.as_mut(), &points, || drop(target.ask("read 7 1"))) {
+        match round(watch.as_mut(), &points, || target.ask_afresh("read 7 1")) {
             Ok(found) => found == [7],
             Err(WatchError::Gone) => panic!("its other thread lives"),
             Err(WatchError::Replaced | WatchError::Failed(_)) => {

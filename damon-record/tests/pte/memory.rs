@@ -30,9 +30,9 @@ fn reads_and_writes_of_single_pages_are_seen_and_nothing_else() {
     let points = pages(base, 64);
     let none = full_round(watch.as_mut(), &points, || {});
     assert_eq!(none, NOTHING);
-    let read = full_round(watch.as_mut(), &points, || drop(target.ask("read 3 5 7")));
+    let read = full_round(watch.as_mut(), &points, || target.ask_afresh("read 3 5 7"));
     assert_eq!(read, [3, 10, 17, 24, 31]);
-    let written = full_round(watch.as_mut(), &points, || drop(target.ask("write 60 4")));
+    let written = full_round(watch.as_mut(), &points, || target.ask_afresh("write 60 4"));
     assert_eq!(written, [60, 61, 62, 63]);
 }
 
@@ -58,14 +58,14 @@ fn huge_pages_are_seen_whole_and_stay_whole() {
     for _ in 0..50 {
         assert_eq!(full_round(watch.as_mut(), &points, || {}), NOTHING);
         let seen =
-            full_round(watch.as_mut(), &points, || drop(target.ask(&format!("read {page} 1"))));
+            full_round(watch.as_mut(), &points, || target.ask_afresh(&format!("read {page} 1")));
         assert_eq!(seen, [0, 1], "all of the first huge page, nothing of the second");
     }
     assert_eq!(rollup(target.pid(), "AnonHugePages"), before, "none was split");
     // Exact looks do not flush the TLB of the target, which has just used the page; this does.
     assert_eq!(full_round(watch.as_mut(), &points, || {}), NOTHING);
     looked(watch.as_mut(), base, 0);
-    target.ask(&format!("write {page} 1"));
+    target.ask_afresh(&format!("write {page} 1"));
     let found = looked(watch.as_mut(), first, 1024);
     assert_eq!(found, (0..512).collect::<Vec<_>>());
     assert_eq!(rollup(target.pid(), "AnonHugePages"), before);
@@ -80,7 +80,7 @@ fn honest(mut target: Target, base: u64, name: &str) {
     for number in 0..40_usize {
         let page = number * 7 % 64;
         let _earlier = watch.toll();
-        let found = round(watch.as_mut(), &points, || target.read_afresh(page));
+        let found = round(watch.as_mut(), &points, || target.ask_afresh(&format!("read {page} 1")));
         let found = found.unwrap();
         missed += watch.toll().missed;
         assert!(found == [page] || found.is_empty(), "{name}: {found:?} instead of {page}");
@@ -91,7 +91,7 @@ fn honest(mut target: Target, base: u64, name: &str) {
     // Everything is seen by an exact look.
     wait_until("an exact look sees one page", || {
         looked(watch.as_mut(), base, 64);
-        target.ask("read 9 1");
+        target.ask_afresh("read 9 1");
         looked(watch.as_mut(), base, 64) == [9]
     });
 }
@@ -141,7 +141,7 @@ fn memory_shared_by_fork() {
     }
     let (seen, missed) = (0..20).fold((0, 0), |(seen, missed), _| {
         let _earlier = watch.toll();
-        let found = round(watch.as_mut(), &points, || target.read_afresh(40)).unwrap();
+        let found = round(watch.as_mut(), &points, || target.ask_afresh("read 40 1")).unwrap();
         assert!(found == [8] || found.is_empty(), "{found:?}");
         (seen + found.len(), missed + watch.toll().missed)
     });
@@ -169,7 +169,7 @@ fn the_page_of_zeros_is_never_hot() {
     assert!(looked(watch.as_mut(), base, 64).is_empty());
     target.ask("write 5 2");
     wait_until("written pages are ordinary ones", || {
-        round(watch.as_mut(), &points, || drop(target.ask("read 5 2"))).unwrap() == [5, 6]
+        round(watch.as_mut(), &points, || target.ask_afresh("read 5 2")).unwrap() == [5, 6]
     });
 }
 
@@ -183,10 +183,10 @@ fn fresh_and_vanished_memory() {
     target.ask("write 0 128");
     let mut watch = target.watch();
     let points = pages(base + 32 * PAGE, 128);
-    let found = full_round(watch.as_mut(), &points, || drop(target.ask("write 159 1")));
+    let found = full_round(watch.as_mut(), &points, || target.ask_afresh("write 159 1"));
     assert_eq!(found, [127], "the first touch of a page that was not there");
     target.ask("unmap 32 16");
-    let found = full_round(watch.as_mut(), &points, || drop(target.ask("read 64 1")));
+    let found = full_round(watch.as_mut(), &points, || target.ask_afresh("read 64 1"));
     assert_eq!(found, [32], "holes read as not accessed");
 }
 
@@ -221,7 +221,7 @@ fn an_exact_look_finds_every_page() {
     let mut watch = target.watch();
     looked(watch.as_mut(), base, 0);
     assert!(looked(watch.as_mut(), base, 4096).is_empty());
-    target.ask("read 1 1000 4");
+    target.ask_afresh("read 1 1000 4");
     assert_eq!(
         looked(watch.as_mut(), base, 4096),
         (0..1000).map(|i| 1 + 4 * i).collect::<Vec<_>>()
