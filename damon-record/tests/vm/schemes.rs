@@ -20,7 +20,8 @@ JSON
             grep -E 'VmRSS|VmSwap' "/proc/$workload/status" >memory.before
             damon-record --dry-run --backend damon --schemes /root/pageout.json "$workload"
             restored
-            damon-record --backend damon --schemes /root/pageout.json -o recording.damon -d 6s \
+            # Statistics count a region once it is done, which takes the emulated kernel seconds for a large one.
+            damon-record --backend damon --schemes /root/pageout.json -o recording.damon -d 15s \
                 --sample 20ms --aggr 200ms "$workload"
             grep -E 'VmRSS|VmSwap' "/proc/$workload/status" >memory.after
             restored
