@@ -1,57 +1,16 @@
 //! Schemes at work: `kdamond_apply_schemes`, `damon_do_apply_schemes` and `damos_apply_scheme`
 //! (`mm/damon/core.c`).
 
+mod state;
+mod walk;
+
+pub use state::{SchemeState, Stats};
+
 use super::filter::cut;
-use super::{
-    Account, Addresses, Filters, Histogram, KernelRules, Order, Readings, Scale, Switch, Turn,
-    Verdict, Window,
-};
-use crate::damos::kernel::{Action, Bounds, Scheme};
-use crate::{Region, SchemeStats};
-
-/// What a scheme has done, by the kernel's names (directory `stats`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Regions tried.
-    pub nr_tried: u64,
-    /// Bytes of these.
-    pub sz_tried: u64,
-    /// Regions to some of which the action was applied.
-    pub nr_applied: u64,
-    /// Bytes to which it was applied.
-    pub sz_applied: u64,
-    /// Bytes that passed the filters of pages.
-    pub sz_ops_filter_passed: u64,
-    /// Windows that used up their quota.
-    pub qt_exceeds: u64,
-    /// Passes that got to the last region of a target.
-    pub nr_snapshots: u64,
-}
-
-impl Stats {
-    /// As a record of a trace.
-    pub fn record(&self, time_ns: u64, scheme: u32) -> SchemeStats {
-        SchemeStats {
-            time_ns,
-            scheme,
-            nr_tried: self.nr_tried,
-            sz_tried: self.sz_tried,
-            nr_applied: self.nr_applied,
-            sz_applied: self.sz_applied,
-            qt_exceeds: self.qt_exceeds,
-            sz_ops_filter_passed: Some(self.sz_ops_filter_passed),
-            nr_snapshots: Some(self.nr_snapshots),
-        }
-    }
-
-    fn count(&mut self, size: u64, outcome: Outcome) {
-        self.nr_tried += 1;
-        self.sz_tried = self.sz_tried.saturating_add(size);
-        self.nr_applied += u64::from(outcome.applied > 0);
-        self.sz_applied = self.sz_applied.saturating_add(outcome.applied);
-        self.sz_ops_filter_passed = self.sz_ops_filter_passed.saturating_add(outcome.filter_passed);
-    }
-}
+use super::{Addresses, Histogram, KernelRules, Readings, Scale, Turn, Verdict, Window};
+use crate::Region;
+use crate::damos::kernel::{Action, Scheme};
+use walk::{WalkTurn, visit_matching, walk};
 
 /// An action about to be applied to a region (what the event `damos_before_apply` tells).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,105 +51,6 @@ pub struct TargetRegions {
     pub target: u32,
     /// Ascending and disjoint. Operation cuts them, and sets ages to 0.
     pub regions: Vec<Region>,
-}
-
-/// One scheme with everything it remembers.
-#[derive(Clone, Debug)]
-pub struct SchemeState {
-    scheme: Scheme,
-    order: Order,
-    filters: Filters,
-    account: Account,
-    switch: Switch,
-    stats: Stats,
-    min_score: u8,
-    next_apply: u64,
-}
-
-impl SchemeState {
-    fn new(scheme: Scheme, addresses: Addresses, rules: KernelRules, scale: &Scale) -> Self {
-        let mut state = Self {
-            order: Order::of(scheme.action, addresses, &rules),
-            filters: Filters::new(&scheme.filters, rules.filter_default, scale.granule),
-            account: Account::new(scheme.quota.clone(), rules, scale),
-            switch: Switch::new(scheme.watermarks),
-            scheme,
-            stats: Stats::default(),
-            min_score: 0,
-            next_apply: 0,
-        };
-        state.next_apply = state.interval(scale);
-        state
-    }
-
-    /// Steps between two applications.
-    fn interval(&self, scale: &Scale) -> u64 {
-        scale.steps(match self.scheme.apply_interval_us {
-            0 => scale.aggr_us,
-            us => us,
-        })
-    }
-
-    /// The scheme itself.
-    pub fn scheme(&self) -> &Scheme {
-        &self.scheme
-    }
-
-    /// What it has done so far.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// Its quota.
-    pub fn account(&self) -> &Account {
-        &self.account
-    }
-
-    /// Its filters.
-    pub fn filters(&self) -> &Filters {
-        &self.filters
-    }
-
-    /// Whether watermarks let it work.
-    pub fn is_on(&self) -> bool {
-        self.switch.is_on()
-    }
-
-    /// Whether the scheme is applied when `passed` sampling intervals have passed since the beginning.
-    pub fn is_due(&self, passed: u64) -> bool {
-        passed >= self.next_apply && self.is_on()
-    }
-
-    /// The least score that is urgent enough in this window.
-    pub fn min_score(&self) -> u8 {
-        self.min_score
-    }
-
-    fn pattern(&self) -> Pattern {
-        let Scheme { sz, nr_accesses, age, .. } = self.scheme;
-        Pattern { sz, nr_accesses, age }
-    }
-
-    fn is_finished(&self) -> bool {
-        self.scheme.max_nr_snapshots > 0 && self.stats.nr_snapshots >= self.scheme.max_nr_snapshots
-    }
-
-    /// Whether it takes whatever matches as it is until something else happens than attempts: nothing limits it, and nothing
-    /// cuts regions.
-    fn is_simple(&self) -> bool {
-        self.account.is_idle()
-            && self.filters.is_without_core()
-            && self.scheme.max_nr_snapshots == 0
-    }
-
-    fn wants(&self, region: &Region, scale: &Scale) -> bool {
-        self.scheme.matches(region)
-            && (!self.account.is_limited() || self.score(region, scale) >= self.min_score)
-    }
-
-    fn score(&self, region: &Region, scale: &Scale) -> u8 {
-        self.order.score(region, scale, &self.scheme.quota.weights)
-    }
 }
 
 /// Several schemes at work on several targets.
@@ -330,97 +190,6 @@ impl Operation {
             }
         }
         state.min_score = histogram.min_score(state.account.effective_bytes());
-    }
-}
-
-/// One region's turn in a walk.
-struct WalkTurn {
-    region: Region,
-    /// What was cut off, the last one first in the address space.
-    remainders: Vec<Region>,
-    /// What will not be visited again.
-    done: Vec<Region>,
-    /// Others come behind.
-    has_next: bool,
-}
-
-impl WalkTurn {
-    fn is_last(&self) -> bool {
-        !self.has_next && self.remainders.is_empty()
-    }
-
-    /// Gives up the part below `address`.
-    fn skip_until(&mut self, address: u64) {
-        let left = Region { end: address, ..self.region };
-        self.region.start = address;
-        self.done.push(left);
-    }
-}
-
-/// Visits regions one by one, and what is cut off them behind them, in this walk if `visits_remainders`.
-fn walk(
-    regions: &mut Vec<Region>,
-    room: &mut Vec<Region>,
-    visits_remainders: bool,
-    mut visit: impl FnMut(&mut WalkTurn),
-) {
-    let input = std::mem::replace(regions, std::mem::take(room));
-    let mut rest = input.iter().copied();
-    let mut waiting: Vec<Region> = Vec::new();
-    let mut turn = WalkTurn {
-        region: Region { start: 0, end: 0, nr_accesses: 0, age: 0 },
-        remainders: Vec::new(),
-        done: std::mem::take(regions),
-        has_next: false,
-    };
-    turn.done.clear();
-    while let Some(region) = waiting.pop().or_else(|| rest.next()) {
-        turn.region = region;
-        turn.has_next = !waiting.is_empty() || rest.len() > 0;
-        visit(&mut turn);
-        turn.done.push(turn.region);
-        if visits_remainders {
-            waiting.append(&mut turn.remainders);
-        } else {
-            turn.done.extend(turn.remainders.drain(..).rev());
-        }
-    }
-    *regions = turn.done;
-    *room = input;
-}
-
-/// Visits the regions that match one of some patterns, and the last one; none may be cut.
-fn visit_matching(
-    regions: &mut [Region],
-    patterns: &[Pattern],
-    mut visit: impl FnMut(&mut WalkTurn),
-) {
-    let mut rest = regions.iter_mut();
-    while let Some(region) = rest.next() {
-        let has_next = rest.len() > 0;
-        if has_next && !patterns.iter().any(|pattern| pattern.matches(region)) {
-            continue;
-        }
-        let (remainders, done) = (Vec::new(), Vec::new());
-        let mut turn = WalkTurn { region: *region, remainders, done, has_next };
-        visit(&mut turn);
-        *region = turn.region;
-    }
-}
-
-/// What a scheme is about.
-struct Pattern {
-    sz: Bounds<u64>,
-    nr_accesses: Bounds<u32>,
-    age: Bounds<u32>,
-}
-
-impl Pattern {
-    /// As [`Scheme::matches`]; what fails most often is asked first.
-    fn matches(&self, region: &Region) -> bool {
-        self.age.contains(&region.age)
-            && self.nr_accesses.contains(&region.nr_accesses)
-            && self.sz.contains(&region.size())
     }
 }
 
