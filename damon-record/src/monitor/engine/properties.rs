@@ -1,6 +1,7 @@
 //! Whatever happens to an engine, its regions stay a partition of the monitored ranges.
 
 use super::*;
+use crate::monitor::merge;
 use crate::monitor::rng::Rng;
 use crate::monitor::synthetic::run_aggregation;
 use proptest::prelude::*;

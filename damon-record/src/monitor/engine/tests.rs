@@ -1,5 +1,6 @@
 use super::*;
 use crate::monitor::synthetic::run_aggregation;
+use damon_format::Region;
 
 const MIB: u64 = 1 << 20;
 const PAGE: u64 = 4096;
