@@ -5,7 +5,7 @@
 mod common;
 mod compared;
 
-use common::program::{Ran, golden, run};
+use common::program::{Ran, assert_folded, golden, run};
 use compared::{Program, WORK, well_formed};
 use std::fs;
 
@@ -99,6 +99,13 @@ fn forms_for_people_and_collectors_are_as_agreed() {
     }
     let linked = bench.compare(3, &["--format", "markdown", "--picture-url", "https://ci/x.png"]);
     assert!(linked.out.contains("](<https://ci/x.png>)"), "{}", linked.out);
+}
+
+#[test]
+fn tables_are_as_wide_as_asked_for() {
+    let bench = Bench::new(WORK, GROWN, 2);
+    let (whole, narrow) = (bench.compare(2, &[]), bench.compare(2, &["--columns", "60"]));
+    assert_folded(&whole.out, &narrow.out, 60);
 }
 
 #[test]

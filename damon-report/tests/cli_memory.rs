@@ -3,7 +3,7 @@
 mod common;
 
 use common::MIB;
-use common::program::{bench, golden, run};
+use common::program::{assert_folded, bench, golden, run};
 use damon_format::{MemorySample, ProportionalMemory, Record, TargetId};
 use std::fs;
 
@@ -64,6 +64,24 @@ fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
             });
             assert!(drawn[0].starts_with(magic) && drawn[0] == drawn[1], "{command:?}");
         }
+    }
+}
+
+#[test]
+fn tables_are_as_wide_as_asked_for() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let cases: [(&[&str], usize); 5] = [
+        (&["mappings"], 50),
+        (&["footprint"], 40),
+        (&["idle"], 24),
+        (&["wss", "--windows"], 60),
+        (&["times", "--max-rate", "0%"], 30),
+    ];
+    for (command, columns) in cases {
+        let whole = run(&[command, &[&file]].concat(), "1").out;
+        let asked = columns.to_string();
+        let narrow = run(&[command, &[&file, "--columns", &asked]].concat(), "1").out;
+        assert_folded(&whole, &narrow, columns);
     }
 }
 

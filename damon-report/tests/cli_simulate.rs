@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::program::{Ran, golden};
+use common::program::{Ran, assert_folded, golden};
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -54,6 +54,18 @@ fn text_and_line_are_as_agreed() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.err.contains("WRITES ONLY"), "nowhere in the table: {}", ran.err);
     golden("simulate.csv", &ran.out);
+}
+
+#[test]
+fn tables_are_as_wide_as_asked_for() {
+    let bench = Bench::new();
+    let cases: [(&[&str], usize); 2] = [(&[], 82), (&["--sweep", "age=1s..4s/4"], 60)];
+    for (more, columns) in cases {
+        let asked = columns.to_string();
+        let whole = bench.run(&[&ACCEPTED[..], more].concat()).out;
+        let narrow = bench.run(&[&ACCEPTED[..], more, &["--columns", &asked]].concat()).out;
+        assert_folded(&whole, &narrow, columns);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `compare`.
 
 use super::mappings::Group;
-use super::shared::{Part, duration, size};
+use super::shared::{Part, cells, duration, size};
 use crate::analysis::quantity::Share;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -81,6 +81,9 @@ pub struct CompareArgs {
     /// Compare what is readable of recordings that are damaged or incomplete
     #[arg(long)]
     pub allow_damaged: bool,
+    /// Characters in a line [default: what fits]
+    #[arg(long, value_name = "N", value_parser = cells)]
+    pub columns: Option<usize>,
     /// Which part of each.
     #[command(flatten)]
     pub part: Part,

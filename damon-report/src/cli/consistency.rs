@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("raw", "format", "json is one value per line; damo's form exists here only"),
     ("heatmap", "columns", "also columns of cells"),
-    ("wss", "columns", "only characters"),
     ("wss", "compat", "what is computed differs"),
     ("wss", "skip", "damo's default, with --compat only"),
     ("wss", "sort", "damo's two orders, with --compat only"),
@@ -174,6 +173,26 @@ fn the_input_comes_first_and_formats_have_one_spelling() {
         }
         if let Some(value) = values.iter().find(|value| value.get_help().is_none()) {
             writeln!(complaints, "{name}: --format {} has no help", value.get_name()).unwrap();
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn every_table_can_be_given_a_width() {
+    let mut complaints = String::new();
+    for command in program().get_subcommands() {
+        let name = command.get_name();
+        let has = |id: &str, value: &str| {
+            let mut found = own_args(command).filter(|arg| arg.get_id() == id);
+            found.any(|arg| arg.get_possible_values().iter().any(|v| v.get_name() == value))
+        };
+        // Whatever is a table in a spreadsheet is one in the terminal.
+        let is_table = has("format", "text") && has("format", "csv");
+        let is_wide = own_args(command).any(|arg| arg.get_id() == "columns");
+        // `raw` prints while it reads, and does not know how wide what comes will be.
+        if is_table && !is_wide && name != "raw" {
+            writeln!(complaints, "{name}: its table takes no --columns").unwrap();
         }
     }
     complain(&complaints);

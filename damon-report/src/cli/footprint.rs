@@ -1,6 +1,6 @@
 //! `footprint`.
 
-use super::shared::{Format, Part, size};
+use super::shared::{Format, Part, cells, size};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,6 +25,9 @@ pub struct FootprintArgs {
     /// Positive samples from which on a region counts as touched
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threshold: u32,
+    /// Characters in a line [default: what fits]
+    #[arg(long, value_name = "N", value_parser = cells)]
+    pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]
     pub part: Part,

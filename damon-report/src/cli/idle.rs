@@ -1,6 +1,6 @@
 //! `idle`.
 
-use super::shared::{Format, Part, size};
+use super::shared::{Format, Part, cells, size};
 use crate::analysis::select::Moment;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -29,6 +29,9 @@ pub struct IdleArgs {
     /// Compute as another tool does; percentiles of one snapshot, the last unless --at names one
     #[arg(long, value_enum, value_name = "TOOL", conflicts_with = "output")]
     pub compat: Option<Compat>,
+    /// Characters in a line [default: what fits]
+    #[arg(long, value_name = "N", value_parser = cells)]
+    pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]
     pub part: Part,

@@ -1,6 +1,6 @@
 //! `mappings`.
 
-use super::shared::{Format, Part, duration, size};
+use super::shared::{Format, Part, cells, duration, size};
 use crate::analysis::groups::GroupBy;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -38,6 +38,9 @@ pub struct MappingsArgs {
     /// Positive samples from which on a region counts as touched
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threshold: u32,
+    /// Characters in a line [default: what fits]
+    #[arg(long, value_name = "N", value_parser = cells)]
+    pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]
     pub part: Part,

@@ -1,7 +1,7 @@
 //! `simulate`.
 
 use super::mappings::Group;
-use super::shared::{Format, Part, size};
+use super::shared::{Format, Part, cells, size};
 use crate::analysis::simulate::emit::Form;
 use clap::{Args, ValueEnum};
 use damon_format::damos::rules::KernelRules;
@@ -75,6 +75,9 @@ pub struct SimulateArgs {
     /// How finely to tell mappings apart
     #[arg(long, value_enum, value_name = "BY", default_value = "mapping")]
     pub group: Group,
+    /// Characters in a line [default: what fits]
+    #[arg(long, value_name = "N", value_parser = cells)]
+    pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]
     pub part: Part,

@@ -1,7 +1,7 @@
 //! `times`.
 
 use super::pattern::PatternArgs;
-use super::shared::{Format, Part};
+use super::shared::{Format, Part, cells};
 use crate::analysis::quantity::Size;
 use clap::Args;
 use std::path::PathBuf;
@@ -20,6 +20,9 @@ pub struct TimesArgs {
     /// How to write it
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+    /// Characters in a line [default: what fits]
+    #[arg(long, value_name = "N", value_parser = cells)]
+    pub columns: Option<usize>,
     /// Which regions.
     #[command(flatten)]
     pub pattern: PatternArgs,

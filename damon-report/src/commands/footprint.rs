@@ -2,6 +2,7 @@
 
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
+use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean};
 use super::{Streams, open};
@@ -47,7 +48,7 @@ pub(super) fn run(args: &FootprintArgs, streams: &mut Streams<'_>) -> Result<(),
         };
     }
     match args.format {
-        Format::Text => Ok(text(streams.out, &trace, &view, &found)?),
+        Format::Text => Ok(text(streams.out, (&trace, &view), &found, table_width(args.columns))?),
         Format::Csv => Ok(csv(streams.out, &found)?),
         Format::Json => {
             let body = Body { origin_ns: view.origin_ns, footprint: &found };
@@ -63,7 +64,12 @@ struct Body<'a> {
     footprint: &'a Footprint,
 }
 
-fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> io::Result<()> {
+fn text(
+    out: &mut dyn Write,
+    (trace, view): (&Trace, &View),
+    found: &Footprint,
+    width: Option<usize>,
+) -> io::Result<()> {
     writeln!(out, "{}", clean(&title(view)))?;
     writeln!(out, "{}", subtitle(trace, view))?;
     writeln!(out, "touched: upper estimate; expected: lower estimate, size x access rate")?;
@@ -81,7 +87,7 @@ fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> i
     }
     columns.extend(found.machine_used.as_ref().map(|used| ("system used", used)));
     columns.extend([("touched", &found.touched), ("expected", &found.expected)]);
-    table(out, &columns)?;
+    table(out, &columns, width)?;
     writeln!(out)?;
     let times = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
     let held = if found.samples.is_empty() { "system used" } else { "resident" };
@@ -121,7 +127,7 @@ fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> i
             row.extend([bytes(sizes.swap.mean), bytes(sizes.virtual_size.mean), name]);
             table.row(row);
         }
-        table.write(out)?;
+        table.write_within(out, width)?;
     }
     let most = |value: fn(&FootprintSample) -> Option<f64>| {
         found.samples.iter().filter_map(value).fold(0.0, f64::max)
@@ -133,7 +139,11 @@ fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Footprint) -> i
     Ok(())
 }
 
-fn table(out: &mut dyn Write, columns: &[(&'static str, &Distribution)]) -> io::Result<()> {
+fn table(
+    out: &mut dyn Write,
+    columns: &[(&'static str, &Distribution)],
+    width: Option<usize>,
+) -> io::Result<()> {
     let mut titles = vec![("of time", Align::Right)];
     titles.extend(columns.iter().map(|(title, _)| (*title, Align::Right)));
     let mut table = Table::new(&titles);
@@ -146,7 +156,7 @@ fn table(out: &mut dyn Write, columns: &[(&'static str, &Distribution)]) -> io::
     let mut row = vec!["mean".to_owned()];
     row.extend(columns.iter().map(|(_, of)| bytes(of.mean)));
     table.row(row);
-    table.write(out)
+    table.write_within(out, width)
 }
 
 fn csv(out: &mut dyn Write, found: &Footprint) -> io::Result<()> {

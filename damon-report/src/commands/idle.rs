@@ -2,6 +2,7 @@
 
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
+use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment};
 use super::wss::{NOT_RESIDENT, resident};
@@ -101,6 +102,7 @@ fn text(
     view: &View,
     idle: &IdleTimes,
 ) -> io::Result<()> {
+    let width = table_width(args.columns);
     writeln!(out, "{}", clean(&heading(args, view)))?;
     writeln!(out, "{}", subtitle(trace, view))?;
     writeln!(out, "idle time: (age + 1) aggregations where no access was seen, else 0")?;
@@ -111,7 +113,7 @@ fn text(
             table.row(vec![format!("{percent} %"), duration(us * 1000.0)]);
         }
     }
-    table.write(out)?;
+    table.write_within(out, width)?;
     writeln!(out)?;
     let share = |bytes: f64| {
         if idle.known > 0.0 { format!("{:.1} %", bytes / idle.known * 100.0) } else { "-".into() }
@@ -130,7 +132,7 @@ fn text(
     }
     table.row(vec!["idle at all".into(), bytes(whole), share(whole)]);
     table.row(vec!["accessed".into(), bytes(idle.accessed), share(idle.accessed)]);
-    table.write(out)?;
+    table.write_within(out, width)?;
     writeln!(out)?;
     writeln!(
         out,

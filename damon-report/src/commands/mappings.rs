@@ -2,6 +2,7 @@
 
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
+use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration};
 use super::wss::resident;
@@ -48,7 +49,9 @@ pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), 
         };
     }
     match args.format {
-        Format::Text => Ok(text(streams.out, &trace, &view, &all, shown)?),
+        Format::Text => {
+            Ok(text(streams.out, (&trace, &view), &all, shown, table_width(args.columns))?)
+        }
         Format::Csv => Ok(csv(streams.out, &all, shown)?),
         Format::Json => {
             let others = all.groups.split_off(shown);
@@ -96,10 +99,10 @@ fn sort(groups: &mut [GroupUse], by: MappingSort) {
 
 fn text(
     out: &mut dyn Write,
-    trace: &Trace,
-    view: &View,
+    (trace, view): (&Trace, &View),
     all: &MappingUse,
     shown: usize,
+    width: Option<usize>,
 ) -> io::Result<()> {
     writeln!(out, "{}", clean(&title(view)))?;
     writeln!(out, "{}", subtitle(trace, view))?;
@@ -137,7 +140,7 @@ fn text(
         table.row(cells);
     }
     table.row(line(f64::from(u8::from(all.total.heat > 0.0)), &all.total, "total"));
-    table.write(out)?;
+    table.write_within(out, width)?;
     writeln!(out)?;
     if all.total.idle.is_some() {
         writeln!(out, "{idle}: not accessed for at least that long")?;

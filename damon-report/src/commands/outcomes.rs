@@ -56,7 +56,11 @@ pub(super) fn verdict(out: &mut dyn Write, simulation: &Simulation) -> io::Resul
 }
 
 /// Whose memory it is.
-pub(super) fn by_mapping(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
+pub(super) fn by_mapping(
+    out: &mut dyn Write,
+    simulation: &Simulation,
+    width: Option<usize>,
+) -> io::Result<()> {
     let all = &simulation.by_mapping;
     if all.is_empty() {
         return Ok(());
@@ -92,7 +96,7 @@ pub(super) fn by_mapping(out: &mut dyn Write, simulation: &Simulation) -> io::Re
         sum.share = others.iter().map(|one| one.share).sum();
         row(&sum, format!("{} others (json has all)", others.len()));
     }
-    table.write(out)?;
+    table.write_within(out, width)?;
     writeln!(out)
 }
 
@@ -100,7 +104,11 @@ pub(super) fn by_mapping(out: &mut dyn Write, simulation: &Simulation) -> io::Re
 const SHOWN: [f64; 7] = [50.0, 80.0, 90.0, 95.0, 99.0, 99.9, 100.0];
 
 /// Fast and slow memory, and how much is needed for how much of the accesses.
-pub(super) fn tiers(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
+pub(super) fn tiers(
+    out: &mut dyn Write,
+    simulation: &Simulation,
+    width: Option<usize>,
+) -> io::Result<()> {
     let Some(tiers) = &simulation.tiers else { return Ok(()) };
     let share = |share: f64| format!("{} %", percent(share));
     let size = tiers.fast_size.map_or_else(|| "no limit".to_owned(), |size| bytes(float(size)));
@@ -110,7 +118,7 @@ pub(super) fn tiers(out: &mut dyn Write, simulation: &Simulation) -> io::Result<
     for (name, level) in [("in the fast tier", tiers.fast), ("in slow ones", tiers.slow)] {
         table.row(vec![name.into(), bytes(level.mean), bytes(level.most)]);
     }
-    table.write(out)?;
+    table.write_within(out, width)?;
     let moved = |moved: f64, rate: f64| format!("{}, {}/s", bytes(moved), bytes(rate));
     let up = moved(tiers.promoted, tiers.promoted_per_second);
     let down = moved(tiers.demoted, tiers.demoted_per_second);
@@ -141,12 +149,16 @@ pub(super) fn tiers(out: &mut dyn Write, simulation: &Simulation) -> io::Result<
             if point.percent < 100.0 { "of the hottest memory" } else { "of all memory accessed" };
         table.row(vec![accesses, bytes(point.mean), bytes(point.most), what.into()]);
     }
-    table.write(out)?;
+    table.write_within(out, width)?;
     writeln!(out)
 }
 
 /// Huge pages.
-pub(super) fn huge(out: &mut dyn Write, simulation: &Simulation) -> io::Result<()> {
+pub(super) fn huge(
+    out: &mut dyn Write,
+    simulation: &Simulation,
+    width: Option<usize>,
+) -> io::Result<()> {
     let Some(huge) = &simulation.huge else { return Ok(()) };
     let mut table = Table::new(&[
         ("in huge pages", Align::Left),
@@ -169,7 +181,7 @@ pub(super) fn huge(out: &mut dyn Write, simulation: &Simulation) -> io::Result<(
         huge.pages_most.to_string(),
         format!("{} at the end", huge.pages_end),
     ]);
-    table.write(out)?;
+    table.write_within(out, width)?;
     writeln!(out)
 }
 

@@ -3,6 +3,7 @@
 use super::outcomes;
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
+use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
 use super::{Streams, has_snapshots, sweep};
@@ -74,7 +75,7 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
         Format::Text => {
             writeln!(streams.out, "{}", clean(&title(&view)))?;
             writeln!(streams.out, "{}", subtitle(&trace, &view))?;
-            Ok(text(streams.out, &view, &simulation)?)
+            Ok(text(streams.out, &view, &simulation, table_width(args.columns))?)
         }
         Format::Csv => {
             warn(streams, &simulation);
@@ -183,29 +184,39 @@ fn warn(streams: &mut Streams<'_>, simulation: &Simulation) {
     }
 }
 
-fn text(out: &mut dyn Write, view: &View, simulation: &Simulation) -> io::Result<()> {
+fn text(
+    out: &mut dyn Write,
+    view: &View,
+    simulation: &Simulation,
+    width: Option<usize>,
+) -> io::Result<()> {
     for warning in &simulation.warnings {
         writeln!(out, "warning: {}", clean(warning))?;
     }
     writeln!(out)?;
     for (index, outcome) in simulation.schemes.iter().enumerate() {
-        scheme(out, index, outcome)?;
+        scheme(out, index, outcome, width)?;
         writeln!(out)?;
     }
     let actions = || simulation.schemes.iter().map(|outcome| outcome.scheme.action);
     if actions().any(|action| moves_memory(action) && !action.migrates()) {
-        consequences(out, view, simulation)?;
+        consequences(out, view, simulation, width)?;
         writeln!(out)?;
-        outcomes::by_mapping(out, simulation)?;
+        outcomes::by_mapping(out, simulation, width)?;
     }
-    outcomes::tiers(out, simulation)?;
-    outcomes::huge(out, simulation)?;
+    outcomes::tiers(out, simulation, width)?;
+    outcomes::huge(out, simulation, width)?;
     writeln!(out, "this rests on:")?;
     simulation.assumptions.iter().try_for_each(|text| writeln!(out, "- {}", clean(text)))
 }
 
 /// One scheme: its pattern and its account.
-fn scheme(out: &mut dyn Write, index: usize, outcome: &SchemeOutcome) -> io::Result<()> {
+fn scheme(
+    out: &mut dyn Write,
+    index: usize,
+    outcome: &SchemeOutcome,
+    width: Option<usize>,
+) -> io::Result<()> {
     let stats = &outcome.stats;
     writeln!(out, "scheme {index}: {}", pattern(&outcome.scheme))?;
     let mut table = Table::new(&[("", Align::Left), ("", Align::Right), ("", Align::Left)]);
@@ -231,7 +242,7 @@ fn scheme(out: &mut dyn Write, index: usize, outcome: &SchemeOutcome) -> io::Res
         let why = "mean; may match: as old as the recording, which is younger than the least age";
         row("unknown", bytes(outcome.unknown), why.into());
     }
-    table.write(out)
+    table.write_within(out, width)
 }
 
 fn since_begin(outcome: &SchemeOutcome) -> String {
@@ -280,7 +291,12 @@ fn verb(simulation: &Simulation) -> &'static str {
     }
 }
 
-fn consequences(out: &mut dyn Write, view: &View, simulation: &Simulation) -> io::Result<()> {
+fn consequences(
+    out: &mut dyn Write,
+    view: &View,
+    simulation: &Simulation,
+    width: Option<usize>,
+) -> io::Result<()> {
     let mut table = Table::new(&[
         (verb(simulation), Align::Left),
         ("optimistic", Align::Right),
@@ -325,7 +341,7 @@ fn consequences(out: &mut dyn Write, view: &View, simulation: &Simulation) -> io
         let name = format!("worst minute, from {}", moment(at, view.origin_ns));
         row(name, &worst.percent, &per_minute);
     }
-    table.write(out)?;
+    table.write_within(out, width)?;
     outcomes::verdict(out, simulation)?;
     let resident = simulation.resident.as_ref().map(|resident| resident.recorded);
     if resident.is_some_and(|resident| simulation.away.most.expected > resident) {

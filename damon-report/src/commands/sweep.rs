@@ -3,6 +3,7 @@
 use super::Streams;
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
+use super::screen::table_width;
 use super::simulate::{opened, options, said};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, csv_text, percent};
@@ -53,7 +54,7 @@ pub(super) fn run(
         Format::Text => {
             writeln!(streams.out, "{}", clean(&title(&view)))?;
             writeln!(streams.out, "{}", subtitle(&trace, &view))?;
-            Ok(text(streams.out, &sweep, chosen.as_ref())?)
+            Ok(text(streams.out, &sweep, chosen.as_ref(), table_width(args.columns))?)
         }
         Format::Csv => Ok(csv(streams.out, &sweep)?),
         Format::Json => {
@@ -123,7 +124,12 @@ fn whole(sweep: &Sweep) -> (f64, &'static str) {
     sweep.resident.map_or((sweep.monitored, "monitored"), |resident| (resident, "resident"))
 }
 
-fn text(out: &mut dyn Write, sweep: &Sweep, chosen: Option<&Schemes>) -> io::Result<()> {
+fn text(
+    out: &mut dyn Write,
+    sweep: &Sweep,
+    chosen: Option<&Schemes>,
+    width: Option<usize>,
+) -> io::Result<()> {
     for warning in &sweep.warnings {
         writeln!(out, "warning: {}", clean(warning))?;
     }
@@ -140,10 +146,10 @@ fn text(out: &mut dyn Write, sweep: &Sweep, chosen: Option<&Schemes>) -> io::Res
         }
     }
     writeln!(out)?;
-    front(out, sweep)?;
+    front(out, sweep, width)?;
     for around in &sweep.sensitivity {
         writeln!(out)?;
-        sensitivity(out, sweep, around)?;
+        sensitivity(out, sweep, around, width)?;
     }
     if let (Some(choice), Some(schemes)) = (sweep.choice, chosen)
         && let Some(variant) = sweep.variants.get(choice.variant)
@@ -161,7 +167,7 @@ fn text(out: &mut dyn Write, sweep: &Sweep, chosen: Option<&Schemes>) -> io::Res
     sweep.assumptions.iter().try_for_each(|text| writeln!(out, "- {}", clean(text)))
 }
 
-fn front(out: &mut dyn Write, sweep: &Sweep) -> io::Result<()> {
+fn front(out: &mut dyn Write, sweep: &Sweep, width: Option<usize>) -> io::Result<()> {
     if sweep.front.is_empty() {
         return writeln!(out, "no variant puts anything away");
     }
@@ -216,14 +222,19 @@ fn front(out: &mut dyn Write, sweep: &Sweep) -> io::Result<()> {
         ]);
         table.row(cells);
     }
-    table.write(out)?;
+    table.write_within(out, width)?;
     if left_out {
         writeln!(out, "not all of them are shown here; --format csv has all variants")?;
     }
     Ok(())
 }
 
-fn sensitivity(out: &mut dyn Write, sweep: &Sweep, around: &AroundVariant) -> io::Result<()> {
+fn sensitivity(
+    out: &mut dyn Write,
+    sweep: &Sweep,
+    around: &AroundVariant,
+    width: Option<usize>,
+) -> io::Result<()> {
     let Some(variant) = sweep.variants.get(around.variant) else { return Ok(()) };
     writeln!(out, "a quarter less and more, around {}", valued(sweep, &variant.values))?;
     let mut table = Table::new(&[
@@ -261,7 +272,7 @@ fn sensitivity(out: &mut dyn Write, sweep: &Sweep, around: &AroundVariant) -> io
             elasticity(of.promotion_elasticity),
         ]);
     }
-    table.write(out)
+    table.write_within(out, width)
 }
 
 fn csv(out: &mut dyn Write, sweep: &Sweep) -> io::Result<()> {

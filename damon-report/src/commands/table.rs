@@ -27,12 +27,8 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Prints it, as wide as [the terminal](super::screen::table_width) is; a column's text never touches that of the next.
-    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.write_within(out, super::screen::table_width(None))
-    }
-
-    /// Prints it in lines of at most so many characters, if that is told. Columns that do not fit go on below, in
+    /// Prints it in lines of at most so many characters, if [that is told](super::screen::table_width). A column's text
+    /// never touches that of the next. Columns that do not fit go on below, in
     /// lines of their own that are indented; a text that ends a row does so only where it is too long. Nothing is left
     /// out, and a single column that is too wide is left to the terminal.
     pub(super) fn write_within(&self, out: &mut dyn Write, most: Option<usize>) -> io::Result<()> {
@@ -116,7 +112,7 @@ mod tests {
         table.row(vec!["12.00 MiB".into(), "µ".into()]);
         table.row(vec!["1 B".into(), "[heap]".into()]);
         let mut out = Vec::new();
-        table.write(&mut out).unwrap();
+        table.write_within(&mut out, None).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "     size  name\n12.00 MiB  µ\n      1 B  [heap]\n");
     }

@@ -2,6 +2,7 @@
 
 use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
+use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
 use super::{Streams, check, open};
@@ -20,7 +21,7 @@ pub(super) fn run(args: &TimesArgs, streams: &mut Streams<'_>) -> Result<(), Fai
     let (trace, view) = open(&args.file, &args.part, streams)?;
     let found = times(&trace, &view, &pattern, args.min_bytes.0);
     match args.format {
-        Format::Text => Ok(text(streams.out, &trace, &view, &found)?),
+        Format::Text => Ok(text(streams.out, (&trace, &view), &found, table_width(args.columns))?),
         Format::Csv => Ok(csv(streams.out, &found)?),
         Format::Json => {
             let body = Body { origin_ns: view.origin_ns, found };
@@ -59,7 +60,12 @@ fn words(pattern: &Pattern) -> String {
     if parts.is_empty() { "any".to_owned() } else { parts.join(", ") }
 }
 
-fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Times) -> io::Result<()> {
+fn text(
+    out: &mut dyn Write,
+    (trace, view): (&Trace, &View),
+    found: &Times,
+    width: Option<usize>,
+) -> io::Result<()> {
     writeln!(out, "{}", clean(&title(view)))?;
     writeln!(out, "{}", subtitle(trace, view))?;
     let least = bytes(float(found.min_bytes.max(1)));
@@ -91,7 +97,7 @@ fn text(out: &mut dyn Write, trace: &Trace, view: &View, found: &Times) -> io::R
     if found.intervals.is_empty() {
         writeln!(out, "never")?;
     } else {
-        table.write(out)?;
+        table.write_within(out, width)?;
     }
     writeln!(out)?;
     writeln!(

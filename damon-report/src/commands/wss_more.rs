@@ -3,7 +3,7 @@
 use super::Streams;
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
-use super::screen::Screen;
+use super::screen::{Screen, table_width};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration};
 use super::wss::{legend, sampling_error, table};
@@ -133,7 +133,9 @@ pub(super) fn windows(
             json(streams, &Document { head: Head::new("wss", trace), body })
         }
         Format::Csv => Ok(windows_csv(streams.out, &levels)?),
-        Format::Text => Ok(windows_text(streams.out, trace, view, &levels)?),
+        Format::Text => {
+            Ok(windows_text(streams.out, trace, view, &levels, table_width(args.columns))?)
+        }
     }
 }
 
@@ -158,6 +160,7 @@ fn windows_text(
     trace: &Trace,
     view: &View,
     levels: &[WindowLevel],
+    width: Option<usize>,
 ) -> io::Result<()> {
     writeln!(out, "{}", clean(&title(view)))?;
     writeln!(out, "{}", subtitle(trace, view))?;
@@ -183,7 +186,7 @@ fn windows_text(
         }
         table.row(cells);
     }
-    table.write(out)
+    table.write_within(out, width)
 }
 
 /// Percentiles that damo shows.

@@ -1,5 +1,6 @@
 //! The program as a process, and what it should say.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -48,5 +49,25 @@ pub fn golden(name: &str, text: &str) {
         fs::write(&path, text).unwrap();
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == text, "{name} differs\n--- expected\n{expected}\n--- found\n{text}");
+    assert!(
+        expected == text,
+        "{name} differs; look at the new text and, if it is right, run the tests with DAMON_BLESS=1\n\
+         --- expected\n{expected}\n--- found\n{text}"
+    );
+}
+
+/// A text with `--columns N` says the same as without, and what it folds is at most so wide.
+pub fn assert_folded(whole: &str, narrow: &str, columns: usize) {
+    let words = |text: &str| {
+        let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    assert_eq!(words(narrow), words(whole), "{columns}\n{narrow}");
+    // Sentences are left to the terminal: they are the same lines in both.
+    let known: BTreeSet<&str> = whole.lines().collect();
+    let folded: Vec<&str> = narrow.lines().filter(|line| !known.contains(line)).collect();
+    assert!(!folded.is_empty(), "{columns}: nothing was folded\n{narrow}");
+    let widest = folded.iter().map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|widest| widest <= columns), "{columns}\n{narrow}");
 }

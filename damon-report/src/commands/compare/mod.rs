@@ -81,7 +81,7 @@ pub(super) fn run(args: &CompareArgs, streams: &mut Streams<'_>) -> Result<Exit,
     if !matches!(args.format, CompareFormat::Text | CompareFormat::Markdown) {
         found.warnings.iter().for_each(|warning| streams.say(&format!("warning: {warning}")));
     }
-    let report = Report { width: table_width(None), ..report };
+    let report = Report { width: table_width(args.columns), ..report };
     report.write(args.format, streams.out)?;
     Ok(match found.verdict {
         Verdict::Pass | Verdict::Improved => Exit::Success,
@@ -96,7 +96,7 @@ struct Report<'a> {
     found: &'a Comparison,
     /// Where the picture is.
     picture: Option<&'a str>,
-    /// Characters of a line, where they are limited: on a terminal, not in files.
+    /// Characters of a line, where they are limited: on a terminal or when asked for, not in files.
     width: Option<usize>,
 }
 
