@@ -29,8 +29,16 @@ impl Collected {
     pub(super) fn of(
         read: impl FnOnce(&ImportOptions, &mut dyn Sink) -> Result<(), ImportError>,
     ) -> Result<Self, ImportError> {
+        Self::of_with(ImportOptions::default(), read)
+    }
+
+    /// The same with what a user says.
+    pub(super) fn of_with(
+        options: ImportOptions,
+        read: impl FnOnce(&ImportOptions, &mut dyn Sink) -> Result<(), ImportError>,
+    ) -> Result<Self, ImportError> {
         let mut collected = Self::new();
-        read(&ImportOptions::default(), &mut collected)?;
+        read(&options, &mut collected)?;
         assert!(collected.info.is_some(), "an import that succeeds has a description");
         Ok(collected)
     }

@@ -118,6 +118,48 @@ pub(super) fn intervals(shown: &mut Shown, options: &ImportOptions) -> Guess {
     Guess { sampling, said, is_bold: tuned.is_none() && sample.is_none() }
 }
 
+/// Whether times of which that is not told are nanoseconds: snapshots then last as long as they should, by what the user or
+/// the kernel's tuning says, or as with DAMON's defaults. Ticks and counters are off by far more than kernels are late.
+///
+/// # Errors
+/// What speaks against it, and what to do; for people.
+pub(super) fn check_nanoseconds(shown: &mut Shown, options: &ImportOptions) -> Result<(), String> {
+    let asked_us =
+        options.aggr_us.or_else(|| Some(options.sample_us?.saturating_mul(USUAL_SAMPLES)));
+    let tuned = shown.tuned;
+    let lasts_us = median(&mut shown.durations_us);
+    let (is_right, should) = match (asked_us, tuned, lasts_us) {
+        (Some(us), _, lasts_us) => {
+            // Who says the interval knows that the kernel may be late.
+            let is_right =
+                |lasts| (us.saturating_sub(us / 10)..us.saturating_add(us / 2)).contains(&lasts);
+            (lasts_us.is_none_or(is_right), format!("{} ms", milliseconds(us)))
+        }
+        (None, Some((samples, us)), _) => {
+            let should = format!("{USUAL_SAMPLES} sampling intervals of {} ms", milliseconds(us));
+            (near(samples, USUAL_SAMPLES), should)
+        }
+        (None, None, lasts_us) => {
+            let usual = USUAL_AGGREGATION_US;
+            let should = format!("{} ms, DAMON's default", milliseconds(usual));
+            (lasts_us.is_some_and(|lasts| near(lasts, usual)), should)
+        }
+    };
+    if is_right {
+        return Ok(());
+    }
+    let found = match (lasts_us, tuned) {
+        (_, Some((samples, _))) if asked_us.is_none() => format!("{samples} of these"),
+        (Some(us), _) => format!("{} ms", milliseconds(us)),
+        (None, _) => "unknown, since there are too few".to_owned(),
+    };
+    Err(format!(
+        "its times are whole numbers of a clock that is not told: if they are nanoseconds, aggregations last {found} (should \
+         be: {should}). If they are, as with the clock boot, `damon-report import` with the right --sample and --aggr takes \
+         them; ticks and counters (x86-tsc, counter) are no times: record with trace-cmd record -C mono"
+    ))
+}
+
 /// Rounded to so many digits; at least 1.
 fn digits(value: u64, digits: u32) -> u64 {
     let most = 10_u64.saturating_pow(digits);
@@ -220,6 +262,34 @@ mod tests {
         // Nothing is no interval.
         assert_eq!(found(&[100], 3, options(Some(0), Some(0))), (5_000, 100_000, 20));
         assert_eq!(found(&[100], 3, options(Some(u64::MAX), Some(u64::MAX))).2, 1);
+    }
+
+    #[test]
+    fn nanoseconds_are_what_lasts_as_long_as_it_should() {
+        let check = |durations_ms: &[u64], tuned, options: ImportOptions| {
+            let durations_us = durations_ms.iter().map(|ms| ms * 1_000 + 370).collect();
+            check_nanoseconds(&mut Shown { durations_us, largest: 3, tuned }, &options)
+        };
+        assert_eq!(check(&[102, 101, 900], None, NONE), Ok(()));
+        // 2.4 GHz; a counter of events; jiffies; nothing to see.
+        for durations in [&[240, 243][..], &[0, 0], &[]] {
+            let why = check(durations, None, NONE).unwrap_err();
+            assert!(why.contains("100 ms, DAMON's default") && why.contains("-C mono"), "{why}");
+        }
+        assert!(check(&[240], None, NONE).unwrap_err().contains("last 240.37 ms"));
+        let asked = ImportOptions { sample_us: None, aggr_us: Some(200_000) };
+        assert_eq!(check(&[240], None, asked), Ok(()), "late");
+        assert_eq!(check(&[], None, asked), Ok(()), "nothing speaks against it");
+        assert!(check(&[480], None, asked).is_err() && check(&[100], None, asked).is_err());
+        let sampled = ImportOptions { sample_us: Some(10_000), aggr_us: None };
+        assert_eq!(check(&[204], None, sampled), Ok(()));
+        // Tuned: 20 samples, and 48 at 2.4 GHz.
+        assert_eq!(check(&[], Some((20, 7_500)), NONE), Ok(()));
+        let why = check(&[], Some((48, 7_500)), NONE).unwrap_err();
+        assert!(
+            why.contains("last 48 of these (should be: 20 sampling intervals of 7.5 ms)"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! What events do not tell: the intervals, and when the first aggregation of a target began.
 
 use super::assemble::Assembled;
-use crate::import::ImportOptions;
-use crate::import::guess::{Guess, LOOKED_AT, Shown, USUAL_SAMPLES, median};
+use crate::import::guess::{LOOKED_AT, Shown, USUAL_SAMPLES, median};
 use damon_format::Sampling;
 
-/// Finds the intervals in the first snapshots of all targets, those of each in the order of time.
-pub(super) fn intervals(options: &ImportOptions, held: &[&[Assembled]]) -> Guess {
+/// What the first snapshots of all targets show, those of each in the order of time.
+pub(super) fn shown(held: &[&[Assembled]]) -> Shown {
     let mut shown = Shown::default();
     let (mut counts, mut first_us) = (Vec::new(), None);
     for snapshot in held.iter().copied().flatten() {
@@ -21,7 +20,7 @@ pub(super) fn intervals(options: &ImportOptions, held: &[&[Assembled]]) -> Guess
         }
     }
     shown.tuned = median(&mut counts).zip(first_us);
-    crate::import::guess::intervals(&mut shown, options)
+    shown
 }
 
 /// Samples per aggregation where tuning shows that the guess was wrong: an interval changes to the half or the double
@@ -55,6 +54,8 @@ pub(super) fn mean_duration(held: &[Assembled]) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::ImportOptions;
+    use crate::import::guess::intervals;
     use damon_format::{Region, TargetId};
 
     fn held(durations_ms: &[u64], nr_accesses: u32, counted_us: Option<u64>) -> Vec<Assembled> {
@@ -77,7 +78,7 @@ mod tests {
 
     fn found(options: ImportOptions, held: &[Assembled]) -> (u64, u64, u32) {
         let Sampling { sample_us, aggr_us, max_nr_accesses } =
-            intervals(&options, &[held]).sampling;
+            intervals(&mut shown(&[held]), &options).sampling;
         (sample_us, aggr_us, max_nr_accesses)
     }
 

@@ -2,7 +2,9 @@
 
 use super::assemble::Assembled;
 use super::guess;
-use crate::import::guess::{Guess, LOOKED_AT, TARGET_KIND, target_kind};
+use crate::import::guess::{
+    Guess, LOOKED_AT, TARGET_KIND, check_nanoseconds, intervals, target_kind,
+};
 use crate::import::{ImportError, ImportOptions, Position, Sink};
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Granularity, IntervalsChanged, Note, Record,
@@ -31,6 +33,8 @@ pub struct Source {
     pub clock: Option<ClockAnchor>,
     /// Which clock its times are of; one sentence.
     pub clock_note: String,
+    /// Whether its times are nanoseconds is not told: it is refused if aggregations do not last as long as they should.
+    pub is_doubtful: bool,
     /// What it is, as in "imported from X".
     pub format: &'static str,
 }
@@ -309,7 +313,11 @@ impl<'a> Tell<'a> {
             return Ok(());
         }
         let held: Vec<_> = self.targets.iter().map(|target| target.held.as_slice()).collect();
-        let intervals = guess::intervals(&self.options, &held);
+        let mut shown = guess::shown(&held);
+        if self.source.is_doubtful {
+            check_nanoseconds(&mut shown, &self.options).map_err(ImportError::Useless)?;
+        }
+        let intervals = intervals(&mut shown, &self.options);
         let ends = self.targets.iter().filter_map(|t| t.held.first().map(|first| first.end_ns));
         let records = self.records.iter().map(Record::time_ns);
         let began_ns = ends.chain(records).min().unwrap_or(0);

@@ -97,6 +97,7 @@ fn tell(
         command_line: Vec::new(),
         clock: clock.anchor(),
         clock_note: clock.note(),
+        is_doubtful: false,
         format: "trace-cmd's trace.dat",
     };
     let mut merge = Merge::new(input, size, &buffers, layout, &tracing.layouts, clock)?;

@@ -1,6 +1,6 @@
 //! What one line tells.
 
-use super::number::{decimal, seconds};
+use super::number::{decimal, seconds, whole};
 use super::payload::{self, STEM};
 use crate::import::events::{Event, Kind};
 use memchr::memmem::Finder;
@@ -24,21 +24,36 @@ pub(super) enum Found<'a> {
     Nothing,
 }
 
+/// How a text writes the times of its events; all of them alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Times {
+    /// Seconds with decimals.
+    Seconds,
+    /// Whole numbers, which are nanoseconds only with some clocks.
+    Whole,
+}
+
 /// Reads lines; remembers how the last one was laid out.
 #[derive(Debug)]
 pub(super) struct Parser {
     stem: Finder<'static>,
     /// Where the event's name began.
     column: usize,
+    times: Option<Times>,
 }
 
 impl Default for Parser {
     fn default() -> Self {
-        Self { stem: Finder::new(STEM), column: 0 }
+        Self { stem: Finder::new(STEM), column: 0, times: None }
     }
 }
 
 impl Parser {
+    /// How the first event's time was written, once there was one.
+    pub(super) fn times(&self) -> Option<Times> {
+        self.times
+    }
+
     #[inline]
     pub(super) fn parse<'a>(&mut self, line: &'a [u8]) -> Found<'a> {
         let Some((column, kind, length)) = self.name(line) else { return other(line) };
@@ -46,11 +61,26 @@ impl Parser {
         let (Some(before), Some(behind)) = (line.get(..column), line.get(column + length..)) else {
             return Found::Nothing;
         };
-        let Some((begin, time_ns)) = time(before) else { return Found::Puzzle };
+        let Some((begin, time_ns)) = self.time(before) else { return Found::Puzzle };
         let kdamond = kdamond(before.get(..begin).unwrap_or(&[]));
         match payload::parse(kind, behind) {
             Some(event) => Found::Event { time_ns, kdamond, event },
             None => Found::Puzzle,
+        }
+    }
+
+    /// The last word that is a time, where it begins, and its number: nanoseconds, or whatever a whole number means.
+    #[inline]
+    fn time(&mut self, before: &[u8]) -> Option<(usize, u64)> {
+        match self.times {
+            Some(Times::Seconds) => last(before, fraction),
+            Some(Times::Whole) => last(before, whole),
+            None => {
+                let found = last(before, fraction).map(|found| (found, Times::Seconds));
+                let found = found.or_else(|| Some((last(before, whole)?, Times::Whole)));
+                self.times = found.map(|(_, times)| times);
+                found.map(|(found, _)| found)
+            }
         }
     }
 
@@ -73,9 +103,16 @@ impl Parser {
     }
 }
 
-/// The last word that is a time, where it begins, and its nanoseconds.
+/// Seconds with decimals, which begin where their word does.
 #[inline]
-fn time(mut before: &[u8]) -> Option<(usize, u64)> {
+fn fraction(word: &[u8]) -> Option<(usize, u64)> {
+    seconds(word).map(|time_ns| (0, time_ns))
+}
+
+/// The last word that with a colon behind it is what `read` takes, where that begins, and its value. `read` tells where in
+/// the word it begins.
+#[inline]
+fn last(mut before: &[u8], read: impl Fn(&[u8]) -> Option<(usize, u64)>) -> Option<(usize, u64)> {
     if let Some(plain) = before.strip_suffix(b"damon:") {
         before = plain;
     }
@@ -83,8 +120,8 @@ fn time(mut before: &[u8]) -> Option<(usize, u64)> {
         before = before.trim_ascii_end();
         let begin = memrchr(b' ', before).map_or(0, |space| space + 1);
         let word = before.get(begin..)?;
-        if let Some(time_ns) = word.strip_suffix(b":").and_then(seconds) {
-            return Some((begin, time_ns));
+        if let Some((inside, time)) = word.strip_suffix(b":").and_then(&read) {
+            return Some((begin + inside, time));
         }
         before = before.get(..begin)?;
         if before.is_empty() {
@@ -124,7 +161,7 @@ fn other(line: &[u8]) -> Found<'_> {
     if let Some(at) = memmem::find(line, PERF) {
         let behind = line.get(at..).unwrap_or(&[]);
         let count = memmem::find(behind, b"lost ").and_then(|at| decimal(behind.get(at + 5..)?));
-        let time_ns = line.get(..at).and_then(time).map(|(_, time_ns)| time_ns);
+        let time_ns = line.get(..at).and_then(|before| last(before, fraction)?.1.into());
         return Found::Lost { time_ns, count: count.map_or(0, |(count, _)| count) };
     }
     Found::Nothing
@@ -207,13 +244,61 @@ mod tests {
     fn what_only_looks_like_an_event_is_a_puzzle_or_nothing() {
         let puzzle = |line: &str| Parser::default().parse(line.as_bytes()) == Found::Puzzle;
         assert!(puzzle(&format!("kdamond.0 77 damon_aggregated: {TELLS}")), "no time");
-        assert!(puzzle(&format!("kdamond.0 77 12942: damon_aggregated: {TELLS}")), "a counter");
+        let huge = "99999999999999999999";
+        assert!(puzzle(&format!("kdamond.0 77 {huge}: damon_aggregated: {TELLS}")), "too large");
         assert!(puzzle("kdamond.0 77 12942.5: damon_aggregated: target_id=0 nr_regions=1"));
         let nothing = |line: &str| Parser::default().parse(line.as_bytes()) == Found::Nothing;
         assert!(nothing(""));
         assert!(nothing("CPU 1 is empty"));
         assert!(nothing("kdamond.0 77 [000] 12942.312252: sched:sched_switch: prev_comm=damo"));
         assert!(nothing("kdamond.0 77 [000] 12942.312252: damon:damon_aggregated"));
+    }
+
+    /// As trace-cmd report writes them: the number is 12 characters wide, and has no space before it.
+    #[test]
+    fn whole_numbers_may_stick_to_what_is_before_them() {
+        let ns = 1_123_456_789_012;
+        for (head, kdamond) in [
+            ("       kdamond.0-77    [000] 1123456789012: damon_aggregated:    ", "kdamond.0-77"),
+            ("       kdamond.0-77    [000]1123456789012: damon_aggregated:    ", "kdamond.0-77"),
+            ("       kdamond.0-77    [000] .....1123456789012: damon_aggregated:", "kdamond.0-77"),
+            ("       kdamond.0-77    [012] d..1.1123456789012: damon_aggregated:", "kdamond.0-77"),
+            (
+                "  kdamond.0-77 [000] d..1. 1123456789012: (+420)   damon_aggregated:",
+                "kdamond.0-77",
+            ),
+            ("kdamond.-77      0.....1123456789012: damon_aggregated:", "kdamond.-77      0....."),
+        ] {
+            assert_eq!(event(head), Some((ns, kdamond.to_owned())), "{head}");
+        }
+        // Where flags end and the number begins is not to be seen.
+        for head in ["kdamond.0-77 [000] d..111123456789012:", "kdamond.0-77 [000] x1123:"] {
+            assert_eq!(event(&format!("{head} damon_aggregated:")), None, "{head}");
+        }
+    }
+
+    #[test]
+    fn all_times_of_a_text_are_written_alike() {
+        let mut parser = Parser::default();
+        let mut read = |time: &str| {
+            let line = format!("k 1 [000] {time}: damon_aggregated: {TELLS}");
+            match parser.parse(line.as_bytes()) {
+                Found::Event { time_ns, .. } => Some(time_ns),
+                _ => None,
+            }
+        };
+        assert_eq!(
+            (read("5.5"), read("6"), read("7.0")),
+            (Some(5_500_000_000), None, Some(7_000_000_000))
+        );
+        assert_eq!(parser.times(), Some(Times::Seconds));
+        let mut parser = Parser::default();
+        let mut read = |time: &str| {
+            let line = format!("k 1 [000] {time}: damon_aggregated: {TELLS}");
+            matches!(parser.parse(line.as_bytes()), Found::Event { .. })
+        };
+        assert!(read("5") && !read("6.0") && read("7"));
+        assert_eq!(parser.times(), Some(Times::Whole));
     }
 
     #[test]

@@ -3,6 +3,11 @@
 //! These differ in the columns before the event's name, and with their options. So an event is found by its name, its
 //! time is the last word before it that is seconds with decimals and a colon, and what stands before that (without the
 //! CPU in brackets and the flags behind it) tells kdamonds apart. Other lines are passed over.
+//!
+//! Times without decimals are written by `trace-cmd report` for each clock whose name it does not know, and with `--raw-ts`.
+//! They are nanoseconds with `boot`, ticks with `x86-tsc` and `ppc-tb`, numbers of events with `counter`, and the text does not
+//! tell which. So they are taken as nanoseconds if aggregations then last as long as they should. ftrace itself writes whole
+//! numbers only for clocks that do not count nanoseconds (`counter`, `uptime`, `x86-tsc`, `ppc-tb`).
 
 mod line;
 mod lines;
@@ -11,12 +16,15 @@ mod payload;
 
 use super::events::Telling;
 use super::{ImportError, ImportOptions, Position, Sink};
-use line::{Found, Parser};
+use line::{Found, Parser, Times};
 use lines::Lines;
 use std::io::Read;
 
 const CLOCK_NOTE: &str = "times are those of the source: seconds of the tracer's clock, usually since boot; wall-clock \
                           times are unknown";
+
+const WHOLE_NOTE: &str = "times are those of the source: whole numbers of the tracer's clock, taken as nanoseconds since aggregations then \
+                          last as long as they should; wall-clock times are unknown";
 
 /// Reads a text.
 ///
@@ -38,12 +46,16 @@ pub fn read(
     let mut puzzles = 0_u64;
     let mut first: Option<(u64, String)> = None;
     let mut understood = false;
+    let mut is_ftrace = false;
     loop {
         let number = lines.number() + 1;
         let at = Position::Line(number);
         let Some(line) = lines.next()? else { break };
         match parser.parse(line) {
             Found::Event { time_ns, kdamond, event } => {
+                if !understood && parser.times() == Some(Times::Whole) {
+                    whole(&mut telling, is_ftrace)?;
+                }
                 understood = true;
                 telling.event(time_ns, kdamond, &event, at)?;
             }
@@ -55,6 +67,7 @@ pub fn read(
             Found::Lost { time_ns, count } => {
                 telling.lost(time_ns, count, "the source says that events were lost here")?;
             }
+            Found::Header { key: b"tracer", .. } => is_ftrace = true,
             Found::Header { key, value } => header(&mut telling, key, value),
         }
     }
@@ -69,6 +82,21 @@ pub fn read(
         ))?;
     }
     telling.finish(Position::Line(lines.number()))
+}
+
+/// The times are whole numbers: they have to prove to be nanoseconds.
+fn whole(telling: &mut Telling<'_>, is_ftrace: bool) -> Result<(), ImportError> {
+    if is_ftrace {
+        return Err(ImportError::Useless(
+            "its times are whole numbers, which ftrace writes for clocks that do not count nanoseconds (counter, uptime, \
+             x86-tsc): record it again after echo mono >/sys/kernel/tracing/trace_clock"
+                .to_owned(),
+        ));
+    }
+    let source = telling.source();
+    source.clock_note = WHOLE_NOTE.into();
+    source.is_doubtful = true;
+    Ok(())
 }
 
 /// What `perf script --header` tells.

@@ -44,6 +44,24 @@ pub(super) fn seconds(text: &[u8]) -> Option<u64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(fraction * unit)
 }
 
+/// Flags that `trace-cmd report` writes behind the CPU, a character each.
+const FLAGS: usize = 5;
+
+/// Where a whole number begins with which a text ends, and its value. `trace-cmd report` gives it 12 places and no space before
+/// them, so that a long one sticks to the CPU in brackets or to the flags (behind the CPU's number, if that has no brackets).
+#[inline]
+pub(super) fn whole(text: &[u8]) -> Option<(usize, u64)> {
+    let begin = text.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    let before = text.get(..begin)?;
+    let flags = decimal(before).map_or(before, |(_, flags)| flags);
+    // With fewer of them the last one may be a digit, and is not to be told from the number's.
+    if !before.is_empty() && !before.ends_with(b"]") && flags.len() < FLAGS {
+        return None;
+    }
+    let (value, _) = decimal(text.get(begin..)?)?;
+    Some((begin, value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

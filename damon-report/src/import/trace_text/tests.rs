@@ -286,6 +286,49 @@ fn lines_that_cannot_be_understood_are_counted_and_named() {
     assert_eq!(found.snapshots.len(), 2);
 }
 
+/// The text with its times as whole numbers: `per_us` of them in a microsecond.
+fn in_whole_numbers(text: &str, per_us: u64) -> String {
+    let mut whole = String::new();
+    for line in text.lines() {
+        let (head, tail) = line.split_once(": ").unwrap();
+        let (head, time) = head.rsplit_once(' ').unwrap();
+        let us: u64 = time.replace('.', "").parse().unwrap();
+        // As wide as trace-cmd report makes it, with no space before.
+        writeln!(whole, "{head}{:12}: {tail}", us * per_us).unwrap();
+    }
+    whole
+}
+
+#[test]
+fn whole_numbers_are_nanoseconds_if_aggregations_last_as_long_as_they_should() {
+    let text = recording("kdamond.0-77", 30, 2, 5).concat();
+    let (seconds, whole) = (imported(&text), imported(&in_whole_numbers(&text, 1_000)));
+    assert_eq!(whole.snapshots, seconds.snapshots);
+    assert!(whole.notes().contains("taken as nanoseconds"), "{}", whole.notes());
+    // Ticks of 2.4 GHz, and numbers of events.
+    let ticks = in_whole_numbers(&text, 2_400);
+    let error = refused(ticks.as_bytes()).to_string();
+    assert!(error.contains("last 244.8 ms") && error.contains("-C mono"), "{error}");
+    let mut counted = String::new();
+    for (count, line) in (1..).zip(text.lines()) {
+        let (head, tail) = line.split_once(": ").unwrap();
+        writeln!(counted, "{} {count:12}: {tail}", head.rsplit_once(' ').unwrap().0).unwrap();
+    }
+    let error = refused(counted.as_bytes()).to_string();
+    assert!(error.contains("should be: 100 ms, DAMON's default"), "{error}");
+    // Who knows that they are nanoseconds says how long an aggregation was.
+    let slow = ImportOptions { sample_us: None, aggr_us: Some(240_000) };
+    let found = Collected::of_with(slow, |options, sink| read(ticks.as_bytes(), options, sink));
+    assert_eq!(found.unwrap().snapshots.len(), 60);
+}
+
+#[test]
+fn whole_numbers_of_ftrace_are_no_times() {
+    let text = in_whole_numbers(&recording("kdamond.0-77", 30, 1, 5).concat(), 1_000);
+    let error = refused(format!("# tracer: nop\n#\n{text}").as_bytes()).to_string();
+    assert!(error.contains("trace_clock"), "{error}");
+}
+
 #[test]
 fn useless_inputs_are_refused_with_the_place() {
     for text in ["", "\n\n\n", "[{\"kdamond_idx\": 0}]", "CPU 1 is empty\n"] {
