@@ -1,6 +1,7 @@
 //! The recorder's end: a FIFO that is there while somebody may write to it, and is read by one recorder only.
 
 use super::guard::{Guard, discard_for_good};
+use super::sweep;
 use crate::exit::Failure;
 use crate::sys::file_lock::try_exclusive;
 use nix::errno::Errno;
@@ -14,7 +15,7 @@ use std::os::unix::fs::{
     FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Whoever may write here can put words into the recording: for the owner only.
 const MODE: u32 = 0o600;
@@ -87,14 +88,15 @@ impl Fifo {
         Err(unusable(&path, &error))
     }
 
-    /// A new one in a directory of its own, below that for temporary files.
+    /// A new one in a directory of its own, below that for temporary files; those that nobody looks after any more go.
     pub fn private() -> Result<Self, Failure> {
+        sweep::sweep(&std::env::temp_dir(), SystemTime::now());
         let directory = tempfile::Builder::new()
-            .prefix("damon-record-")
+            .prefix(sweep::PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .map_err(|error| unusable(&std::env::temp_dir(), &error))?;
-        let mut fifo = Self::at(&directory.path().join("marks"))?;
+        let mut fifo = Self::at(&directory.path().join(sweep::NAME))?;
         let _removed_with_the_fifo = directory.keep();
         fifo.site.private = true;
         Ok(fifo)

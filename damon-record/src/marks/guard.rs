@@ -7,8 +7,8 @@
 //! command, if there is one. It sleeps until the recorder is gone. Then it throws away what is written until the
 //! command has ended, removes what was made, and goes when no writer is left.
 //!
-//! What it cannot survive: `SIGKILL` of its own. Then the FIFO stays, in a directory for temporary files or where it was
-//! asked for.
+//! What it cannot survive: `SIGKILL` of its own. Then the FIFO stays where it was asked for; or in a directory for temporary
+//! files, until a later recorder finds it (`sweep`).
 
 use super::fifo::Site;
 use crate::sys::file_lock::{release, try_exclusive};

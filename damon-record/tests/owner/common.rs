@@ -115,6 +115,14 @@ impl Machine {
     }
 }
 
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A guard that is just ending may still write: what gets a file meanwhile is not removed at the first attempt.
+        let gone = || fs::remove_dir_all(self.dir.path()).is_ok() || !self.dir.path().exists();
+        let _stays_if_somebody_writes_for_ever = wait_until(gone);
+    }
+}
+
 pub(crate) struct Owner {
     pub(crate) child: Child,
     input: Option<ChildStdin>,

@@ -25,6 +25,8 @@ impl Place {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(words).current_dir(self.dir.path()).stdin(Stdio::null());
+        // What a recorder leaves that is killed together with its guard goes with this directory.
+        command.env("TMPDIR", self.dir.path());
         command
     }
 

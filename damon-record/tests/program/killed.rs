@@ -1,6 +1,6 @@
 //! SIGKILL at any moment: the target goes on, and what was flushed is readable.
 
-use crate::common::{PROGRAM, Place, expect, read, wait_until};
+use crate::common::{Place, expect, read, wait_until};
 use damon_format::IndexedReader;
 use std::fs::File;
 use std::path::Path;
@@ -87,11 +87,8 @@ fn a_command_runs_to_its_end_whenever_its_recorder_dies() {
         let mark = place.path(&format!("ended{index}"));
         let script = format!("sleep 0.05; echo > {}", mark.display());
         let output = format!("x{index}");
-        let recorder = Command::new(PROGRAM)
-            .args(["-q", "--backend", "writes", "-o", &output, "--", "sh", "-c", &script])
-            .current_dir(place.path("."))
-            .spawn()
-            .unwrap();
+        let words = ["-q", "--backend", "writes", "-o", &output, "--", "sh", "-c", &script];
+        let recorder = place.command(&words).spawn().unwrap();
         kill_after(recorder, moment);
         assert_readable(&place.path(&output));
         started.push((mark, place.path(&output)));

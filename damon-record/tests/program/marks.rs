@@ -348,7 +348,7 @@ fn a_fifo_of_a_killed_recorder_blocks_nobody() {
 fn unprivileged(place: &Place, words: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "1000", "--regid", "1000", "--clear-groups"]).args(words);
-    command.current_dir(place.path(".")).stdin(Stdio::null());
+    command.current_dir(place.path(".")).stdin(Stdio::null()).env("TMPDIR", place.path("."));
     command
 }
 

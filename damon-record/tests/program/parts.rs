@@ -86,9 +86,10 @@ fn parts_by_time_follow_one_another_without_a_gap_and_are_read_alone() {
     }
 }
 
-/// A recording of several hundred KiB, from a replay that has all this in one file.
+/// A recording of several hundred KiB, from a replay that has all this in one file. In memory: nobody drops what is
+/// static, and a directory would stay.
 struct Large {
-    place: Place,
+    touches: Vec<u8>,
     snapshots: Vec<Snapshot>,
 }
 
@@ -99,7 +100,7 @@ static LARGE: LazyLock<Large> = LazyLock::new(|| {
     expect(&place.run(&words.split(' ').collect::<Vec<_>>()), 0, "");
     let snapshots = snapshots(&place.path("whole.damon"));
     assert!(std::fs::metadata(place.path("whole.damon")).unwrap().len() > 300 << 10);
-    Large { place, snapshots }
+    Large { touches: std::fs::read(place.path("touches")).unwrap(), snapshots }
 });
 
 fn replay(place: &Place) -> String {
@@ -107,9 +108,10 @@ fn replay(place: &Place) -> String {
     format!("--backend replay:{} --sample 5ms --aggr 20ms --min-regions 900", log.display())
 }
 
-/// The arguments that record all this.
-fn large() -> String {
-    replay(&LARGE.place)
+/// The arguments that record all this, whose touches are put into this place.
+fn large(place: &Place) -> String {
+    std::fs::write(place.path("touches"), &LARGE.touches).unwrap();
+    replay(place)
 }
 
 /// All that parts hold, one behind the other: not one snapshot lost, not one twice, none changed.
@@ -123,7 +125,7 @@ fn assert_end_of_large(paths: &[PathBuf]) {
 fn a_flight_recorder_keeps_the_newest_parts_of_the_size_asked_for() {
     const SIZE: u64 = 64 << 10;
     let place = Place::new();
-    let words = format!("{} --rotate-size 64KiB --keep 3 -o web.damon", large());
+    let words = format!("{} --rotate-size 64KiB --keep 3 -o web.damon", large(&place));
     expect(&place.run(&words.split(' ').collect::<Vec<_>>()), 0, "");
     let paths = parts(&place.path("."), "web");
     assert_eq!(paths.len(), 3);
@@ -273,7 +275,8 @@ fn sigusr1_before_there_is_anybody_to_record_does_not_kill() {
 #[test]
 fn a_limit_for_file_sizes_begins_another_part() {
     let place = Place::new();
-    let script = format!("ulimit -f 200; exec \"$0\" {} --rotate-size 1MiB -o x.damon", large());
+    let script =
+        format!("ulimit -f 200; exec \"$0\" {} --rotate-size 1MiB -o x.damon", large(&place));
     let output = Command::new("sh")
         .args(["-c", &script, crate::common::PROGRAM])
         .current_dir(place.path("."))
@@ -308,7 +311,7 @@ fn on_a_full_disk_a_flight_recorder_gives_up_its_oldest_parts() {
     // There is room for three parts, and ten are asked for.
     let script = format!(
         "head -c 100k /dev/zero > disk/others; \"$0\" {} --rotate-size 64KiB --keep 10 -o disk/x.damon",
-        large()
+        large(&place)
     );
     let Some(output) = with_small_disk(&place, 300, &script) else { return };
     expect(&output, 0, "the disk is full: removed disk/x.000001.damon to go on");
@@ -331,7 +334,7 @@ fn on_a_full_disk_a_flight_recorder_gives_up_its_oldest_parts() {
 #[test]
 fn without_parts_that_may_go_a_full_disk_ends_the_recording() {
     let place = Place::new();
-    let script = format!("\"$0\" {} --rotate-size 64KiB -o disk/x.damon", large());
+    let script = format!("\"$0\" {} --rotate-size 64KiB -o disk/x.damon", large(&place));
     let Some(output) = with_small_disk(&place, 200, &script) else { return };
     expect(&output, 5, "the disk is full; what was written before is a valid recording");
     let paths = parts(&place.path("."), "x");

@@ -1,6 +1,7 @@
 //! Boots a machine and keeps what its sections left.
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -57,7 +58,9 @@ pub(crate) struct Machine {
     options: &'static [&'static str],
     sections: &'static [(&'static str, &'static str)],
     optional: bool,
-    left: OnceLock<Option<tempfile::TempDir>>,
+    /// A directory below Cargo's for tests, of this machine's own name: nobody drops what is static, so it stays until the
+    /// machine runs again.
+    left: OnceLock<Option<PathBuf>>,
 }
 
 impl Machine {
@@ -80,7 +83,7 @@ impl Machine {
     /// What a section left; `None` where no machine can be had.
     pub(crate) fn section(&self, name: &str) -> Option<Section> {
         let left = self.left.get_or_init(|| self.run()).as_ref()?;
-        let dir = left.path().join(name);
+        let dir = left.join(name);
         let text = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
         let section = Section {
             status: text("status").trim().parse().unwrap_or_else(|_| panic!("{name} did not run")),
@@ -92,19 +95,32 @@ impl Machine {
         Some(section)
     }
 
-    fn run(&self) -> Option<tempfile::TempDir> {
+    fn run(&self) -> Option<PathBuf> {
         let mut script = String::from("#!/bin/sh\n. /root/prelude.sh\n");
         for (name, text) in self.sections {
             write!(script, "section {name} <<'END OF SECTION'\n{text}\nEND OF SECTION\n").unwrap();
         }
-        let left = tempfile::tempdir().unwrap();
-        let bring = format!("/root/sections:{}", left.path().display());
+        let left = self.directory();
+        let bring = format!("/root/sections:{}", left.display());
         let options = [self.options, &["--add", PRELUDE, "--bring", &bring]].concat();
         let output = boot_if(required() && !self.optional, &options, &script)?;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{:?}: {}\n{said}", self.options, output.status);
         assert!(!said.contains("the kernel complained"), "{said}");
         Some(left)
+    }
+
+    /// Where its sections' files go: empty.
+    fn directory(&self) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        (self.options, self.sections).hash(&mut hasher);
+        let name = format!("vm-{:016x}", hasher.finish());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        if directory.exists() {
+            std::fs::remove_dir_all(&directory).unwrap();
+        }
+        std::fs::create_dir_all(&directory).unwrap();
+        directory
     }
 }
 
