@@ -1,13 +1,16 @@
 //! Starting, steering and watching the target of the `pte` tests.
 
+#[path = "../told/mod.rs"]
+mod told;
+
+pub(crate) use told::{TARGET, Target};
+
 use damon_format::Mapping;
 use damon_record::backend::kind::AttachError;
 use damon_record::backend::pte::KIND;
 use damon_record::backend::{Watch, WatchError};
 use damon_record::proc::{ProcRoot, parse_maps};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) const PAGE: u64 = 4096;
@@ -15,7 +18,6 @@ pub(crate) const PAGE: u64 = 4096;
 pub(crate) const NOTHING: [usize; 0] = [];
 pub(crate) const HUGE: u64 = 2 << 20;
 pub(crate) const RECORDER: &str = env!("CARGO_BIN_EXE_damon-record");
-pub(crate) const TARGET: &str = env!("CARGO_BIN_EXE_damon-writes-target");
 /// Patience with a loaded machine; nothing is measured with it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,47 +39,9 @@ pub(crate) fn skipped() -> bool {
     }
 }
 
-/// A process that does as it is told, line by line.
-pub(crate) struct Target {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
 impl Target {
-    pub(crate) fn start() -> Self {
-        let mut child =
-            Command::new(TARGET).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut target = Self {
-            input: child.stdin.take().unwrap(),
-            output: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        };
-        assert_eq!(target.receive(), "ready");
-        target
-    }
-
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    pub(crate) fn send(&mut self, command: &str) {
-        self.input.write_all(format!("{command}\n").as_bytes()).unwrap();
-        self.input.flush().unwrap();
-    }
-
-    pub(crate) fn receive(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "the target died: {:?}", self.child.try_wait());
-        line.trim_end().to_owned()
-    }
-
-    pub(crate) fn ask(&mut self, command: &str) -> String {
-        self.send(command);
-        let answer = self.receive();
-        assert!(!answer.starts_with("error"), "{command}: {answer}");
-        answer
     }
 
     /// The same when the processor holds no translations of the target: what it does sets Accessed bits even where
@@ -101,21 +65,6 @@ impl Target {
         let mut watch = attach(self.pid()).unwrap();
         watch.mappings_changed(&mappings(self.pid())).unwrap();
         watch
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-    }
-
-    pub(crate) fn wait(&mut self) {
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _already_reaped = self.child.wait();
     }
 }
 

@@ -1,16 +1,18 @@
 //! The target, and what the kernel says of its pages.
 
+#[path = "../told/mod.rs"]
+mod told;
+
+pub(crate) use told::{TARGET, Target};
+
 use damon_record::backend::pte::tables::{Leaf, Tables};
 use damon_record::backend::pte::{Located, PageTables, locate};
 use damon_record::proc::ProcRoot;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 pub(crate) const PAGE: u64 = 4096;
-pub(crate) const TARGET: &str = env!("CARGO_BIN_EXE_damon-writes-target");
 /// A page table entry that belongs to a program, and not to the kernel, has this bit.
 const USER: u64 = 1 << 2;
 const PRESENT: u64 = 1 << 63;
@@ -30,45 +32,9 @@ pub(crate) fn kernel() -> Option<Arc<PageTables>> {
     }
 }
 
-pub(crate) struct Target {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
 impl Target {
-    pub(crate) fn start() -> Self {
-        let mut child =
-            Command::new(TARGET).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut target = Self {
-            input: child.stdin.take().unwrap(),
-            output: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        };
-        assert_eq!(target.receive(), "ready");
-        target
-    }
-
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    pub(crate) fn send(&mut self, command: &str) {
-        self.input.write_all(format!("{command}\n").as_bytes()).unwrap();
-    }
-
-    pub(crate) fn receive(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "the target died: {:?}", self.child.try_wait());
-        line.trim_end().to_owned()
-    }
-
-    pub(crate) fn ask(&mut self, command: &str) -> String {
-        self.send(command);
-        let answer = self.receive();
-        assert!(!answer.starts_with("error"), "{command}: {answer}");
-        answer
     }
 
     /// Maps memory and returns its address.
@@ -78,17 +44,6 @@ impl Target {
 
     pub(crate) fn locate(&self, kernel: &Arc<PageTables>) -> Located {
         locate(kernel, &ProcRoot::default(), self.pid()).unwrap()
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _already_reaped = self.child.wait();
     }
 }
 

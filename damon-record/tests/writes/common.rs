@@ -1,17 +1,18 @@
 //! Starting, steering and inspecting the target of the `writes` tests.
 
+#[path = "../told/mod.rs"]
+mod told;
+
+pub(crate) use told::{TARGET, Target};
+
 use damon_format::{Mapping, Permissions};
 use damon_record::backend::writes::{Helper, WritesWatch, self_test};
 use damon_record::backend::{Touched, Watch};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) const PAGE: u64 = 4096;
 pub(crate) const RECORDER: &str = env!("CARGO_BIN_EXE_damon-record");
-pub(crate) const TARGET: &str = env!("CARGO_BIN_EXE_damon-writes-target");
 /// Pages of which nothing was reported.
 pub(crate) const NOTHING: [u64; 0] = [];
 /// Patience with a loaded machine; nothing is measured with it.
@@ -48,51 +49,9 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-pub(crate) struct Target {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
 impl Target {
-    pub(crate) fn start() -> Self {
-        Self::start_program(Path::new(TARGET))
-    }
-
-    pub(crate) fn start_program(program: &Path) -> Self {
-        let mut child =
-            Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut target = Self {
-            input: child.stdin.take().unwrap(),
-            output: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        };
-        assert_eq!(target.receive(), "ready");
-        target
-    }
-
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
-    }
-
-    pub(crate) fn send(&mut self, command: &str) {
-        // In one piece: the target may be in a bare read(2).
-        self.input.write_all(format!("{command}\n").as_bytes()).unwrap();
-        self.input.flush().unwrap();
-    }
-
-    pub(crate) fn receive(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "the target died: {:?}", self.child.try_wait());
-        line.trim_end().to_owned()
-    }
-
-    pub(crate) fn ask(&mut self, command: &str) -> String {
-        self.send(command);
-        let answer = self.receive();
-        assert!(!answer.starts_with("error"), "{command}: {answer}");
-        answer
     }
 
     /// Maps memory and returns its address.
@@ -122,21 +81,6 @@ impl Target {
         assert!(self.ask("counter").parse::<u64>().is_ok());
         wait_until("no tracer is left", || status(pid, "TracerPid") == "0");
         assert_eq!(userfaultfds(pid), 0, "a descriptor was left behind");
-    }
-
-    pub(crate) fn wait_exit(&mut self) {
-        self.child.wait().unwrap();
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _already_reaped = self.child.wait();
     }
 }
 

@@ -362,7 +362,7 @@ fn exec_is_told_from_exit() {
     assert_eq!(looked(&mut watch, base, 64), [1], "attached again");
     let before = mappings(target.pid());
     target.send("exit");
-    target.wait_exit();
+    target.wait();
     assert!(matches!(watch.look(&mut touched), Err(WatchError::Gone)));
     assert!(matches!(watch.prepare(&[base]), Err(WatchError::Gone)));
     let mut changed = before;

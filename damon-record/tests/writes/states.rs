@@ -411,7 +411,7 @@ fn targets_that_die_while_being_attached() {
                 Err(error) => panic!("{error}"),
             }
         });
-        target.wait_exit();
+        target.wait();
     }
 }
 
