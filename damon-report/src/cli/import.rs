@@ -1,7 +1,6 @@
 //! `import`.
 
-use super::shared::Output;
-use crate::import::interval;
+use super::shared::{Output, interval};
 use clap::Args;
 use std::path::PathBuf;
 

@@ -99,6 +99,12 @@ pub(super) fn duration(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "write a number with its unit, e.g. 500ms, 10s or 2min".to_owned())
 }
 
+/// An interval of the monitor in microseconds, at least one.
+pub(super) fn interval(text: &str) -> Result<u64, String> {
+    let us = duration(text)? / 1_000;
+    if us > 0 { Ok(us) } else { Err("an interval lasts 1us at least".to_owned()) }
+}
+
 /// More cells than this per side are a mistake, and would need memory for their product.
 const MOST_CELLS: usize = 10_000;
 
@@ -119,6 +125,8 @@ mod tests {
         assert_eq!(size("640x480"), Ok((640, 480)));
         assert!(size("640").is_err() && size("ax3").is_err());
         assert_eq!(cells("20"), Ok(20));
+        assert_eq!(interval("5ms"), Ok(5_000));
+        assert!(interval("5").is_err() && interval("999ns").is_err());
         assert!(cells("0").is_err() && cells("10001").is_err());
     }
 }

@@ -97,15 +97,6 @@ pub fn side_files(path: &Path, kind: Kind) -> SideFiles {
     }
 }
 
-/// An interval as people write it, `5ms`, in microseconds; the unit is needed.
-pub fn interval(text: &str) -> Result<u64, String> {
-    let unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
-    let parsed = number::Quantity::Microseconds.parse(text.as_bytes());
-    parsed
-        .filter(|us| unit && (1..u64::MAX).contains(us))
-        .ok_or_else(|| "write a number and a unit, e.g. 5ms or 100us".to_owned())
-}
-
 /// How a trace is written that is read at once and thrown away.
 pub fn in_memory() -> WriterOptions {
     let mut options = WriterOptions::default();

@@ -132,7 +132,7 @@ fn intervals_can_be_told_and_need_a_unit() {
     assert!(out.contains("sample 2 ms, aggregate 100 ms") && !out.contains("guessed"), "{out}");
     let (status, _, err) = said(&run(&["import", "-", "-o", &to, "--aggr", "100"], b""));
     assert_eq!(status, 2);
-    assert!(err.contains("a number and a unit"), "{err}");
+    assert!(err.contains("a number with its unit"), "{err}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod usual;
 
 use super::format::{Field, Format};
 use damon_format::Region;
+use damon_format::damos::rules::Stats;
 
 /// Something that DAMON told. Addresses are in the context's address units (bytes unless `addr_unit` says otherwise).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +47,8 @@ pub enum Event {
     SchemeStat {
         /// Index of the scheme in its context.
         scheme: u32,
-        /// Regions it was tried on.
-        nr_tried: u64,
-        /// Bytes of them.
-        sz_tried: u64,
-        /// Regions it had an effect on.
-        nr_applied: u64,
-        /// Bytes of them.
-        sz_applied: u64,
-        /// Bytes that passed the filters of the operations layer.
-        sz_ops_filter_passed: u64,
-        /// How often its quota was used up.
-        qt_exceeds: u64,
-        /// Snapshots it has been applied to.
-        nr_snapshots: u64,
+        /// Its counters.
+        stats: Stats,
     },
 }
 
@@ -259,8 +248,7 @@ impl Layout {
             },
             Self::SchemeStat { scheme, counts } => {
                 let [tried, sz_tried, applied, sz_applied, passed, exceeds, snapshots] = counts;
-                Event::SchemeStat {
-                    scheme: narrow(scheme.number(raw)?),
+                let stats = Stats {
                     nr_tried: tried.number(raw)?,
                     sz_tried: sz_tried.number(raw)?,
                     nr_applied: applied.number(raw)?,
@@ -268,7 +256,8 @@ impl Layout {
                     sz_ops_filter_passed: passed.number(raw)?,
                     qt_exceeds: exceeds.number(raw)?,
                     nr_snapshots: snapshots.number(raw)?,
-                }
+                };
+                Event::SchemeStat { scheme: narrow(scheme.number(raw)?), stats }
             }
         }))
     }

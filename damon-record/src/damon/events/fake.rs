@@ -128,21 +128,13 @@ pub fn raw(thread: i32, event: &Event, bytes: &mut Vec<u8>) {
             bytes.extend_from_slice(&scheme.to_ne_bytes());
             bytes.extend_from_slice(&quota.to_ne_bytes());
         }
-        Event::SchemeStat {
-            scheme,
-            nr_tried,
-            sz_tried,
-            nr_applied,
-            sz_applied,
-            sz_ops_filter_passed,
-            qt_exceeds,
-            nr_snapshots,
-        } => {
+        Event::SchemeStat { scheme, stats } => {
             header(bytes, EventKind::SchemeStat);
             bytes.extend_from_slice(&[0; 4]);
             bytes.extend_from_slice(&scheme.to_ne_bytes());
-            let sizes = [nr_tried, sz_tried, nr_applied, sz_applied, sz_ops_filter_passed];
-            for count in sizes.into_iter().chain([qt_exceeds, nr_snapshots]) {
+            let tried = [stats.nr_tried, stats.sz_tried, stats.nr_applied, stats.sz_applied];
+            let more = [stats.sz_ops_filter_passed, stats.qt_exceeds, stats.nr_snapshots];
+            for count in tried.into_iter().chain(more) {
                 bytes.extend_from_slice(&count.to_ne_bytes());
             }
         }

@@ -9,7 +9,7 @@ use crate::session::accounts::Accounts;
 use crate::session::trace::Trace;
 use damon_format::{
     Attrs, EffectiveQuota, IntervalsChanged, Lost, Record, Region, Sampling, SchemeApplied,
-    SchemeStats, Snapshot, TargetId,
+    Snapshot, TargetId,
 };
 
 impl Kernel {
@@ -140,28 +140,8 @@ impl Sink<'_> {
                 let news = self.accounts.quota(EffectiveQuota { time_ns, scheme, bytes });
                 self.records(news.as_slice());
             }
-            Event::SchemeStat {
-                scheme,
-                nr_tried,
-                sz_tried,
-                nr_applied,
-                sz_applied,
-                sz_ops_filter_passed,
-                qt_exceeds,
-                nr_snapshots,
-            } => {
-                let stats = SchemeStats {
-                    time_ns,
-                    scheme,
-                    nr_tried,
-                    sz_tried,
-                    nr_applied,
-                    sz_applied,
-                    qt_exceeds,
-                    sz_ops_filter_passed: Some(sz_ops_filter_passed),
-                    nr_snapshots: Some(nr_snapshots),
-                };
-                let news = self.accounts.stats(stats);
+            Event::SchemeStat { scheme, stats } => {
+                let news = self.accounts.stats(stats.record(time_ns, scheme));
                 self.records(news.as_slice());
             }
         }

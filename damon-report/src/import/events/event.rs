@@ -1,6 +1,7 @@
 //! What DAMON's tracepoints tell, whatever text or bytes it came in.
 
 use damon_format::Region;
+use damon_format::damos::rules::Stats;
 
 /// Something that a kdamond told. Addresses are in the context's address units (bytes unless `addr_unit` says
 /// otherwise, which no event tells).
@@ -53,25 +54,6 @@ pub enum Event {
         /// Its counters.
         stats: Stats,
     },
-}
-
-/// The counters of a scheme, by the kernel's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Regions it was tried on.
-    pub nr_tried: u64,
-    /// Bytes of them.
-    pub sz_tried: u64,
-    /// Regions it had an effect on.
-    pub nr_applied: u64,
-    /// Bytes of them.
-    pub sz_applied: u64,
-    /// Bytes that passed the filters of the operations layer.
-    pub sz_ops_filter_passed: u64,
-    /// How often its quota was used up.
-    pub qt_exceeds: u64,
-    /// Snapshots it has been applied to.
-    pub nr_snapshots: u64,
 }
 
 /// One counter per probe.

@@ -6,6 +6,6 @@ mod guess;
 mod tell;
 mod telling;
 
-pub use event::{Event, Hits, Kind, Stats};
+pub use event::{Event, Hits, Kind};
 pub use tell::Source;
 pub use telling::Telling;

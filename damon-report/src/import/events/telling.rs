@@ -1,13 +1,13 @@
 //! Takes events in the order of time and tells snapshots and records of them.
 
 use super::assemble::{Assembled, Kdamond, Row};
-use super::event::{Event, Stats};
+use super::event::Event;
 use super::guess::samples_after_tuning;
 use super::tell::{Source, Tell};
 use crate::import::guess::LOOKED_AT;
 use crate::import::{ImportError, ImportOptions, Position, Sink};
 use damon_format::layout::MAX_REGIONS;
-use damon_format::{EffectiveQuota, Lost, Note, Record, SchemeApplied, SchemeStats, TargetId};
+use damon_format::{EffectiveQuota, Lost, Note, Record, SchemeApplied, TargetId};
 
 /// Kdamonds whose events are put together at the same time; one that has been silent for long makes room.
 const MAX_KDAMONDS: usize = 64;
@@ -111,19 +111,7 @@ impl<'a> Telling<'a> {
                 self.tell.record(Record::EffectiveQuota(quota))
             }
             Event::Stats { scheme, stats } => {
-                let Stats { nr_tried, sz_tried, nr_applied, sz_applied, .. } = stats;
-                let Stats { sz_ops_filter_passed, qt_exceeds, nr_snapshots, .. } = stats;
-                self.tell.record(Record::SchemeStats(SchemeStats {
-                    time_ns,
-                    scheme,
-                    nr_tried,
-                    sz_tried,
-                    nr_applied,
-                    sz_applied,
-                    qt_exceeds,
-                    sz_ops_filter_passed: Some(sz_ops_filter_passed),
-                    nr_snapshots: Some(nr_snapshots),
-                }))
+                self.tell.record(Record::SchemeStats(stats.record(time_ns, scheme)))
             }
         }
     }

@@ -1,8 +1,9 @@
 //! What stands behind an event's name: `key=value`, `START-END:` and bare numbers.
 
 use super::number::{decimal, number};
-use crate::import::events::{Event, Hits, Kind, Stats};
+use crate::import::events::{Event, Hits, Kind};
 use damon_format::Region;
+use damon_format::damos::rules::Stats;
 
 /// What is common to all names.
 pub(super) const STEM: &[u8] = b"damo";

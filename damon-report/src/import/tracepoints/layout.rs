@@ -1,8 +1,9 @@
 //! The bytes of an event, by its description.
 
 use super::format::{Field, Format};
-use crate::import::events::{Event, Hits, Kind, Stats};
+use crate::import::events::{Event, Hits, Kind};
 use damon_format::Region;
+use damon_format::damos::rules::Stats;
 
 #[derive(Clone, Copy, Debug)]
 struct RegionFields {

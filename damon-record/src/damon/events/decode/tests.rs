@@ -14,13 +14,15 @@ fn events() -> [Event; 5] {
         Event::EffectiveQuota { scheme: 3, bytes: 1 << 40 },
         Event::SchemeStat {
             scheme: 1,
-            nr_tried: 2,
-            sz_tried: 3,
-            nr_applied: 4,
-            sz_applied: 5,
-            sz_ops_filter_passed: 6,
-            qt_exceeds: 7,
-            nr_snapshots: 8,
+            stats: Stats {
+                nr_tried: 2,
+                sz_tried: 3,
+                nr_applied: 4,
+                sz_applied: 5,
+                sz_ops_filter_passed: 6,
+                qt_exceeds: 7,
+                nr_snapshots: 8,
+            },
         },
     ]
 }
