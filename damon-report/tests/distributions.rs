@@ -8,8 +8,8 @@
 
 mod common;
 
-use common::{BEGIN, HEAP, MIB, SECOND};
-use damon_format::{Region, Sampling, Snapshot, TargetId, TraceWriter, WriterOptions};
+use common::{BEGIN, HEAP, MIB, SECOND, made};
+use damon_format::{Region, Sampling, Snapshot, TargetId};
 use damon_report::analysis::bandwidth::bandwidth;
 use damon_report::analysis::bins::{BinScale, Unit};
 use damon_report::analysis::histogram::{Bin, Histogram, HistogramOptions, Metric, histogram};
@@ -19,7 +19,6 @@ use damon_report::analysis::nr_regions::{Percentiles, nr_regions};
 use damon_report::analysis::pattern::{Bounds, Pattern};
 use damon_report::analysis::regions::{Order, RegionOptions, RegionTable, regions};
 use damon_report::analysis::select::{Query, SelectError};
-use damon_report::analysis::source::Source;
 use damon_report::analysis::strip::strip;
 use damon_report::analysis::temperature::Temperature;
 use damon_report::analysis::times::{Times, times};
@@ -27,7 +26,7 @@ use damon_report::analysis::view::View;
 use proptest::prelude::*;
 
 fn open(bytes: Vec<u8>, query: &Query) -> (Trace, View) {
-    let trace = Trace::from_source("test".into(), Source::memory(bytes)).unwrap();
+    let trace = made::open(bytes);
     let view = View::new(&trace, query).unwrap();
     (trace, view)
 }
@@ -37,13 +36,7 @@ fn whole(bytes: Vec<u8>) -> (Trace, View) {
 }
 
 fn write(list: &[Snapshot], block_rows: u64) -> Vec<u8> {
-    let mut options = WriterOptions::default();
-    options.block_rows = block_rows;
-    let mut writer = TraceWriter::create(Vec::new(), &common::info(), options).unwrap();
-    for snapshot in list {
-        writer.snapshot(snapshot).unwrap();
-    }
-    writer.finish().unwrap()
+    made::write(&common::info(), block_rows, &[], list)
 }
 
 fn options(metric: Metric) -> HistogramOptions {
@@ -182,13 +175,7 @@ fn a_moment_without_a_snapshot_is_refused_with_the_nearest() {
 
 #[test]
 fn targets_that_are_there_at_the_moment_are_shown_together() {
-    let mut list = common::snapshots(0, 20);
-    for mut late in common::snapshots(1, 10) {
-        late.start_ns += 30_000_000;
-        late.end_ns += 30_000_000;
-        list.push(late);
-    }
-    list.sort_by_key(|s| s.end_ns);
+    let list = made::staggered();
     let (trace, view) = whole(write(&list, 8));
     let targets = |at| {
         let rows = table(&trace, &view, at, &RegionOptions::default()).rows;
@@ -379,7 +366,7 @@ proptest! {
         let mut sum = vec![0.0; whole_sum.bins.len()];
         for address in [format!("0..{at:x}"), format!("{at:x}..")] {
             let query = Query { address: vec![address.parse().unwrap()], ..Query::default() };
-            let trace = Trace::from_source("t".into(), Source::memory(bytes.clone())).unwrap();
+            let trace = made::open(bytes.clone());
             // Where nothing was monitored there is nothing to add.
             if let Ok(view) = View::new(&trace, &query) {
                 let part = of(&trace, &view, Metric::Rate);
@@ -397,7 +384,7 @@ proptest! {
         let bytes = write(&list, 16);
         let (pattern, least) = asked;
         let look = |query: &Query| -> Option<(Histogram, Times)> {
-            let trace = Trace::from_source("t".into(), Source::memory(bytes.clone())).unwrap();
+            let trace = made::open(bytes.clone());
             let view = View::new(&trace, query).ok()?;
             Some((of(&trace, &view, Metric::Rate), times(&trace, &view, &pattern, least)))
         };

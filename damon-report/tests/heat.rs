@@ -1,15 +1,15 @@
 //! Heat is conserved at every resolution and does not depend on threads.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "numbers of tests are small, and a helper that fails is a test that fails"
+    reason = "numbers of tests are small"
 )]
 
 mod common;
 
+use common::made::{self, open};
 use damon_format::{
     Mapping, MappingsChanged, Permissions, Record, Region, Sampling, Snapshot, SnapshotView,
     TargetId,
@@ -18,17 +18,11 @@ use damon_report::analysis::axis::{self, BandSpan};
 use damon_report::analysis::cells::Pool;
 use damon_report::analysis::fold::Fold;
 use damon_report::analysis::heat::{Edges, Frame, HeatSum, Heatmap};
-use damon_report::analysis::load::Trace;
 use damon_report::analysis::overview::Overview;
 use damon_report::analysis::select::{Query, Selection};
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::{View, Wanted};
 use damon_report::analysis::wss::WorkingSetOptions;
 use proptest::prelude::*;
-
-fn open(bytes: Vec<u8>) -> Trace {
-    Trace::from_source("test".into(), Source::memory(bytes)).unwrap()
-}
 
 /// Arbitrary ascending regions with and without gaps.
 fn arbitrary_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
@@ -101,11 +95,7 @@ fn close(a: f64, b: f64) -> bool {
 }
 
 fn write(list: &[Snapshot]) -> Vec<u8> {
-    let mut writer = common::writer(&common::info());
-    for snapshot in list {
-        writer.snapshot(snapshot).unwrap();
-    }
-    writer.finish().unwrap()
+    made::write(&common::info(), 64, &[], list)
 }
 
 proptest! {

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{BEGIN, HEAP, LIBRARY, MIB, SECOND};
+use common::{BEGIN, HEAP, LIBRARY, MIB, SECOND, made};
 use damon_format::{
     Mapping, MappingsChanged, Permissions, Record, Region, Sampling, Snapshot, TargetId,
     TraceWriter, WriterOptions,
@@ -18,13 +18,12 @@ use damon_report::analysis::idle::IdleTimes;
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::mapping_use::{GroupUse, MappingUse, UseOptions};
 use damon_report::analysis::select::{Moment, Query};
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use damon_report::analysis::wss::WorkingSetOptions;
 use proptest::prelude::*;
 
 fn open(bytes: Vec<u8>, query: &Query) -> (Trace, View) {
-    let trace = Trace::from_source("test".into(), Source::memory(bytes)).unwrap();
+    let trace = made::open(bytes);
     let view = View::new(&trace, query).unwrap();
     (trace, view)
 }
@@ -273,7 +272,7 @@ proptest! {
         let bytes = write(&list, &records, 30);
         let whole = idle(bytes.clone(), &Query::default());
         let part = |query: Query| {
-            let trace = Trace::from_source("test".into(), Source::memory(bytes.clone())).unwrap();
+            let trace = made::open(bytes.clone());
             // Nothing may have been monitored there.
             View::new(&trace, &query).map_or(0.0, |view| {
                 let idle = view.idle_times(&trace);

@@ -5,16 +5,16 @@
 
 mod common;
 
+use common::made::{exact as info, open, write};
 use common::{BEGIN, MIB, SECOND};
 use damon_format::damos::Schemes;
 use damon_format::{
     AccessKind, Mapping, MappingsChanged, MemorySample, Permissions, Record, RecordingInfo, Region,
-    Sampling, Snapshot, SystemMemory, TargetId, TraceWriter, WriterOptions,
+    Sampling, Snapshot, SystemMemory, TargetId,
 };
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
 use damon_report::analysis::simulate::{Options, Outlook, Plan, SimulateError, Simulation};
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use proptest::prelude::*;
 
@@ -24,14 +24,6 @@ const PAGE: u64 = 4096;
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
 fn float(value: u64) -> f64 {
     value as f64
-}
-
-fn info() -> RecordingInfo {
-    let mut info = common::info();
-    info.backend.access = AccessKind::ReadWrite;
-    info.backend.exact = true;
-    info.kernel = "7.3.0".into();
-    info
 }
 
 fn region(start: u64, end: u64, nr_accesses: u32, age: u32) -> Region {
@@ -45,17 +37,7 @@ fn snapshot(target: u32, index: u64, regions: Vec<Region>) -> Snapshot {
 }
 
 fn trace(info: &RecordingInfo, rows: u64, records: &[Record], snapshots: &[Snapshot]) -> Trace {
-    let mut options = WriterOptions::default();
-    options.block_rows = rows;
-    let mut writer = TraceWriter::create(Vec::new(), info, options).unwrap();
-    for record in records {
-        writer.record(record).unwrap();
-    }
-    for snapshot in snapshots {
-        writer.snapshot(snapshot).unwrap();
-    }
-    let bytes = writer.finish().unwrap();
-    Trace::from_source("made".into(), Source::memory(bytes)).unwrap()
+    open(write(info, rows, records, snapshots))
 }
 
 fn simulate(trace: &Trace, schemes: &str, options: Options) -> Result<Simulation, SimulateError> {

@@ -4,28 +4,20 @@
 
 mod common;
 
+use common::made::{exact as info, open, write};
 use common::{BEGIN, MIB, SECOND};
 use damon_format::damos::Schemes;
 use damon_format::{
-    AccessKind, Mapping, MappingsChanged, Permissions, Record, RecordingInfo, Region, Sampling,
-    Snapshot, TargetExited, TargetId, TraceWriter, WriterOptions,
+    Mapping, MappingsChanged, Permissions, Record, RecordingInfo, Region, Sampling, Snapshot,
+    TargetExited, TargetId,
 };
 use damon_report::analysis::groups::{GroupBy, MemoryKind};
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
 use damon_report::analysis::simulate::{Options, Outlook, Plan, Simulation, Verdict};
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 
 const STEP: u64 = SECOND / 10;
-
-fn info() -> RecordingInfo {
-    let mut info = common::info();
-    info.backend.access = AccessKind::ReadWrite;
-    info.backend.exact = true;
-    info.kernel = "7.3.0".into();
-    info
-}
 
 /// The `index`-th aggregation of 100 ms; regions by MiB.
 fn snapshot(target: u32, index: u64, regions: &[(u64, u64, u32, u32)]) -> Snapshot {
@@ -58,17 +50,7 @@ fn mapped(target: u32, index: u64, ranges: &[(u64, u64, &str)]) -> Record {
 }
 
 fn trace(info: &RecordingInfo, records: &[Record], snapshots: &[Snapshot]) -> Trace {
-    let mut options = WriterOptions::default();
-    options.block_rows = 64;
-    let mut writer = TraceWriter::create(Vec::new(), info, options).unwrap();
-    for record in records {
-        writer.record(record).unwrap();
-    }
-    for snapshot in snapshots {
-        writer.snapshot(snapshot).unwrap();
-    }
-    let bytes = writer.finish().unwrap();
-    Trace::from_source("made".into(), Source::memory(bytes)).unwrap()
+    open(write(info, 64, records, snapshots))
 }
 
 fn simulate(trace: &Trace, schemes: &str, options: Options) -> Simulation {

@@ -4,16 +4,16 @@
 
 mod common;
 
+use common::made::{open, write};
 use common::{BEGIN, SECOND};
 use damon_format::damos::Schemes;
 use damon_format::{
     AccessKind, Mapping, MappingsChanged, MemorySample, Permissions, Record, Region, Sampling,
-    Snapshot, TargetId, TraceWriter, WriterOptions,
+    Snapshot, TargetId,
 };
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
 use damon_report::analysis::simulate::{Options, Outlook, Plan, Simulation};
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use damon_report::analysis::wss::WorkingSetOptions;
 
@@ -70,15 +70,7 @@ fn trace(records: &[Record], snapshots: &[Snapshot]) -> Trace {
     let mut info = common::info();
     info.backend.access = AccessKind::ReadWrite;
     info.backend.exact = true;
-    let mut writer = TraceWriter::create(Vec::new(), &info, WriterOptions::default()).unwrap();
-    for record in records {
-        writer.record(record).unwrap();
-    }
-    for snapshot in snapshots {
-        writer.snapshot(snapshot).unwrap();
-    }
-    let bytes = writer.finish().unwrap();
-    Trace::from_source("made".into(), Source::memory(bytes)).unwrap()
+    open(write(&info, 1 << 16, records, snapshots))
 }
 
 fn simulate(trace: &Trace, query: &Query) -> Simulation {

@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::{BEGIN, SECOND};
+use common::{BEGIN, SECOND, made};
 use damon_format::damos::Schemes;
 use damon_format::{
-    AccessKind, Mapping, MappingsChanged, MemorySample, Permissions, Record, RecordingInfo, Region,
-    Sampling, Snapshot, TargetExited, TargetId, TraceWriter, WriterOptions,
+    Mapping, MappingsChanged, MemorySample, Permissions, Record, RecordingInfo, Region, Sampling,
+    Snapshot, TargetExited, TargetId,
 };
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
@@ -16,7 +16,6 @@ use damon_report::analysis::simulate::sweep::{Axes, Reason, Sweep, Variant};
 use damon_report::analysis::simulate::{
     Options, Outlook, Plan, SimulateError, Simulation, at_once,
 };
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use proptest::prelude::*;
 
@@ -24,25 +23,14 @@ const STEP: u64 = SECOND / 10;
 const PAGE: u64 = 4096;
 
 fn info(exact: bool) -> RecordingInfo {
-    let mut info = common::info();
-    info.backend.access = AccessKind::ReadWrite;
+    let mut info = made::exact();
     info.backend.exact = exact;
-    info.kernel = "7.3.0".into();
     info
 }
 
+/// [`made::write`], opened again.
 fn write(info: &RecordingInfo, rows: u64, records: &[Record], snapshots: &[Snapshot]) -> Trace {
-    let mut options = WriterOptions::default();
-    options.block_rows = rows;
-    let mut writer = TraceWriter::create(Vec::new(), info, options).unwrap();
-    for record in records {
-        writer.record(record).unwrap();
-    }
-    for snapshot in snapshots {
-        writer.snapshot(snapshot).unwrap();
-    }
-    let bytes = writer.finish().unwrap();
-    Trace::from_source("made".into(), Source::memory(bytes)).unwrap()
+    made::open(made::write(info, rows, records, snapshots))
 }
 
 /// How the regions of a moment come from those of the one before.

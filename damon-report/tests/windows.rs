@@ -8,11 +8,10 @@
 
 mod common;
 
-use common::{BEGIN, MIB, SECOND};
-use damon_format::{Region, Sampling, Snapshot, TargetId, TraceWriter, WriterOptions};
+use common::{BEGIN, MIB, SECOND, made};
+use damon_format::{Region, Sampling, Snapshot, TargetId};
 use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use damon_report::analysis::windows::WindowLevel;
 use damon_report::analysis::wss::WorkingSetOptions;
@@ -22,17 +21,11 @@ use proptest::prelude::*;
 const PAGE: u64 = 4096;
 
 fn write(list: &[Snapshot], rows: u64) -> Vec<u8> {
-    let mut options = WriterOptions::default();
-    options.block_rows = rows;
-    let mut writer = TraceWriter::create(Vec::new(), &common::info(), options).unwrap();
-    for snapshot in list {
-        writer.snapshot(snapshot).unwrap();
-    }
-    writer.finish().unwrap()
+    made::write(&common::info(), rows, &[], list)
 }
 
 fn open(bytes: Vec<u8>) -> (Trace, View) {
-    let trace = Trace::from_source("test".into(), Source::memory(bytes)).unwrap();
+    let trace = made::open(bytes);
     let view = View::new(&trace, &Query::default()).unwrap();
     (trace, view)
 }

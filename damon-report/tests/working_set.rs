@@ -8,27 +8,21 @@
 
 mod common;
 
-use common::{BEGIN, MIB, SECOND};
+use common::{BEGIN, MIB, SECOND, made};
 use damon_format::{Snapshot, TargetId};
-use damon_report::analysis::load::Trace;
 use damon_report::analysis::select::Query;
-use damon_report::analysis::source::Source;
 use damon_report::analysis::view::View;
 use damon_report::analysis::wss::{Distribution, WorkingSet, WorkingSetOptions};
 use proptest::prelude::*;
 
 fn working_set(bytes: Vec<u8>, query: &Query, threshold: u32, exact: bool) -> WorkingSet {
-    let trace = Trace::from_source("test".into(), Source::memory(bytes)).unwrap();
+    let trace = made::open(bytes);
     let view = View::new(&trace, query).unwrap();
     view.working_set(&trace, WorkingSetOptions { threshold, exact })
 }
 
 fn write(list: &[Snapshot]) -> Vec<u8> {
-    let mut writer = common::writer(&common::info());
-    for snapshot in list {
-        writer.snapshot(snapshot).unwrap();
-    }
-    writer.finish().unwrap()
+    made::write(&common::info(), 64, &[], list)
 }
 
 #[test]
@@ -60,13 +54,7 @@ fn a_threshold_and_an_exact_backend_are_honoured() {
 
 #[test]
 fn targets_of_one_moment_are_summed_though_their_clocks_differ() {
-    let mut list = common::snapshots(0, 20);
-    for mut late in common::snapshots(1, 10) {
-        late.start_ns += 30_000_000;
-        late.end_ns += 30_000_000;
-        list.push(late);
-    }
-    list.sort_by_key(|s| s.end_ns);
+    let list = made::staggered();
     let set = working_set(write(&list), &Query::default(), 1, false);
     assert_eq!(set.samples.len(), 20);
     let monitored: Vec<u64> = set.samples.iter().map(|s| s.monitored / MIB).collect();
