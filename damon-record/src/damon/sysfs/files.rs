@@ -33,48 +33,23 @@ pub trait Files: Debug + Send + Sync {
     fn identity(&self) -> Result<u64, Errno>;
 }
 
-/// Real files, below a path.
+/// Real files below a root: a path, or an open directory.
 #[derive(Debug)]
-pub(super) struct Below(pub(super) PathBuf);
-
-/// Real files, below an open directory.
-#[derive(Debug)]
-struct Held(OwnedFd);
+pub(super) struct Below<R>(pub(super) R);
 
 const LOOK: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
-impl Below {
-    fn open(&self, path: &str, flags: OFlag) -> Result<OwnedFd, Errno> {
-        openat(AT_FDCWD, &self.0.join(path), flags | OFlag::O_CLOEXEC, Mode::empty())
-    }
+/// Where relative paths begin.
+trait Root: Debug + Send + Sync {
+    fn open(&self, path: &str, flags: OFlag) -> Result<OwnedFd, Errno>;
+
+    /// Its number. Of kernfs: the node's own, never given twice in a row (fs/kernfs/dir.c).
+    fn identity(&self) -> Result<u64, Errno>;
 }
 
-impl Held {
+impl Root for PathBuf {
     fn open(&self, path: &str, flags: OFlag) -> Result<OwnedFd, Errno> {
-        openat(&self.0, path, flags | OFlag::O_CLOEXEC, Mode::empty())
-    }
-}
-
-impl Files for Below {
-    fn read(&self, path: &str) -> Result<String, Errno> {
-        read(self.open(path, OFlag::O_RDONLY)?)
-    }
-
-    fn write(&self, path: &str, value: &str) -> Result<(), Errno> {
-        write(self.open(path, WRITE)?, value)
-    }
-
-    fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
-        let path = if path.is_empty() { "." } else { path };
-        list(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
-    }
-
-    fn exists(&self, path: &str) -> bool {
-        self.open(path, LOOK).is_ok()
-    }
-
-    fn hold(&self, path: &str) -> Result<Arc<dyn Files>, Errno> {
-        Ok(Arc::new(Held(self.open(path, LOOK | OFlag::O_DIRECTORY)?)))
+        openat(AT_FDCWD, &self.join(path), flags | OFlag::O_CLOEXEC, Mode::empty())
     }
 
     fn identity(&self) -> Result<u64, Errno> {
@@ -82,31 +57,40 @@ impl Files for Below {
     }
 }
 
-impl Files for Held {
+impl Root for OwnedFd {
+    fn open(&self, path: &str, flags: OFlag) -> Result<OwnedFd, Errno> {
+        openat(self, path, flags | OFlag::O_CLOEXEC, Mode::empty())
+    }
+
+    fn identity(&self) -> Result<u64, Errno> {
+        Ok(fstat(self)?.st_ino)
+    }
+}
+
+impl<R: Root> Files for Below<R> {
     fn read(&self, path: &str) -> Result<String, Errno> {
-        read(self.open(path, OFlag::O_RDONLY)?)
+        read(self.0.open(path, OFlag::O_RDONLY)?)
     }
 
     fn write(&self, path: &str, value: &str) -> Result<(), Errno> {
-        write(self.open(path, WRITE)?, value)
+        write(self.0.open(path, WRITE)?, value)
     }
 
     fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
         let path = if path.is_empty() { "." } else { path };
-        list(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
+        list(self.0.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.open(path, LOOK).is_ok()
+        self.0.open(path, LOOK).is_ok()
     }
 
     fn hold(&self, path: &str) -> Result<Arc<dyn Files>, Errno> {
-        Ok(Arc::new(Self(self.open(path, LOOK | OFlag::O_DIRECTORY)?)))
+        Ok(Arc::new(Below(self.0.open(path, LOOK | OFlag::O_DIRECTORY)?)))
     }
 
     fn identity(&self) -> Result<u64, Errno> {
-        // Of kernfs: the node's own number, never given twice in a row (fs/kernfs/dir.c).
-        Ok(fstat(&self.0)?.st_ino)
+        self.0.identity()
     }
 }
 
