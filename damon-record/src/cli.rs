@@ -173,9 +173,9 @@ pub struct RecordArgs {
     pub update: Duration,
 
     /// Record also, each TIME, for example 10s, how much memory targets have where what is shared counts in
-    /// proportion (PSS). The kernel visits every page for that, 20 to 40 ms a GiB of small ones, and looks wait
-    /// meanwhile: it is done for one target after the other, and less often where it would take more than a quarter of
-    /// the budget
+    /// proportion (PSS). The kernel visits every page for that, 20 to 40 ms a GiB of small ones, and mmap(2) and
+    /// the like of the target wait meanwhile. It is done for one target after the other while recording goes on, and
+    /// less often where it would take more than a quarter of the budget
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub pss: Option<Duration>,
 

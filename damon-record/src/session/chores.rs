@@ -86,9 +86,7 @@ impl Session<'_> {
             self.judge_budget(now, console)?;
         }
         let between = boundary || !matches!(self.mode, Mode::Sampled(_));
-        if between {
-            self.sample_proportional(now, console)?;
-        }
+        self.sample_proportional(now, console)?;
         if self.is_anything_due(now, between, console) {
             let (before, attached) = (self.cpu.used(), self.attachments);
             let done = self.due_chores(now, between, events, command, console);
@@ -194,7 +192,7 @@ impl Session<'_> {
         self.budget.observe(&spent);
         if is_due(&mut self.due.cost, now, COST_NS) {
             let elapsed = Duration::from_nanos(now.saturating_sub(self.started_ns));
-            let here = self.cpu.used().saturating_sub(self.cpu_at_start);
+            let here = self.cpu.all().saturating_sub(self.cpu_at_start);
             console.detail(&show_costs(elapsed, here, self.target_cpu));
         }
         match self.budget.judge() {

@@ -103,6 +103,7 @@ impl Session<'_> {
         };
         // What it has marked in its last moment is a part of its time.
         self.take_marks(events, console)?;
+        self.take_proportional(console)?;
         self.retire(id)?;
         let target = self.targets.remove(index);
         events.forget(target.pidfd.as_fd());
@@ -113,11 +114,9 @@ impl Session<'_> {
                 command.try_wait()
             })
             .map(|ended| ended.0);
-        self.trace.record(&Record::TargetExited(TargetExited {
-            target: id,
-            time_ns: monotonic_ns(),
-            wait_status,
-        }))
+        let time_ns = monotonic_ns();
+        self.proportional_goes_on(time_ns);
+        self.trace.record(&Record::TargetExited(TargetExited { target: id, time_ns, wait_status }))
     }
 
     /// Deals with the failures of the last round.

@@ -1,4 +1,7 @@
-//! Memory where what is shared counts in proportion, for who asks for it: read seldom, because the kernel visits every page.
+//! Memory where what is shared counts in proportion, for who asks for it: read seldom, because the kernel visits every
+//! page, and by a thread of its own.
+
+mod reader;
 
 use super::console::Console;
 use super::run::Session;
@@ -6,41 +9,40 @@ use crate::exit::Failure;
 use crate::host::monotonic_ns;
 use crate::proc::ProcError;
 use crate::units::show_duration;
-use damon_format::{Note, ProportionalMemory, Record, TargetId};
+use damon_format::{Note, ProportionalMemory, Record};
+use reader::{Answer, Reader};
 use std::time::Duration;
 
 /// The part of the budget that reading may take.
 const SHARE: f64 = 0.25;
+/// While targets are read, it is asked this often what has come.
+const POLL_NS: u64 = 100_000_000;
 
 /// When it is read.
 #[derive(Debug)]
 pub(super) struct Proportional {
     interval: Duration,
+    reader: Reader,
+    /// When the next reading is due, or the next look at what has come of it.
     due_ns: u64,
-    /// The reading that is going on.
+    /// The reading that is going on, of all targets one after the other.
     reading: Option<Reading>,
+    /// No value has an earlier time.
+    latest_ns: u64,
     /// It was said that it cannot be read …
     unknown_is_said: bool,
     /// … or that the budget makes it rarer.
     rarer_is_said: bool,
 }
 
-/// Of all targets, one after the other.
 #[derive(Debug)]
 struct Reading {
     since_ns: u64,
-    /// Those from this one on are still to be read.
-    next: TargetId,
-    /// Those from this one on have come meanwhile, and wait for the next reading.
-    end: TargetId,
+    /// CPU time.
     spent: Duration,
 }
 
 impl Proportional {
-    pub(super) fn new(interval: Duration, now: u64) -> Self {
-        Self { interval, due_ns: now, reading: None, unknown_is_said: false, rarer_is_said: false }
-    }
-
     pub(super) fn due_ns(&self) -> u64 {
         self.due_ns
     }
@@ -53,9 +55,33 @@ fn period(interval: Duration, spent: Duration, budget_percent: Option<f64>) -> D
 }
 
 impl Session<'_> {
-    /// Reads it of one target if that is due: with large ones a target takes long enough. In a sampled session that is
-    /// between two rounds, so that it makes an aggregation longer, but no sample. An exact look, and what the
-    /// kernel's DAMON has to tell, waits meanwhile.
+    /// Makes ready to read it, if that was asked for.
+    pub(super) fn begin_proportional(&mut self, console: &mut Console) -> Result<(), Failure> {
+        let Some(interval) = self.plan.pss else { return Ok(()) };
+        match Reader::start(self.proc.clone()) {
+            Ok(reader) => {
+                let now = monotonic_ns();
+                self.proportional = Some(Proportional {
+                    interval,
+                    reader,
+                    due_ns: now,
+                    reading: None,
+                    latest_ns: now,
+                    unknown_is_said: false,
+                    rarer_is_said: false,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                let text = format!(
+                    "proportional memory (--pss) is not recorded: no thread can be started to read it: {error}"
+                );
+                self.say_proportional(text, console)
+            }
+        }
+    }
+
+    /// Begins to read it if that is due, and records what has come of it.
     pub(super) fn sample_proportional(
         &mut self,
         now: u64,
@@ -64,42 +90,65 @@ impl Session<'_> {
         let Some(due) = self.proportional.as_mut().filter(|due| now >= due.due_ns) else {
             return Ok(());
         };
-        let Reading { since_ns, next, end, mut spent } = due.reading.take().unwrap_or(Reading {
-            since_ns: now,
-            next: TargetId(0),
-            end: TargetId(self.next_id),
-            spent: Duration::ZERO,
-        });
-        let left = self.targets.iter().filter(|target| (next..end).contains(&target.id));
-        let Some(target) = left.min_by_key(|target| target.id) else {
-            return self.all_are_read(since_ns, spent, console);
+        due.due_ns = now.saturating_add(POLL_NS);
+        if due.reading.is_none() {
+            if self.targets.is_empty() {
+                // Whoever comes first is read at once.
+                return Ok(());
+            }
+            due.reading = Some(Reading { since_ns: now, spent: Duration::ZERO });
+            self.targets.iter().for_each(|target| due.reader.ask(target.id, target.identity));
+        }
+        self.take_proportional(console)?;
+        let Some(due) = self.proportional.as_mut().filter(|due| !due.reader.is_reading()) else {
+            return Ok(());
         };
-        let before = self.cpu.used();
-        let found = self.proc.rollup(target.identity.pid);
-        let cost = self.cpu.used().saturating_sub(before);
-        self.meter.one_off(cost);
-        spent = spent.saturating_add(cost);
-        let next = TargetId(target.id.0.saturating_add(1));
-        due.reading = Some(Reading { since_ns, next, end, spent });
-        match found {
-            Ok(Some(found)) => {
-                let (target, time_ns) = (target.id, monotonic_ns());
-                let (pss, swap_pss) = (found.pss, found.swap_pss);
-                let sample = ProportionalMemory { target, time_ns, pss, swap_pss };
-                self.trace.record(&Record::ProportionalMemory(sample))
+        match due.reading.take() {
+            Some(Reading { since_ns, spent }) => self.all_are_read(since_ns, spent, console),
+            None => Ok(()),
+        }
+    }
+
+    /// Records the values that have come. That of a target that is gone is for nobody.
+    pub(super) fn take_proportional(&mut self, console: &mut Console) -> Result<(), Failure> {
+        while let Some(due) = &mut self.proportional
+            && let Some(answer) = due.reader.answer()
+        {
+            let Answer { target, time_ns, spent, found } = answer;
+            if let Some(reading) = &mut due.reading {
+                reading.spent = reading.spent.saturating_add(spent);
             }
-            // It has ended, or is about to: one that was large may still be said to run for a while.
-            Ok(None) | Err(ProcError::Gone { .. }) => Ok(()),
-            Err(why) if self.proc.is_alive(target.identity) => {
-                if std::mem::replace(&mut due.unknown_is_said, true) {
-                    return Ok(());
+            let found = self.targets.iter().find(|t| t.id == target).map(|t| (t.identity, found));
+            let why = match found {
+                Some((_, Ok(Some(found)))) => {
+                    due.latest_ns = due.latest_ns.max(time_ns);
+                    self.trace.record(&Record::ProportionalMemory(ProportionalMemory {
+                        target,
+                        time_ns: due.latest_ns,
+                        pss: found.pss,
+                        swap_pss: found.swap_pss,
+                    }))?;
+                    continue;
                 }
-                self.say_proportional(
-                    format!("proportional memory (--pss) is not known: {why}"),
-                    console,
-                )
+                // A large one that ends may still be said to run for a while.
+                Some((process, Err(why))) if self.proc.is_alive(process) => why,
+                _ => continue,
+            };
+            if matches!(why, ProcError::Gone { .. })
+                || std::mem::replace(&mut due.unknown_is_said, true)
+            {
+                continue;
             }
-            Err(_) => Ok(()),
+            let text = format!("proportional memory (--pss) is not known: {why}");
+            self.say_proportional(text, console)?;
+        }
+        Ok(())
+    }
+
+    /// What is read from now on comes after `time_ns`, when a target has ended.
+    pub(super) fn proportional_goes_on(&mut self, time_ns: u64) {
+        if let Some(due) = &mut self.proportional {
+            due.latest_ns = due.latest_ns.max(time_ns);
         }
     }
 

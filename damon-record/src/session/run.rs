@@ -118,7 +118,7 @@ impl<'a> Session<'a> {
             attachments: 0,
             warned: false,
             due: Due::new(now, plan.duration),
-            proportional: plan.pss.map(|interval| Proportional::new(interval, now)),
+            proportional: None,
             started_ns: now,
             working_set: 0,
             limits: lifecycle::limits(plan),
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
             stopped: None,
             aggregation_start_ns: now,
             next_look_ns: now,
-            cpu_at_start: cpu.used(),
+            cpu_at_start: cpu.all(),
             cpu,
             stretch_noted: false,
             touched: Vec::new(),
@@ -171,6 +171,8 @@ impl<'a> Session<'a> {
         };
         // Whoever has set one just before the end sees it in the recording.
         self.take_last_marks(console)?;
+        // Whatever is still being read is given up.
+        self.take_proportional(console)?;
         // A recording shorter than one sampling interval has at least this look.
         if let Mode::Exact(exact) = &self.mode
             && exact.is_fresh()
@@ -405,7 +407,7 @@ impl<'a> Session<'a> {
         self.target_cpu += target;
         self.record_missed(true)?;
         self.release_kernel(console)?;
-        let cpu = self.cpu.used().saturating_sub(self.cpu_at_start);
+        let cpu = self.cpu.all().saturating_sub(self.cpu_at_start);
         let now = monotonic_ns();
         let reason = match &end {
             End::TargetsGone => "every target has exited".to_owned(),

@@ -94,6 +94,7 @@ impl<'a> Start<'a> {
         session.marks = self.marks.take();
         session.begin(reason, console)?;
         session.explain_beginning(setting, console)?;
+        session.begin_proportional(console)?;
         if let Some(target) = target {
             let pid = target.identity.pid;
             session

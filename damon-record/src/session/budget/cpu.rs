@@ -12,9 +12,19 @@ pub(in crate::session) struct OwnCpu {
 }
 
 impl OwnCpu {
-    /// Used so far.
+    /// Used so far by the thread that records and by helpers: without what other threads do meanwhile, which is accounted
+    /// for where they tell it.
     pub(in crate::session) fn used(&self) -> Duration {
-        own() + self.helpers.unwrap_or_else(children)
+        own() + self.helpers()
+    }
+
+    /// Used so far by everybody.
+    pub(in crate::session) fn all(&self) -> Duration {
+        process() + self.helpers()
+    }
+
+    fn helpers(&self) -> Duration {
+        self.helpers.unwrap_or_else(children)
     }
 
     /// The command is about to be waited for: what children use is no longer the recorder's.
@@ -23,9 +33,18 @@ impl OwnCpu {
     }
 }
 
-/// CPU time used so far by this process alone: a third of the price of [`OwnCpu::used`].
+/// CPU time used so far by this thread alone: a third of the price of [`OwnCpu::used`].
 pub(in crate::session) fn own() -> Duration {
-    let Ok(time) = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID) else {
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// CPU time used so far by all threads of this process.
+pub(in crate::session) fn process() -> Duration {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let Ok(time) = clock_gettime(clock) else {
         return Duration::ZERO;
     };
     whole(time.tv_sec(), time.tv_nsec(), 1)
@@ -59,5 +78,21 @@ mod tests {
         let counted_without = OwnCpu::default().used();
         assert!(after > before, "the command used some");
         assert!(own.used() < counted_without, "and it is left out");
+    }
+
+    #[test]
+    fn what_another_thread_uses_counts_in_the_whole_only() {
+        let cpu = OwnCpu { helpers: Some(Duration::ZERO) };
+        let all_before = cpu.all();
+        let own_before = cpu.used();
+        let other = std::thread::spawn(|| {
+            let begin = own();
+            while own().saturating_sub(begin) < Duration::from_millis(20) {}
+        });
+        other.join().unwrap();
+        let used = cpu.used().saturating_sub(own_before);
+        let all = cpu.all().saturating_sub(all_before);
+        assert!(all >= Duration::from_millis(20), "{all:?}");
+        assert!(used + Duration::from_millis(20) <= all, "{used:?} of {all:?}");
     }
 }

@@ -41,7 +41,7 @@ mod tests;
 mod words;
 
 pub(super) use cost::RoundCost;
-pub(super) use cpu::{OwnCpu, own};
+pub(super) use cpu::{OwnCpu, own, process};
 pub(super) use foresee::{Beginning, Company, foresee, unlimited};
 pub(super) use meter::{Meter, Spent};
 pub(super) use setting::{Change, Setting, Share, Why};

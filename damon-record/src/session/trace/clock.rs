@@ -1,7 +1,7 @@
 //! What time it is for a recording, and what the recorder has cost.
 
 use crate::host::clock_anchor;
-use crate::session::budget::own;
+use crate::session::budget::process;
 use damon_format::{ClockAnchor, Finished};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) enum Clock {
 
 impl Clock {
     pub(super) fn machine() -> Self {
-        Self::Machine { begun: own(), told: Duration::ZERO }
+        Self::Machine { begun: process(), told: Duration::ZERO }
     }
 
     /// Of a part that begins now, at `now_ns` of the data.
@@ -40,7 +40,7 @@ impl Clock {
     /// Tells what a part that ends now has cost.
     pub(super) fn part(&mut self, finished: &mut Finished) {
         if let Self::Machine { begun, told } = self {
-            let now = own();
+            let now = process();
             let cost = now.saturating_sub(*begun);
             finished.recorder_cpu_us = micros(cost);
             *told += cost;
@@ -70,18 +70,18 @@ mod tests {
 
     #[test]
     fn what_parts_have_cost_adds_up_to_what_the_recording_has_cost() {
-        let (mut clock, begun) = (Clock::machine(), own());
+        let (mut clock, begun) = (Clock::machine(), process());
         let mut told = 0;
         for _ in 0..3 {
-            let from = own();
-            while own().saturating_sub(from) < Duration::from_millis(5) {}
+            let from = process();
+            while process().saturating_sub(from) < Duration::from_millis(5) {}
             let mut part = finished(0);
             clock.part(&mut part);
             assert!(part.recorder_cpu_us >= 5000, "{}", part.recorder_cpu_us);
             told += part.recorder_cpu_us;
         }
         assert!(
-            told <= micros(own().saturating_sub(begun)) + 100,
+            told <= micros(process().saturating_sub(begun)) + 100,
             "no part has the cost of another"
         );
         let mut rest = finished(told + 77);
