@@ -9,6 +9,7 @@ use crate::host::monotonic_ns;
 use crate::marks::{Fifo, Lines, VARIABLE, printable};
 use crate::plan::{Plan, Subject};
 use damon_format::{Lost, Mark, Record};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,6 +23,8 @@ const MOST_BYTES: usize = 1 << 16;
 const MOST_WORK: u64 = 400;
 /// … and it is read this often only.
 const PAUSE_NS: u64 = 20_000_000;
+/// Before there is a recording the newest so many are kept for it.
+const MOST_EARLY: usize = 10_000;
 /// A line that does not end is complete when nothing came for so long. Who writes few bytes at once writes them whole.
 const UNENDED_NS: u64 = 100_000_000;
 
@@ -72,6 +75,40 @@ pub(super) struct Marks {
     /// Flooded: not woken, but read at this time.
     read_ns: Option<u64>,
     listened_to: bool,
+    /// Read before there was a recording.
+    early: Early,
+}
+
+/// What waits for a recording.
+#[derive(Debug, Default)]
+struct Early {
+    records: VecDeque<Record>,
+    /// Older ones that had to make room.
+    left_out: u64,
+    /// When the latest of these was set.
+    left_out_ns: u64,
+}
+
+impl Early {
+    fn push(&mut self, record: Record) {
+        if self.records.len() == MOST_EARLY
+            && let Some(oldest) = self.records.pop_front()
+        {
+            let count = if let Record::Lost(lost) = &oldest { lost.count } else { 1 };
+            self.left_out = self.left_out.saturating_add(count);
+            self.left_out_ns = oldest.time_ns();
+        }
+        self.records.push_back(record);
+    }
+
+    /// Everything, and that it is not everything.
+    fn take(&mut self) -> Vec<Record> {
+        let Self { records, left_out: count, left_out_ns: time_ns } = std::mem::take(self);
+        let what =
+            format!("of the marks before the first process the newest {MOST_EARLY} are here");
+        let lost = (count > 0).then_some(Record::Lost(Lost { target: None, time_ns, count, what }));
+        lost.into_iter().chain(records).collect()
+    }
 }
 
 impl Marks {
@@ -89,11 +126,12 @@ impl Marks {
             latest_ns: 0,
             read_ns: None,
             listened_to: false,
+            early: Early::default(),
         }
     }
 
     /// When to read although nobody is woken.
-    fn due_ns(&self) -> u64 {
+    pub(super) fn due_ns(&self) -> u64 {
         let unended = self.unended_ns.map(|_| self.heard_ns.saturating_add(UNENDED_NS));
         let told = (self.left_out > 0).then(|| self.second_ns.saturating_add(SECOND_NS));
         [unended, told, self.read_ns].into_iter().flatten().min().unwrap_or(u64::MAX)
@@ -132,6 +170,23 @@ impl Marks {
         }
         self.read_ns = (self.work > MOST_WORK).then(|| now_ns.saturating_add(PAUSE_NS));
         records
+    }
+
+    /// Reads what has come while there is no recording yet. What comes from now on wakes.
+    pub(super) fn read_early(&mut self, events: &Events, console: &mut Console) {
+        for record in self.read(monotonic_ns(), false) {
+            tell(&record, console);
+            self.early.push(record);
+        }
+        self.listen(events);
+    }
+
+    /// Has `events` tell what comes, unless it comes too fast.
+    fn listen(&mut self, events: &Events) {
+        let listens = self.read_ns.is_none();
+        if std::mem::replace(&mut self.listened_to, listens) != listens {
+            events.listen_to_marks(self.as_fd(), listens);
+        }
     }
 
     fn take(&mut self, bytes: &[u8], now_ns: u64, records: &mut Vec<Record>) {
@@ -205,21 +260,25 @@ impl Session<'_> {
             return Ok(());
         };
         let before = own();
+        for record in marks.early.take() {
+            self.trace.record(&record)?;
+        }
         let records = marks.read(monotonic_ns(), events.is_none());
         if let Some(events) = events {
-            let listens = marks.read_ns.is_none();
-            if std::mem::replace(&mut marks.listened_to, listens) != listens {
-                events.listen_to_marks(marks.as_fd(), listens);
-            }
+            marks.listen(events);
         }
         for record in &records {
-            if let Record::Mark(mark) = record {
-                console.detail(&format!("mark: {}", mark.text));
-            }
+            tell(record, console);
             self.trace.record(record)?;
         }
         self.meter.background(own().saturating_sub(before));
         Ok(())
+    }
+}
+
+fn tell(record: &Record, console: &mut Console) {
+    if let Record::Mark(mark) = record {
+        console.detail(&format!("mark: {}", mark.text));
     }
 }
 
@@ -309,5 +368,20 @@ mod tests {
         writer.write_all(b"calm\n").unwrap();
         assert_eq!(texts(&marks.read(3 * SECOND_NS, false)), [(3 * SECOND_NS, "calm")]);
         assert_eq!(marks.read_ns, None);
+    }
+
+    #[test]
+    fn before_there_is_a_recording_the_newest_marks_are_kept_and_the_others_counted() {
+        let mark = |time_ns| Record::Mark(Mark { time_ns, text: time_ns.to_string() });
+        let mut early = Early::default();
+        assert_eq!(early.take(), []);
+        let most = MOST_EARLY as u64;
+        (1..=most).for_each(|time_ns| early.push(mark(time_ns)));
+        assert_eq!(early.take(), (1..=most).map(mark).collect::<Vec<_>>());
+        (1..=most + 3).for_each(|time_ns| early.push(mark(time_ns)));
+        let records = early.take();
+        let Some(Record::Lost(lost)) = records.first() else { panic!("{:?}", records.first()) };
+        assert_eq!((lost.count, lost.time_ns), (3, 3));
+        assert_eq!(records[1..], (4..=most + 3).map(mark).collect::<Vec<_>>());
     }
 }

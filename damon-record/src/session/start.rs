@@ -25,6 +25,7 @@ use crate::target::{Command, Resolved, Roster, resolve};
 use damon_format::damos::Schemes;
 use damon_format::{Attrs, Backend, RecordingInfo, TargetId};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ impl<'a> Start<'a> {
         session.acting = first_acting;
         session.marks = self.marks.take();
         session.begin(reason, console)?;
+        // Those that were set before anybody was there come first.
+        session.take_marks(events, console)?;
         session.explain_beginning(setting, console)?;
         session.begin_proportional(console)?;
         if let Some(target) = target {
@@ -115,7 +118,7 @@ impl<'a> Start<'a> {
     /// The first of those who are wanted: when that was by number the first of these, otherwise the first
     /// that can be recorded.
     fn first_of(
-        &self,
+        &mut self,
         roster: &Roster<'_>,
         events: &mut Events,
         console: &mut Console,
@@ -162,11 +165,33 @@ impl<'a> Start<'a> {
                 )));
             }
             let next = now.saturating_add(pause_after(now.saturating_sub(begin)));
-            if let Wake::Signal(signal) = events.wait_until(next.min(due.end_ns()), &[]) {
+            if let Some(signal) = self.wait_until(next.min(due.end_ns()), events, console) {
                 return Err(Failure::CannotObserve(format!(
                     "ended by {} while waiting for a process {who}: nothing was recorded",
                     signal.as_str()
                 )));
+            }
+        }
+    }
+
+    /// Waits, and reads marks meanwhile: they have the time at which they are set, not that at which the first process
+    /// comes. Returns early with a signal that asks to end.
+    fn wait_until(
+        &mut self,
+        until_ns: u64,
+        events: &mut Events,
+        console: &mut Console,
+    ) -> Option<Signal> {
+        loop {
+            if let Some(marks) = &mut self.marks {
+                marks.read_early(events, console);
+            }
+            let due_ns = self.marks.as_ref().map_or(u64::MAX, Marks::due_ns);
+            if let Wake::Signal(signal) = events.wait_until(until_ns.min(due_ns), &[]) {
+                return Some(signal);
+            }
+            if monotonic_ns() >= until_ns {
+                return None;
             }
         }
     }

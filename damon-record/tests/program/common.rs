@@ -149,6 +149,22 @@ impl Drop for Sleeper {
     }
 }
 
+/// `sleep` under another name.
+pub(crate) fn named(place: &Place, name: &str) -> Sleeper {
+    let program = place.path(name);
+    if !program.exists() {
+        std::fs::copy("/bin/sleep", &program).unwrap();
+    }
+    let mut child = Command::new(&program);
+    let comm = name.get(..15).unwrap_or(name);
+    let sleeper = Sleeper(child.arg("600").spawn().unwrap());
+    wait_until("it has its name", || {
+        let path = format!("/proc/{}/comm", sleeper.pid());
+        std::fs::read_to_string(path).is_ok_and(|text| text.trim_end() == comm)
+    });
+    sleeper
+}
+
 pub(crate) fn signal(child: &Child, signal: nix::sys::signal::Signal) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, signal).unwrap();

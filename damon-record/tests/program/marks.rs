@@ -1,15 +1,17 @@
 //! Marks that users set while something is recorded.
 
 use crate::common::{
-    Content, PROGRAM, Place, Sleeper, expect, parts, read, read_part, signal, stderr, wait_until,
+    Content, PROGRAM, Place, Sleeper, expect, named, parts, read, read_part, signal, stderr,
+    wait_until,
 };
 use damon_format::{Mark, Record};
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, mkfifo};
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -141,6 +143,50 @@ fn marks_for_a_running_process_come_through_a_path() {
         ["one", "two", "half", "whole", "\u{fffd}[2J\u{fffd}\u{fffd}(\u{fffd}", &long, "next"];
     assert_eq!(texts(&content), expected);
     assert!(!fifo.exists());
+}
+
+/// Nanoseconds of the clock that recordings have.
+fn now_ns() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    u64::try_from(time.tv_sec() * 1_000_000_000 + time.tv_nsec()).unwrap()
+}
+
+#[test]
+fn marks_that_are_set_before_anybody_is_there_have_their_own_time() {
+    let place = Place::new();
+    let name = "damon-marked";
+    let words = ["-v", "--backend", "referenced", "--comm", name, "--wait", "--marks", "marks"];
+    let mut recorder = place.command(&words).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(recorder.stderr.take().unwrap()).lines();
+    let mut wait_for = |text: &str| while !said.next().unwrap().unwrap().contains(text) {};
+    wait_for("waiting; Ctrl-C ends that");
+    let mut moments = Vec::new();
+    for text in ["one", "two"] {
+        let begin = now_ns();
+        expect(&place.run(&["mark", "--to", "marks", text]), 0, "");
+        wait_for(&format!("mark: {text}"));
+        moments.push(begin..now_ns());
+    }
+    let target = named(&place, name);
+    wait_for("recording to");
+    expect(&place.run(&["mark", "--to", "marks", "three"]), 0, "");
+    wait_for("mark: three");
+    signal(&recorder, Signal::SIGINT);
+    wait_for("recorded");
+    assert!(recorder.wait().unwrap().success());
+    drop(target);
+    let content = read(&place.path("recording.damon"));
+    assert_eq!(texts(&content), ["one", "two", "three"]);
+    let marks = marks(&content);
+    for (mark, moment) in marks.iter().zip(&moments) {
+        assert!(moment.contains(&mark.time_ns), "{mark:?} not in {moment:?}");
+    }
+    let began = content.records.iter().position(|r| matches!(r, Record::TargetStarted(_))).unwrap();
+    let of_mark = |text: &str| {
+        content.records.iter().position(|r| matches!(r, Record::Mark(m) if m.text == text)).unwrap()
+    };
+    assert!(of_mark("two") < began);
+    assert!(marks[1].time_ns < content.records[began].time_ns());
 }
 
 #[test]

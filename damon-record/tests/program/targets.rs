@@ -1,6 +1,6 @@
 //! Who is recorded: several processes, those of a name or a control group, coming and going.
 
-use crate::common::{Content, PROGRAM, Place, Sleeper, expect, read, signal, wait_until};
+use crate::common::{Content, PROGRAM, Place, Sleeper, expect, named, read, signal, wait_until};
 use damon_format::Record;
 use damon_record::proc::{ProcRoot, hierarchies, processes_below};
 use nix::sys::signal::Signal;
@@ -24,22 +24,6 @@ fn pids(content: &Content) -> Vec<u32> {
 fn sorted(mut pids: Vec<u32>) -> Vec<u32> {
     pids.sort_unstable();
     pids
-}
-
-/// `sleep` under another name.
-fn named(place: &Place, name: &str) -> Sleeper {
-    let program = place.path(name);
-    if !program.exists() {
-        fs::copy("/bin/sleep", &program).unwrap();
-    }
-    let mut child = Command::new(&program);
-    let comm = name.get(..15).unwrap_or(name);
-    let sleeper = Sleeper(child.arg("600").spawn().unwrap());
-    wait_until("it has its name", || {
-        let path = format!("/proc/{}/comm", sleeper.pid());
-        fs::read_to_string(path).is_ok_and(|text| text.trim_end() == comm)
-    });
-    sleeper
 }
 
 /// Starts the recorder and does not wait for a recording.
