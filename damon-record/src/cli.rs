@@ -191,7 +191,8 @@ pub struct RecordArgs {
     #[arg(long, value_name = "START-END", value_delimiter = ',', value_parser = parse_range)]
     pub regions: Vec<(u64, u64)>,
 
-    /// Record forked processes too, once they have memory of their own
+    /// Record forked processes too, once they have memory of their own. They are looked for every 50 ms, or
+    /// between two samples where these are rarer: who lives shorter is not recorded
     #[arg(long)]
     pub children: bool,
 

@@ -89,8 +89,10 @@ impl Session<'_> {
         self.sample_proportional(now, console)?;
         if self.is_anything_due(now, between, console) {
             let (before, attached) = (self.cpu.used(), self.attachments);
+            let told = self.meter.one_off_so_far();
             let done = self.due_chores(now, between, events, command, console);
-            let spent = self.cpu.used().saturating_sub(before);
+            let told = self.meter.one_off_so_far().saturating_sub(told);
+            let spent = self.cpu.used().saturating_sub(before).saturating_sub(told);
             if self.attachments == attached {
                 self.meter.background(spent);
             } else {

@@ -1,5 +1,6 @@
 //! Targets come, execute other programs, fail, and go.
 
+use super::budget::own;
 use super::console::Console;
 use super::events::Events;
 use super::mode::Mode;
@@ -101,11 +102,30 @@ impl Session<'_> {
         let Ok(index) = self.targets.binary_search_by_key(&id, |t| t.id) else {
             return Ok(());
         };
+        let before = own();
+        let done = self.leave(index, events, command, console);
+        // No other interval would make it cheaper: where many come and go that counted as what rounds cost, sampling
+        // would become so rare that none is seen.
+        self.meter.one_off(own().saturating_sub(before));
+        done
+    }
+
+    fn leave(
+        &mut self,
+        index: usize,
+        events: &Events,
+        command: Option<&mut Command>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let Some(id) = self.targets.get(index).map(|target| target.id) else {
+            return Ok(());
+        };
         // What it has marked in its last moment is a part of its time.
         self.take_marks(events, console)?;
         self.take_proportional(console)?;
         self.retire(id)?;
         let target = self.targets.remove(index);
+        self.unseen = self.unseen.saturating_add(u64::from(!target.seen));
         events.forget(target.pidfd.as_fd());
         let wait_status = command
             .filter(|command| command.pid() == target.identity.pid)
@@ -167,7 +187,8 @@ impl Session<'_> {
         let Some(old) = self.targets.get(index) else {
             return Ok(());
         };
-        let (id, pid, identity, failures) = (old.id, old.identity.pid, old.identity, old.failures);
+        let (id, pid, identity) = (old.id, old.identity.pid, old.identity);
+        let (failures, seen) = (old.failures, old.seen);
         let removed: Vec<u64> = old.mappings.iter().map(|m| m.start).collect();
         let mut new = match Tracked::attach(self.proc, self.kind, pid, id, None) {
             Ok(new) if new.identity == identity => new,
@@ -179,7 +200,7 @@ impl Session<'_> {
             }
             Err(AttachError::Refused(why)) => return self.give_up(index, &why, events, console),
         };
-        new.failures = failures;
+        (new.failures, new.seen) = (failures, seen);
         self.attachments += 1;
         if let Err(error) = new.arm(&mut self.mode, &self.limits) {
             self.troubles.push((id, error));

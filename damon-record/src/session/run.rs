@@ -88,6 +88,10 @@ pub(super) struct Session<'a> {
     pub(super) cpu_at_start: Duration,
     stretch_noted: bool,
     touched: Vec<Touched>,
+    /// Whose snapshots the last aggregation has stored.
+    stored: Vec<TargetId>,
+    /// Targets that ended before the first snapshot of them.
+    pub(super) unseen: u64,
 }
 
 impl<'a> Session<'a> {
@@ -134,6 +138,8 @@ impl<'a> Session<'a> {
             cpu,
             stretch_noted: false,
             touched: Vec::new(),
+            stored: Vec::new(),
+            unseen: 0,
         }
     }
 
@@ -339,6 +345,8 @@ impl<'a> Session<'a> {
         }
         let (mut working_set, mut regions) = (0_u64, 0);
         let (trace, targets, acting) = (&mut self.trace, &self.targets, &mut self.acting);
+        let stored = &mut self.stored;
+        stored.clear();
         self.mode.aggregate(
             |id| counted_since(targets, id, start),
             end,
@@ -353,9 +361,14 @@ impl<'a> Session<'a> {
                 if let Some(acting) = acting {
                     acting.see(snapshot);
                 }
+                stored.push(snapshot.target);
                 trace.snapshot(snapshot)
             },
         )?;
+        self.stored.sort_unstable();
+        for target in &mut self.targets {
+            target.seen |= self.stored.binary_search(&target.id).is_ok();
+        }
         self.act()?;
         self.working_set = working_set;
         self.budget.aggregated(regions);
@@ -376,7 +389,12 @@ impl<'a> Session<'a> {
         }
         let start = counted_since(&self.targets, id, self.aggregation_start_ns);
         match self.mode.retire(id, start, monotonic_ns()) {
-            Some(snapshot) => self.trace.snapshot(&snapshot),
+            Some(snapshot) => {
+                if let Some(target) = self.targets.iter_mut().find(|t| t.id == id) {
+                    target.seen = true;
+                }
+                self.trace.snapshot(&snapshot)
+            }
             None => Ok(()),
         }
     }

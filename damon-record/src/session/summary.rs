@@ -13,6 +13,8 @@ pub(super) struct Summary {
     snapshots: u64,
     lost: u64,
     targets: u32,
+    /// Ended before the first snapshot of them.
+    unseen: u64,
     elapsed: Duration,
     cpu: Duration,
     target_cpu: Duration,
@@ -30,6 +32,7 @@ impl Session<'_> {
             snapshots: self.trace.snapshots(),
             lost: self.trace.lost(),
             targets: self.next_id,
+            unseen: if matches!(self.mode, Mode::Kernel(_)) { 0 } else { self.unseen },
             elapsed: Duration::from_nanos(now_ns.saturating_sub(self.started_ns)),
             cpu,
             target_cpu: self.target_cpu,
@@ -79,7 +82,16 @@ impl Summary {
             if self.is_physical {
                 "physical memory".to_owned()
             } else {
-                format!("{} process{}", self.targets, if self.targets == 1 { "" } else { "es" })
+                let mut text = format!(
+                    "{} process{}",
+                    self.targets,
+                    if self.targets == 1 { "" } else { "es" }
+                );
+                if self.unseen > 0 && self.targets > 1 {
+                    let _infallible =
+                        write!(text, " ({} ended before the first look at them)", self.unseen);
+                }
+                text
             },
             outcome.name,
             self.backend,

@@ -38,6 +38,8 @@ pub(super) struct Tracked {
     /// Its address space is gone and its pidfd does not say so yet: it is exiting, which takes large
     /// processes a while. It is left alone until the next refresh.
     pub(super) dormant: bool,
+    /// A snapshot of it was stored. Not known of what the kernel looks at.
+    pub(super) seen: bool,
     maps: MapsFile,
     fresh: Vec<Mapping>,
     refresh_step_ns: u64,
@@ -101,6 +103,7 @@ impl Tracked {
             mappings,
             refresh_at_ns: 0,
             dormant: false,
+            seen: false,
             maps,
             fresh: Vec::new(),
             refresh_step_ns: FIRST_REFRESH_NS,

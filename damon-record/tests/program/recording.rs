@@ -178,6 +178,19 @@ fn forked_processes_are_recorded_when_asked_for() {
 }
 
 #[test]
+fn processes_that_nobody_could_look_at_are_counted() {
+    let place = Place::new();
+    let words = ["--backend", "referenced", "--sample", "1h", "--aggr", "1h", "--children", "--"];
+    let words = [&words[..], &["sh", "-c", "sleep 2 & wait; true"]].concat();
+    expect(&place.run(&words), 0, "of 2 processes (2 ended before the first look at them)");
+    let words =
+        ["--backend", "referenced", "--sample", "50ms", "--aggr", "50ms", "--budget", "100%"];
+    let words = [&words[..], &["--children", "--", "sh", "-c", "sleep 2 & wait; true"]].concat();
+    let said = expect(&place.run(&words), 0, "of 2 processes in");
+    assert!(!said.contains("first look at them"), "{said}");
+}
+
+#[test]
 fn many_short_children_all_run_and_nobody_hangs() {
     let place = Place::new();
     let loops = "for i in $(seq 200); do /bin/true && echo ran; done; exit 5";

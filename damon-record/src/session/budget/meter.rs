@@ -62,6 +62,11 @@ impl Meter {
         self.one_off += spent;
     }
 
+    /// What was told of such CPU time since the account began.
+    pub(in crate::session) fn one_off_so_far(&self) -> Duration {
+        self.one_off
+    }
+
     /// So much is spent on something that is done once a `period`: a burst that counts as what it is on average, so that
     /// nothing is given up for the moment. What it takes is to be told as `one_off` when it is spent.
     pub(in crate::session) fn rare(&mut self, spent: Duration, period: Duration) {
