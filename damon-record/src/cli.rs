@@ -2,6 +2,7 @@
 
 mod kernel;
 mod mark;
+mod pid;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -98,7 +99,7 @@ pub enum Action {
 #[expect(clippy::struct_excessive_bools, reason = "one per switch of the command line")]
 pub struct RecordArgs {
     /// Processes to record; the id of a thread stands for its process
-    #[arg(value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(value_name = "PID", value_delimiter = ',', value_parser = pid::parse_pid)]
     pub pids: Vec<u32>,
 
     /// Record all processes of a control group and of the groups below it, coming and going: its directory,

@@ -76,6 +76,16 @@ pub enum TargetError {
         /// Its name.
         comm: String,
     },
+    /// It is closed to root too.
+    #[error(
+        "process {pid} ({comm}) does not let us look at its memory, although we are root: it has capabilities that we lack, or we lack CAP_SYS_PTRACE (containers drop it unless it is granted)"
+    )]
+    Closed {
+        /// The pid given.
+        pid: u32,
+        /// Its name.
+        comm: String,
+    },
     /// `/proc` failed in another way.
     #[error("process {pid}: {source}")]
     Proc {
@@ -117,11 +127,8 @@ fn resolve_process(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
     let us = nix::unistd::geteuid().as_raw();
     match proc.read(pid, &format!("{memory}maps")) {
         Ok(_) => {}
-        Err(ProcError::Denied { .. }) if status.euid == us && status.uid == us => {
-            return Err(TargetError::Protected { pid, comm });
-        }
         Err(ProcError::Denied { .. }) => {
-            return Err(TargetError::NotOurs { pid, comm, owner: status.uid, us });
+            return Err(denied(pid, comm, (status.uid, status.euid), us));
         }
         Err(source) => return Err(other(source)),
     }
@@ -131,6 +138,18 @@ fn resolve_process(proc: &ProcRoot, pid: u32) -> Result<Resolved, TargetError> {
         exe: proc.exe(pid),
         thread: None,
     })
+}
+
+/// Why it is closed to user `us`: its users are the real and the effective one.
+fn denied(pid: u32, comm: String, (owner, effective): (u32, u32), us: u32) -> TargetError {
+    if us == 0 {
+        // sudo would change nothing.
+        TargetError::Closed { pid, comm }
+    } else if (owner, effective) == (us, us) {
+        TargetError::Protected { pid, comm }
+    } else {
+        TargetError::NotOurs { pid, comm, owner, us }
+    }
 }
 
 #[cfg(test)]
@@ -185,5 +204,18 @@ mod tests {
         let found = resolve(&proc, 6).unwrap();
         assert_eq!(found.identity, Identity { pid: 5, start_ticks: 321 });
         assert_eq!((found.comm.as_str(), found.thread), ("leader", Some(6)));
+    }
+
+    #[test]
+    fn who_is_root_is_not_told_to_become_root() {
+        let text = |users, us| denied(7, "x".into(), users, us).to_string();
+        assert!(text((5, 5), 5).contains("its own user") && text((5, 5), 5).contains("sudo"));
+        assert!(text((0, 0), 5).contains("belongs to user 0"));
+        // A program with the rights of somebody else.
+        assert!(text((5, 0), 5).contains("only its owner"));
+        for owner in [0, 5] {
+            let text = text((owner, owner), 0);
+            assert!(text.contains("CAP_SYS_PTRACE") && !text.contains("sudo"), "{text}");
+        }
     }
 }
