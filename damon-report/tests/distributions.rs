@@ -211,19 +211,21 @@ fn counts_are_weighted_by_time_unless_damo_is_asked_for() {
 fn bandwidth_is_bytes_by_the_time_an_aggregation_took() {
     let (trace, view) = whole(common::ten_seconds());
     let found = bandwidth(&trace, &view, true);
-    let (first, last) = (found.samples[0], found.samples[99]);
+    let at = |index| found.samples.iter().nth(index).unwrap();
+    let (first, last) = (at(0), at(99));
     let mib = |value: f64| (value / MIB as f64).round();
     // 4 MiB each 100 ms, in all 20 samples; then in 10 of them.
     assert_eq!((mib(first.low), mib(first.high)), (40.0, 800.0));
     assert_eq!((mib(last.low), mib(last.high)), (20.0, 400.0));
     assert_eq!((mib(found.low.mean), mib(found.high.mean)), (30.0, 600.0));
     assert!(last.low_from.to_bits() == last.low.to_bits() && last.low_to <= last.low);
-    let sampled = bandwidth(&trace, &view, false).samples[99];
+    let sampled = bandwidth(&trace, &view, false).samples.iter().nth(99).unwrap();
     assert!(sampled.low_from < sampled.low && sampled.low < sampled.low_to);
     // A part of an aggregation that is selected does not make it faster.
     let part = Query { time: Some("4.95s..".parse().unwrap()), ..Query::default() };
     let (trace, view) = open(common::ten_seconds(), &part);
-    assert_eq!(mib(bandwidth(&trace, &view, true).samples[0].low).to_bits(), 40.0_f64.to_bits());
+    let first = bandwidth(&trace, &view, true).samples.iter().next().unwrap();
+    assert_eq!(mib(first.low).to_bits(), 40.0_f64.to_bits());
 }
 
 fn when(trace: &Trace, view: &View, pattern: &Pattern, least: u64) -> Vec<(u64, u64)> {

@@ -9,6 +9,9 @@
 //!   region; damo's estimate, which is too high where pages of a region are touched in turn or in sampling
 //!   intervals next to each other, and does not see what is touched several times in a sampling interval.
 
+use super::column::short;
+use super::course::{Course, Sample, Timed};
+use super::courses::{Bounds, Courses, Tally};
 use super::fold::Fold;
 use super::lineage::Lineage;
 use super::load::Trace;
@@ -16,10 +19,10 @@ use super::num::float;
 use super::sampling_error::{Interval, RateSum, add_up};
 use super::seen::seen;
 use super::select::Selection;
-use super::together::together;
+use super::spread::Spread;
 use super::view::View;
 use super::wss::Distribution;
-use damon_format::{SnapshotView, TargetId};
+use damon_format::SnapshotView;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -32,9 +35,9 @@ pub struct BandwidthSample {
     pub end_ns: u64,
     /// Every page that was seen accessed is passed over once per aggregation: a lower estimate.
     pub low: f64,
-    /// Lower end of the 95 % interval of `low`: sampling error alone.
+    /// Lower end of the 95 % interval of `low`: sampling error alone; its distance to `low` has seven digits.
     pub low_from: f64,
-    /// Upper end of that interval.
+    /// Upper end of that interval, likewise.
     pub low_to: f64,
     /// Every positive sample is a pass over the whole region: an upper estimate, as damo makes it.
     pub high: f64,
@@ -49,29 +52,107 @@ pub struct Bandwidth {
     pub high: Distribution,
     /// Time-weighted means of the ends of the 95 % intervals of `low`.
     pub low_interval: (f64, f64),
+    /// Of more than 2²⁰ snapshots, samples are means over cells of so many nanoseconds. Then percentiles are a two-thousandth of the
+    /// value off at most; of several targets they are those of these means. None where there is a sample for each moment.
+    pub cell_ns: Option<u64>,
     /// Ascending in time.
-    pub samples: Vec<BandwidthSample>,
+    pub samples: Course<BandwidthSample, 4>,
+}
+
+impl Timed for BandwidthSample {
+    fn time(&self) -> Range<u64> {
+        self.start_ns..self.end_ns
+    }
+}
+
+/// `low`, the distances to the ends of its interval, `high`.
+impl Sample<4> for BandwidthSample {
+    fn values(&self) -> [f64; 4] {
+        let [below, above] = [self.low - self.low_from, self.low_to - self.low];
+        [self.low, short(below).into(), short(above).into(), self.high]
+    }
+
+    fn of(time: Range<u64>, [low, below, above, high]: [f64; 4]) -> Self {
+        let (start_ns, end_ns) = (time.start, time.end);
+        Self { start_ns, end_ns, low, low_from: low - below, low_to: low + above, high }
+    }
 }
 
 /// Estimates for a view; `exact` where every page was looked at, so that there is no sampling error.
 pub fn bandwidth(trace: &Trace, view: &View, exact: bool) -> Bandwidth {
+    let none = Spreads::default();
     let sum = trace.fold(&view.selection, || BandwidthSum {
         selection: &view.selection,
         exact,
         lineage: Lineage::default(),
         rates: RateSum::default(),
-        samples: Vec::new(),
+        samples: Courses::new(Bounds::USUAL, none.clone()),
     });
-    let samples = add_targets(&sum.samples);
-    let over_time = |value: fn(&BandwidthSample) -> f64| {
-        let length = |s: &BandwidthSample| s.end_ns.saturating_sub(s.start_ns);
-        Distribution::of(samples.iter().map(|s| (value(s), length(s))).collect())
-    };
+    let mut ended = sum.samples.end_total(add_targets);
+    let (samples, cell_ns) = (ended.total, ended.cell_ns);
+    if cell_ns.is_none() {
+        let length = |index| samples.length_ns(index);
+        let of = |which| {
+            Distribution::from_columns(samples.len(), &|i| samples.value(which, i), &length)
+        };
+        let (low, high) = (of(0), of(3));
+        let low_interval = mean_interval(&samples);
+        return Bandwidth { low, high, low_interval, cell_ns, samples };
+    }
+    let alone = if ended.targets.len() == 1 { ended.targets.pop_first() } else { None };
+    let spreads = alone.and_then(|(_, (_, tally))| tally).unwrap_or_else(|| {
+        let mut spreads = none;
+        for sample in samples.iter() {
+            spreads.add(&sample);
+        }
+        spreads
+    });
     Bandwidth {
-        low: over_time(|s| s.low),
-        high: over_time(|s| s.high),
-        low_interval: (over_time(|s| s.low_from).mean, over_time(|s| s.low_to).mean),
+        low: spreads.low.distribution(),
+        high: spreads.high.distribution(),
+        low_interval: (spreads.from.mean(), spreads.to.mean()),
+        cell_ns,
         samples,
+    }
+}
+
+/// Time-weighted means of the ends of the intervals; samples without a duration count only if all are.
+fn mean_interval(samples: &Course<BandwidthSample, 4>) -> (f64, f64) {
+    let length = |s: &BandwidthSample| s.end_ns.saturating_sub(s.start_ns);
+    let weightless = samples.iter().all(|sample| length(&sample) == 0);
+    let (mut from, mut to, mut weights) = (0.0, 0.0, 0.0);
+    for sample in samples.iter() {
+        let weight = if weightless { 1.0 } else { float(length(&sample)) };
+        from += sample.low_from * weight;
+        to += sample.low_to * weight;
+        weights += weight;
+    }
+    if weights > 0.0 { (from / weights, to / weights) } else { (0.0, 0.0) }
+}
+
+/// How estimates are distributed, where there are too many.
+#[derive(Clone, Debug, Default)]
+struct Spreads {
+    low: Spread,
+    high: Spread,
+    from: Spread,
+    to: Spread,
+}
+
+impl Tally<BandwidthSample> for Spreads {
+    fn add(&mut self, sample: &BandwidthSample) {
+        let ns = sample.end_ns.saturating_sub(sample.start_ns);
+        self.low.add(sample.low, ns);
+        self.high.add(sample.high, ns);
+        self.from.add(sample.low_from, ns);
+        self.to.add(sample.low_to, ns);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.low.merge(other.low);
+        self.high.merge(other.high);
+        self.from.merge(other.from);
+        self.to.merge(other.to);
     }
 }
 
@@ -80,7 +161,7 @@ struct BandwidthSum<'a> {
     exact: bool,
     lineage: Lineage,
     rates: RateSum,
-    samples: Vec<(TargetId, BandwidthSample)>,
+    samples: Courses<BandwidthSample, 4, Spreads>,
 }
 
 impl Fold for BandwidthSum<'_> {
@@ -117,40 +198,31 @@ impl Fold for BandwidthSum<'_> {
             low_to: low.high,
             high: low.estimate * f64::from(n),
         };
-        self.samples.push((snapshot.target, sample));
+        self.samples.push(snapshot.target, &sample);
     }
 
-    fn merge(&mut self, mut later: Self) {
-        self.samples.append(&mut later.samples);
+    fn merge(&mut self, later: Self) {
+        self.samples.merge(later.samples);
     }
 }
 
-/// The targets of each moment added up; one that was there for a part of it counts for that part.
-fn add_targets(samples: &[(TargetId, BandwidthSample)]) -> Vec<BandwidthSample> {
-    let times: Vec<(TargetId, Range<u64>)> =
-        samples.iter().map(|(target, s)| (*target, s.start_ns..s.end_ns)).collect();
-    let moment = |indices: Vec<usize>| {
-        let all: Vec<&BandwidthSample> =
-            indices.into_iter().filter_map(|i| samples.get(i)).map(|(_, s)| s).collect();
-        let [first, others @ ..] = all.as_slice() else {
-            return None;
-        };
-        if others.is_empty() {
-            return Some(**first);
-        }
-        let length = |s: &BandwidthSample| float(s.end_ns.saturating_sub(s.start_ns)).max(1.0);
-        let part = |s: &BandwidthSample| (length(s) / length(first)).min(1.0);
-        let interval =
-            |s: &BandwidthSample| Interval { estimate: s.low, low: s.low_from, high: s.low_to };
-        let intervals: Vec<Interval> = all.iter().map(|s| interval(s).scaled(part(s))).collect();
-        let low = add_up(&intervals);
-        Some(BandwidthSample {
-            low: low.estimate,
-            low_from: low.low,
-            low_to: low.high,
-            high: all.iter().map(|s| s.high * part(s)).sum(),
-            ..**first
-        })
-    };
-    together(&times).into_iter().filter_map(moment).collect()
+/// The targets of a moment added up; one that was there for a part of it counts for that part.
+fn add_targets(moment: &[BandwidthSample]) -> Option<BandwidthSample> {
+    let [first, others @ ..] = moment else { return None };
+    if others.is_empty() {
+        return Some(*first);
+    }
+    let length = |s: &BandwidthSample| float(s.end_ns.saturating_sub(s.start_ns)).max(1.0);
+    let part = |s: &BandwidthSample| (length(s) / length(first)).min(1.0);
+    let interval =
+        |s: &BandwidthSample| Interval { estimate: s.low, low: s.low_from, high: s.low_to };
+    let intervals: Vec<Interval> = moment.iter().map(|s| interval(s).scaled(part(s))).collect();
+    let low = add_up(&intervals);
+    Some(BandwidthSample {
+        low: low.estimate,
+        low_from: low.low,
+        low_to: low.high,
+        high: moment.iter().map(|s| s.high * part(s)).sum(),
+        ..*first
+    })
 }

@@ -1,17 +1,56 @@
-//! Working sets of several targets at the same time.
+//! Samples of several targets at the same time.
 
+use super::course::{Timed, key};
 use super::num::float;
-use super::samples::{Iter, Samples};
+use super::samples::Samples;
 use super::sampling_error::{Interval, add_up};
 use super::together::are_together;
 use super::wss::WorkingSetSample;
 use damon_format::TargetId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::ops::Range;
 
-/// Sums the targets of each moment; what belongs to one is told by the rule of [`together`](super::together), here without a list of
-/// all snapshots. The moment lasts as long as the snapshot that opened it, the longest of those that begin together: the last snapshot of a process that
-/// has exited cuts nobody else's time. The estimates of different targets are independent.
+impl Timed for WorkingSetSample {
+    fn time(&self) -> Range<u64> {
+        self.start_ns..self.end_ns
+    }
+}
+
+/// Hands over the samples of each moment, ascending in time; the first one of each opened it. `targets` are ascending, and so are
+/// the samples of each. What belongs to one moment is told by the rule of [`together`](super::together), here without a list of
+/// all samples.
+pub(super) fn each_moment<T: Timed>(
+    targets: impl IntoIterator<Item = impl Iterator<Item = T>>,
+    mut take: impl FnMut(&[T]),
+) {
+    let mut merged = Merged::new(targets);
+    // In which moment each target was last, counted from 1.
+    let mut last: Vec<u64> = vec![0; merged.sources.len()];
+    let (mut number, mut moment) = (0_u64, Vec::new());
+    while let Some((source, sample)) = merged.next() {
+        let Some(last) = last.get_mut(source) else { continue };
+        // Moments a sample may still belong to are the latest; a new one is opened otherwise.
+        let together = moment.first().is_some_and(|first: &T| {
+            *last != number && are_together(&first.time(), &sample.time())
+        });
+        if !together {
+            if !moment.is_empty() {
+                take(&moment);
+            }
+            moment.clear();
+            number += 1;
+        }
+        *last = number;
+        moment.push(sample);
+    }
+    if !moment.is_empty() {
+        take(&moment);
+    }
+}
+
+/// Sums the targets of each moment. The moment lasts as long as the snapshot that opened it, the longest of those that begin together: the
+/// last snapshot of a process that has exited cuts nobody else's time. The estimates of different targets are independent.
 pub(super) fn sum_targets(mut targets: BTreeMap<TargetId, Samples>) -> Samples {
     for samples in targets.values_mut() {
         in_order(samples);
@@ -19,25 +58,11 @@ pub(super) fn sum_targets(mut targets: BTreeMap<TargetId, Samples>) -> Samples {
     if targets.len() < 2 {
         return targets.into_values().next().unwrap_or_default();
     }
-    let mut moments = Samples::default();
-    let mut open: Option<Moment> = None;
-    for (target, sample) in Merged::new(&targets) {
-        match &mut open {
-            // Moments a snapshot may still belong to are the latest; a new one is opened otherwise.
-            Some(moment) if moment.accepts(target, &sample) => moment.add(target, &sample),
-            open => {
-                if let Some(done) = open.replace(Moment::new(target, sample)) {
-                    moments.push(&done.finish());
-                }
-            }
-        }
-    }
-    moments.extend(open.map(Moment::finish));
+    let (mut moments, mut intervals) = (Samples::default(), Vec::new());
+    each_moment(targets.values().map(Samples::iter), |moment| {
+        moments.extend(sum(moment, &mut intervals));
+    });
     moments
-}
-
-fn key(sample: &WorkingSetSample) -> (u64, Reverse<u64>) {
-    (sample.start_ns, Reverse(sample.end_ns))
 }
 
 /// By their begin; nearly always they are.
@@ -50,83 +75,61 @@ fn in_order(samples: &mut Samples) {
 }
 
 /// The samples of all targets by their begin, the longest first, then by target.
-struct Merged<'a> {
-    sources: Vec<(TargetId, Iter<'a>, WorkingSetSample)>,
+struct Merged<T, I> {
+    sources: Vec<(I, Option<T>)>,
     next: BinaryHeap<Reverse<(u64, Reverse<u64>, usize)>>,
 }
 
-impl<'a> Merged<'a> {
-    fn new(targets: &'a BTreeMap<TargetId, Samples>) -> Self {
-        let begun = targets.iter().filter_map(|(target, samples)| {
-            let mut rest = samples.iter();
-            let first = rest.next()?;
-            Some((*target, rest, first))
+impl<T: Timed, I: Iterator<Item = T>> Merged<T, I> {
+    fn new(targets: impl IntoIterator<Item = I>) -> Self {
+        let begun = targets.into_iter().map(|mut rest| {
+            let first = rest.next();
+            (rest, first)
         });
-        let sources: Vec<_> = begun.collect();
-        let entry = |(index, source): (usize, &(TargetId, Iter<'a>, WorkingSetSample))| {
-            let (start, end) = key(&source.2);
-            Reverse((start, end, index))
+        let sources: Vec<(I, Option<T>)> = begun.collect();
+        let entry = |(index, (_, first)): (usize, &(I, Option<T>))| {
+            let (start, end) = key(first.as_ref()?);
+            Some(Reverse((start, end, index)))
         };
-        let next = sources.iter().enumerate().map(entry).collect();
+        let next = sources.iter().enumerate().filter_map(entry).collect();
         Self { sources, next }
     }
-}
 
-impl Iterator for Merged<'_> {
-    type Item = (TargetId, WorkingSetSample);
-
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The index of the target, and a sample.
+    fn next(&mut self) -> Option<(usize, T)> {
         let Reverse((_, _, index)) = self.next.pop()?;
-        let (target, rest, first) = self.sources.get_mut(index)?;
-        let found = *first;
-        if let Some(sample) = rest.next() {
-            *first = sample;
-            let (start, end) = key(&sample);
+        let (rest, first) = self.sources.get_mut(index)?;
+        let found = std::mem::replace(first, rest.next())?;
+        if let Some(sample) = first {
+            let (start, end) = key(sample);
             self.next.push(Reverse((start, end, index)));
         }
-        Some((*target, found))
+        Some((index, found))
     }
 }
 
-struct Moment {
-    sum: WorkingSetSample,
-    first: TargetId,
-    others: Vec<TargetId>,
-    /// Of what is expected of each target.
-    intervals: Vec<Interval>,
-}
-
-impl Moment {
-    fn new(target: TargetId, sample: WorkingSetSample) -> Self {
-        Self { sum: sample, first: target, others: Vec::new(), intervals: vec![sample.interval()] }
+/// The sum of a moment; `intervals` is room to work in.
+fn sum(moment: &[WorkingSetSample], intervals: &mut Vec<Interval>) -> Option<WorkingSetSample> {
+    let [first, others @ ..] = moment else { return None };
+    if others.is_empty() {
+        return Some(*first);
     }
-
-    fn accepts(&self, target: TargetId, sample: &WorkingSetSample) -> bool {
-        let time = |s: &WorkingSetSample| s.start_ns..s.end_ns;
-        let together = are_together(&time(&self.sum), &time(sample));
-        together && target != self.first && !self.others.contains(&target)
-    }
-
-    fn add(&mut self, target: TargetId, sample: &WorkingSetSample) {
-        self.others.push(target);
-        self.sum.touched = self.sum.touched.saturating_add(sample.touched);
-        self.sum.monitored = self.sum.monitored.saturating_add(sample.monitored);
+    let mut sum = *first;
+    intervals.clear();
+    intervals.push(first.interval());
+    let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
+    for sample in others {
+        sum.touched = sum.touched.saturating_add(sample.touched);
+        sum.monitored = sum.monitored.saturating_add(sample.monitored);
         // A process that was there for a part of the moment counts for that part.
-        let length = |s: &WorkingSetSample| s.end_ns.saturating_sub(s.start_ns);
-        let part = float(length(sample)) / float(length(&self.sum).max(1));
-        self.intervals.push(sample.interval().scaled(part.min(1.0)));
+        let part = float(length(sample)) / float(length(first).max(1));
+        intervals.push(sample.interval().scaled(part.min(1.0)));
     }
-
-    fn finish(self) -> WorkingSetSample {
-        if self.others.is_empty() {
-            return self.sum;
-        }
-        let expected = add_up(&self.intervals);
-        WorkingSetSample {
-            expected: expected.estimate,
-            expected_low: expected.low,
-            expected_high: expected.high.min(float(self.sum.monitored)).max(expected.estimate),
-            ..self.sum
-        }
-    }
+    let expected = add_up(intervals);
+    Some(WorkingSetSample {
+        expected: expected.estimate,
+        expected_low: expected.low,
+        expected_high: expected.high.min(float(sum.monitored)).max(expected.estimate),
+        ..sum
+    })
 }

@@ -1,15 +1,19 @@
 //! How many regions there were, against the limits that were in force.
 
+mod counted;
+
+use super::course::{Course, Sample, Timed};
+use super::courses::{Bounds, Courses, Tally as _};
 use super::fold::Fold;
 use super::load::Trace;
-use super::num::{float, float_of};
+use super::num::{float, round};
 use super::select::Selection;
-use super::together::together;
 use super::view::View;
 use super::wss::Distribution;
+use counted::Counted;
 use damon_format::{Attrs, Record, SnapshotView, TargetId};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
 /// How percentiles are made.
@@ -57,8 +61,24 @@ pub struct RegionCounts {
     pub above_max: f64,
     /// Part of the time with fewer regions than `min_nr_regions`, 0..1.
     pub below_min: f64,
-    /// Ascending in time.
-    pub samples: Vec<RegionCount>,
+    /// Ascending in time; of a long recording means, [`NrRegions::cell_ns`].
+    pub samples: Course<RegionCount, 1>,
+}
+
+impl Timed for RegionCount {
+    fn time(&self) -> Range<u64> {
+        self.start_ns..self.end_ns
+    }
+}
+
+impl Sample<1> for RegionCount {
+    fn values(&self) -> [f64; 1] {
+        [float(self.regions)]
+    }
+
+    fn of(time: Range<u64>, [regions]: [f64; 1]) -> Self {
+        Self { start_ns: time.start, end_ns: time.end, regions: round(regions) }
+    }
 }
 
 /// How many regions there were.
@@ -68,6 +88,9 @@ pub struct NrRegions {
     pub percentiles: Percentiles,
     /// So many snapshots of each target were left out at its begin.
     pub skipped: usize,
+    /// Of more than 2²⁰ snapshots of all targets, samples are means over cells of so many nanoseconds, and so are the distribution and the
+    /// shares of all targets together where there are several; none where there is a sample for each.
+    pub cell_ns: Option<u64>,
     /// Limits and their changes, ascending in time.
     pub limits: Vec<Limits>,
     /// All targets together.
@@ -78,72 +101,152 @@ pub struct NrRegions {
 
 /// Counts the regions of a view, without the first `skip` snapshots of each target.
 pub fn nr_regions(trace: &Trace, view: &View, percentiles: Percentiles, skip: usize) -> NrRegions {
-    let new = || Counts { selection: &view.selection, targets: BTreeMap::new() };
-    let mut targets = trace.fold(&view.selection, new).targets;
-    for counts in targets.values_mut() {
-        counts.sort_by_key(|count| (count.start_ns, count.end_ns));
-        counts.drain(..skip.min(counts.len()));
-    }
-    targets.retain(|_, counts| !counts.is_empty());
+    count(trace, view, percentiles, skip, Bounds::USUAL)
+}
+
+fn count(
+    trace: &Trace,
+    view: &View,
+    percentiles: Percentiles,
+    skip: usize,
+    bounds: Bounds,
+) -> NrRegions {
     let limits = limits(trace.info().attrs, &view.overview.records);
-    let finish = |target, samples: Vec<RegionCount>| RegionCounts {
-        target,
-        distribution: match percentiles {
-            Percentiles::TimeWeighted => weighted(&samples),
-            Percentiles::Damo => like_damo(samples.iter().map(|s| s.regions).collect()),
-        },
-        above_max: share(&samples, |s| s.regions > in_force(&limits, s.end_ns).1),
-        below_min: share(&samples, |s| s.regions < in_force(&limits, s.end_ns).0),
-        samples,
+    let selection = &view.selection;
+    let none = Counted::new(&limits);
+    let counts = |skipped: Option<&BTreeMap<TargetId, (u64, u64)>>| {
+        let new = || Counts { selection, skipped, courses: Courses::new(bounds, none.clone()) };
+        trace.fold(selection, new).courses
     };
-    let total = finish(None, sum(&targets));
-    let targets = targets.into_iter().map(|(target, counts)| finish(Some(target), counts));
-    let targets = targets.collect();
-    NrRegions { percentiles, skipped: skip, total, targets, limits }
+    let mut courses = counts(None);
+    // What is in a mean cannot be taken out of it.
+    let left = if courses.has_means() && skip > 0 {
+        let firsts = Firsts { selection, skip, targets: BTreeMap::new() };
+        let firsts = trace.fold(selection, || firsts.clone()).last();
+        courses = counts(Some(&firsts));
+        0
+    } else {
+        skip
+    };
+    let ended = courses.end(left, sum);
+    let finish = |target, samples: Course<RegionCount, 1>, tally: Option<Counted<'_>>| {
+        let counted = tally.unwrap_or_else(|| {
+            let mut counted = none.clone();
+            for sample in samples.iter() {
+                counted.add(&sample);
+            }
+            counted
+        });
+        RegionCounts {
+            target,
+            distribution: match percentiles {
+                Percentiles::TimeWeighted => counted.weighted(),
+                Percentiles::Damo => counted.like_damo(),
+            },
+            above_max: counted.above_max(),
+            below_min: counted.below_min(),
+            samples,
+        }
+    };
+    let mut tally_of_all = None;
+    if let (1, Some((_, tally))) = (ended.targets.len(), ended.targets.values().next()) {
+        tally_of_all.clone_from(tally);
+    }
+    let total = finish(None, ended.total, tally_of_all);
+    let targets = ended.targets.into_iter();
+    let targets = targets.map(|(target, (samples, tally))| finish(Some(target), samples, tally));
+    let (targets, cell_ns) = (targets.collect(), ended.cell_ns);
+    NrRegions { percentiles, skipped: skip, cell_ns, total, targets, limits }
 }
 
-struct Counts<'a> {
+/// The targets of a moment added up.
+fn sum(moment: &[RegionCount]) -> Option<RegionCount> {
+    let regions = moment.iter().fold(0_u64, |sum, count| sum.saturating_add(count.regions));
+    moment.first().map(|first| RegionCount { regions, ..*first })
+}
+
+/// What part of a snapshot counts for how long.
+fn selected_time(selection: &Selection, snapshot: &SnapshotView<'_>) -> Range<u64> {
+    let start_ns = snapshot.start_ns.max(selection.time.start);
+    start_ns..snapshot.end_ns.min(selection.time.end).max(start_ns)
+}
+
+struct Counts<'a, 'l> {
     selection: &'a Selection,
-    targets: BTreeMap<TargetId, Vec<RegionCount>>,
+    /// Times of the last of the snapshots to leave out, by target.
+    skipped: Option<&'a BTreeMap<TargetId, (u64, u64)>>,
+    courses: Courses<RegionCount, 1, Counted<'l>>,
 }
 
-impl Fold for Counts<'_> {
+impl Fold for Counts<'_, '_> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         if !self.selection.has_snapshot(snapshot) {
+            return;
+        }
+        let time = selected_time(self.selection, snapshot);
+        let last = self.skipped.and_then(|skipped| skipped.get(&snapshot.target));
+        if last.is_some_and(|last| (time.start, time.end) <= *last) {
             return;
         }
         let bounds = snapshot.starts.iter().zip(snapshot.ends);
         let pieces = |start, end| self.selection.pieces(snapshot.target, start, end);
         let inside = bounds.filter(|(start, end)| pieces(**start, **end).next().is_some());
-        let start_ns = snapshot.start_ns.max(self.selection.time.start);
         let count = RegionCount {
-            start_ns,
-            end_ns: snapshot.end_ns.min(self.selection.time.end).max(start_ns),
+            start_ns: time.start,
+            end_ns: time.end,
             regions: u64::try_from(inside.count()).unwrap_or(u64::MAX),
         };
-        self.targets.entry(snapshot.target).or_default().push(count);
+        self.courses.push(snapshot.target, &count);
     }
 
     fn merge(&mut self, later: Self) {
-        for (target, mut counts) in later.targets {
-            self.targets.entry(target).or_default().append(&mut counts);
-        }
+        self.courses.merge(later.courses);
     }
 }
 
-/// The targets of each moment added up.
-fn sum(targets: &BTreeMap<TargetId, Vec<RegionCount>>) -> Vec<RegionCount> {
-    let all: Vec<(TargetId, &RegionCount)> =
-        targets.iter().flat_map(|(target, counts)| counts.iter().map(|c| (*target, c))).collect();
-    let times: Vec<(TargetId, Range<u64>)> =
-        all.iter().map(|(target, c)| (*target, c.start_ns..c.end_ns)).collect();
-    let moment = |indices: Vec<usize>| {
-        let mut counts = indices.into_iter().filter_map(|i| all.get(i)).map(|(_, count)| **count);
-        let first = counts.next()?;
-        let regions = counts.fold(first.regions, |sum, c| sum.saturating_add(c.regions));
-        Some(RegionCount { regions, ..first })
-    };
-    together(&times).into_iter().filter_map(moment).collect()
+/// The first snapshots of each target: at most `skip`, the last on top.
+#[derive(Clone)]
+struct Firsts<'a> {
+    selection: &'a Selection,
+    skip: usize,
+    targets: BTreeMap<TargetId, BinaryHeap<(u64, u64)>>,
+}
+
+impl Firsts<'_> {
+    fn add(&mut self, target: TargetId, time: (u64, u64)) {
+        let first = self.targets.entry(target).or_default();
+        first.push(time);
+        if first.len() > self.skip {
+            first.pop();
+        }
+    }
+
+    /// The last one of each target; of one that has no more than that, the end of all time.
+    fn last(self) -> BTreeMap<TargetId, (u64, u64)> {
+        let skip = self.skip;
+        let last = self.targets.into_iter().filter_map(|(target, first)| {
+            let last = if first.len() < skip { (u64::MAX, u64::MAX) } else { *first.peek()? };
+            Some((target, last))
+        });
+        last.collect()
+    }
+}
+
+impl Fold for Firsts<'_> {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        if self.selection.has_snapshot(snapshot) {
+            let time = selected_time(self.selection, snapshot);
+            self.add(snapshot.target, (time.start, time.end));
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        for (target, first) in later.targets {
+            for time in first {
+                self.add(target, time);
+            }
+        }
+    }
 }
 
 fn limits(begin: Attrs, records: &[Record]) -> Vec<Limits> {
@@ -178,49 +281,69 @@ fn in_force(limits: &[Limits], time_ns: u64) -> (u64, u64) {
     limit.map_or((0, u64::MAX), |l| (l.min_nr_regions.into(), l.max_nr_regions.into()))
 }
 
-fn weighted(samples: &[RegionCount]) -> Distribution {
-    let length = |s: &RegionCount| s.end_ns.saturating_sub(s.start_ns);
-    Distribution::of(samples.iter().map(|s| (float(s.regions), length(s))).collect())
-}
-
-/// Part of the time for which something was so.
-fn share(samples: &[RegionCount], so: impl Fn(&RegionCount) -> bool) -> f64 {
-    let length = |s: &RegionCount| s.end_ns.saturating_sub(s.start_ns);
-    let of = |s: &RegionCount| (f64::from(u8::from(so(s))), length(s));
-    Distribution::of(samples.iter().map(of).collect()).mean
-}
-
-fn like_damo(mut counts: Vec<u64>) -> Distribution {
-    counts.sort_unstable();
-    let Some(last) = counts.len().checked_sub(1) else {
-        return Distribution::default();
-    };
-    let sum = counts.iter().fold(0_u128, |sum, c| sum.saturating_add(u128::from(*c)));
-    let at = |percent: u32| {
-        let index = f64::from(percent) / 100.0 * float_of(counts.len());
-        let index = usize::try_from(super::num::round(index.floor())).unwrap_or(last).min(last);
-        counts.get(index).map_or(0.0, |count| float(*count))
-    };
-    Distribution {
-        mean: super::num::wide(sum / (counts.len() as u128)),
-        percentiles: (0..=100).map(at).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damon_format::IntervalsChanged;
+    use crate::analysis::select::Query;
+    use crate::analysis::testing::written;
+    use damon_format::{IntervalsChanged, Region, Sampling, Snapshot};
+
+    /// A snapshot of 1 ms in each millisecond, of as many regions as its number modulo 13 says.
+    fn recording(target: u32, count: u64) -> Vec<Snapshot> {
+        let one = |index: u64| {
+            let start_ns = (1 << 40) + index * 1_000_000;
+            let region =
+                |i: u64| Region { start: i << 12, end: (i + 1) << 12, nr_accesses: 0, age: 0 };
+            let regions = (0..=index % 13).map(region).collect();
+            let sampling = Sampling::from_intervals(50, 1_000);
+            Snapshot::new(TargetId(target), start_ns, start_ns + 1_000_000, sampling, regions)
+        };
+        (0..count).map(one).collect()
+    }
 
     #[test]
-    fn percentiles_of_damo_are_indices() {
-        let found = like_damo(vec![5, 1, 4, 2]);
-        // Python: [1, 2, 4, 5][min(int(p / 100 * 4), 3)].
-        let at = |p| found.at(p);
-        assert_eq!([at(0), at(24), at(25), at(50)], [Some(1.0), Some(1.0), Some(2.0), Some(4.0)]);
-        assert_eq!([at(75), at(99), at(100)], [Some(5.0); 3]);
-        assert!((found.mean - 3.0).abs() < 1e-12);
-        assert_eq!(like_damo(vec![]), Distribution::default());
+    fn what_is_said_of_a_target_is_exact_however_long_its_recording_is() {
+        let few = Bounds { samples: 100, disordered: 50, cells: 16 };
+        let trace = written(&recording(0, 1000), 300);
+        let view = View::new(&trace, &Query::default()).unwrap();
+        for (percentiles, skip) in
+            [(Percentiles::TimeWeighted, 0), (Percentiles::Damo, 0), (Percentiles::Damo, 77)]
+        {
+            let each = count(&trace, &view, percentiles, skip, Bounds::USUAL);
+            let means = count(&trace, &view, percentiles, skip, few);
+            assert_eq!((each.cell_ns, means.cell_ns), (None, Some(1 << 26)));
+            let said = |all: &NrRegions| -> Vec<RegionCounts> {
+                let with_total = [&all.total].into_iter().chain(&all.targets);
+                with_total
+                    .map(|one| RegionCounts { samples: Course::default(), ..one.clone() })
+                    .collect()
+            };
+            assert_eq!(said(&each), said(&means));
+            assert_eq!(each.total.samples.len(), 1000 - skip);
+            assert!(means.total.samples.iter().all(|mean| (5..=9).contains(&mean.regions)));
+            let first = means.total.samples.iter().next().map(|mean| mean.start_ns);
+            assert_eq!(first, Some((1 << 40) + skip as u64 * 1_000_000));
+        }
+        assert!(count(&trace, &view, Percentiles::Damo, 1000, few).targets.is_empty());
+    }
+
+    #[test]
+    fn several_targets_of_a_long_recording_add_up() {
+        let few = Bounds { samples: 100, disordered: 50, cells: 16 };
+        let mut list = [recording(0, 500), recording(1, 500)].concat();
+        list.sort_by_key(|snapshot| snapshot.start_ns);
+        let trace = written(&list, 300);
+        let view = View::new(&trace, &Query::default()).unwrap();
+        let each = count(&trace, &view, Percentiles::TimeWeighted, 0, Bounds::USUAL);
+        let means = count(&trace, &view, Percentiles::TimeWeighted, 0, few);
+        assert_eq!(each.total.distribution.at(100), Some(26.0));
+        let (a, b) = (each.total.distribution.mean, means.total.distribution.mean);
+        // Means of means, rounded to whole regions.
+        assert!((a - b).abs() < 1.0, "{a} {b}");
+        let targets = |all: &NrRegions| {
+            all.targets.iter().map(|one| one.distribution.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(targets(&each), targets(&means));
     }
 
     #[test]

@@ -33,6 +33,16 @@ pub(crate) fn round(value: f64) -> u64 {
     value.round() as u64
 }
 
+/// [`round`] without an upper limit that matters.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "float-to-integer casts saturate, which is what is wanted"
+)]
+pub(crate) fn round_wide(value: f64) -> u128 {
+    value.round() as u128
+}
+
 /// `index`-th of `parts + 1` edges that cut `[start, end)` into parts of equal size (to one unit).
 pub(crate) fn edge(start: u64, end: u64, index: usize, parts: usize) -> u64 {
     let length = u128::from(end.saturating_sub(start));

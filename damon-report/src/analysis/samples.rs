@@ -1,5 +1,6 @@
 //! Working sets of many moments, in half the room that they would take one by one: a day of recording has a million.
 
+use super::column::{CHUNK, Column, grown, short, unzigzag, zigzag};
 use super::num::float;
 use super::wss::WorkingSetSample;
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
@@ -11,9 +12,6 @@ pub struct Samples {
     chunks: Vec<Chunk>,
     last_end_ns: u64,
 }
-
-/// So many samples share the form of their columns.
-const CHUNK: usize = 4096;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Chunk {
@@ -48,10 +46,7 @@ impl Distances {
         match self {
             Self::Zero(count) if value.to_bits() == 0 => *count += 1,
             Self::Zero(count) => {
-                let mut values = Vec::with_capacity(CHUNK);
-                values.resize(*count, 0.0);
-                values.push(value);
-                *self = Self::Each(values);
+                *self = Self::Each(grown(0.0, *count, value));
             }
             Self::Each(values) => values.push(value),
         }
@@ -63,98 +58,6 @@ impl Distances {
             Self::Each(values) => values.get(index).copied(),
         }
     }
-}
-
-/// Numbers in as many bits as they need.
-#[derive(Clone, Debug, PartialEq)]
-enum Column {
-    /// One value, so many times.
-    Same(u64, usize),
-    /// Each shifted to the left by so many bits.
-    Narrow(u32, Vec<u32>),
-    Wide(Vec<u64>),
-}
-
-impl Default for Column {
-    fn default() -> Self {
-        Self::Same(0, 0)
-    }
-}
-
-/// Sizes are mostly whole pages.
-const PAGE_SHIFT: u32 = 12;
-
-impl Column {
-    fn len(&self) -> usize {
-        match self {
-            Self::Same(_, count) => *count,
-            Self::Narrow(_, values) => values.len(),
-            Self::Wide(values) => values.len(),
-        }
-    }
-
-    fn get(&self, index: usize) -> Option<u64> {
-        match self {
-            Self::Same(value, count) => (index < *count).then_some(*value),
-            Self::Narrow(shift, values) => values.get(index).map(|v| u64::from(*v) << shift),
-            Self::Wide(values) => values.get(index).copied(),
-        }
-    }
-
-    fn push(&mut self, value: u64) {
-        match self {
-            Self::Same(same, count) if *same == value || *count == 0 => {
-                *same = value;
-                *count += 1;
-            }
-            Self::Narrow(shift, values) => match narrow(value, *shift) {
-                Some(small) => values.push(small),
-                None => self.widen(value),
-            },
-            Self::Wide(values) => values.push(value),
-            Self::Same(same, count) => {
-                let shift = [PAGE_SHIFT, 0]
-                    .into_iter()
-                    .find_map(|shift| Some((shift, narrow(*same, shift)?, narrow(value, shift)?)));
-                match shift {
-                    Some((shift, same, value)) => {
-                        let mut values = Vec::with_capacity(CHUNK);
-                        values.resize(*count, same);
-                        values.push(value);
-                        *self = Self::Narrow(shift, values);
-                    }
-                    None => self.widen(value),
-                }
-            }
-        }
-    }
-
-    fn widen(&mut self, value: u64) {
-        let mut values = Vec::with_capacity(CHUNK);
-        values.extend((0..self.len()).filter_map(|index| self.get(index)));
-        values.push(value);
-        *self = Self::Wide(values);
-    }
-}
-
-fn narrow(value: u64, shift: u32) -> Option<u32> {
-    (value.trailing_zeros() >= shift).then(|| u32::try_from(value >> shift).ok())?
-}
-
-/// Differences of either sign as small numbers.
-fn zigzag(from: u64, to: u64) -> u64 {
-    let difference = to.wrapping_sub(from);
-    (difference << 1) ^ (if difference >> 63 == 1 { u64::MAX } else { 0 })
-}
-
-fn unzigzag(from: u64, code: u64) -> u64 {
-    let difference = (code >> 1) ^ (if code & 1 == 1 { u64::MAX } else { 0 });
-    from.wrapping_add(difference)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "seven digits are what is wanted")]
-fn short(value: f64) -> f32 {
-    value as f32
 }
 
 impl Chunk {
@@ -306,6 +209,7 @@ impl Serialize for Samples {
 
 #[cfg(test)]
 mod tests {
+    use super::super::column::PAGE_SHIFT;
     use super::*;
     use proptest::prelude::*;
 

@@ -72,13 +72,13 @@ fn text(
     writeln!(out)?;
     let line = |name, value: fn(&BandwidthSample) -> f64| TimeLine {
         name,
-        greatest: speed(estimate.samples.iter().map(value).fold(0.0, f64::max)),
-        samples: estimate.samples.iter().map(|s| (s.start_ns, s.end_ns, value(s))).collect(),
+        greatest: speed(estimate.samples.iter().map(|s| value(&s)).fold(0.0, f64::max)),
+        samples: estimate.samples.iter().map(move |s| (s.start_ns, s.end_ns, value(&s))),
     };
-    let lines = [line("low", |s| s.low), line("high", |s| s.high)];
+    let lines = vec![line("low", |s| s.low), line("high", |s| s.high)];
     let time = view.time();
     let span = (time.start, time.end);
-    let drawn = time_lines(&lines, span, view.origin_ns, screen.columns, screen.colours);
+    let drawn = time_lines(lines, span, view.origin_ns, screen.columns, screen.colours);
     write!(out, "{drawn}")?;
     writeln!(out)?;
     if !exact {
@@ -103,7 +103,7 @@ fn text(
 
 fn csv(out: &mut dyn Write, estimate: &Bandwidth) -> io::Result<()> {
     writeln!(out, "start_ns,end_ns,low,low_from,low_to,high")?;
-    for s in &estimate.samples {
+    for s in estimate.samples.iter() {
         writeln!(
             out,
             "{},{},{},{},{},{}",

@@ -103,16 +103,16 @@ fn text(
     table.write_within(out, screen.table)?;
     writeln!(out)?;
     let time = view.time();
-    let lines: Vec<TimeLine<'_>> = shown
+    let lines = shown
         .iter()
         .map(|(name, one)| TimeLine {
             name,
             greatest: format!("max {}", one.samples.iter().map(|s| s.regions).max().unwrap_or(0)),
-            samples: one.samples.iter().map(|s| (s.start_ns, s.end_ns, float(s.regions))).collect(),
+            samples: one.samples.iter().map(|s| (s.start_ns, s.end_ns, float(s.regions))),
         })
         .collect();
     let span = (time.start, time.end);
-    let drawn = time_lines(&lines, span, view.origin_ns, screen.columns, screen.colours);
+    let drawn = time_lines(lines, span, view.origin_ns, screen.columns, screen.colours);
     write!(out, "{drawn}")?;
     writeln!(out)?;
     limits(out, view, counts)
@@ -147,7 +147,7 @@ fn csv(out: &mut dyn Write, counts: &NrRegions) -> io::Result<()> {
     writeln!(out, "target,start_ns,end_ns,regions")?;
     for one in [&counts.total].into_iter().chain(&counts.targets) {
         let target = one.target.map_or_else(|| "all".to_owned(), |target| target.to_string());
-        for sample in &one.samples {
+        for sample in one.samples.iter() {
             writeln!(out, "{target},{},{},{}", sample.start_ns, sample.end_ns, sample.regions)?;
         }
     }

@@ -8,21 +8,21 @@ use super::text::fit;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TimeLine<'a> {
+pub struct TimeLine<'a, I> {
     /// What it is.
     pub name: &'a str,
     /// The value of its upper end, in words.
     pub greatest: String,
     /// Begin, end and value.
-    pub samples: Vec<(u64, u64, f64)>,
+    pub samples: I,
 }
 
 /// Characters left of the lines, a space included, at least and at most.
 const LEFT: (usize, usize) = (9, 20);
 
 /// Lines above one time axis from `start_ns` to `end_ns`, which counts from `origin_ns`; in each character the greatest value.
-pub fn time_lines(
-    lines: &[TimeLine<'_>],
+pub fn time_lines<I: IntoIterator<Item = (u64, u64, f64)>>(
+    lines: Vec<TimeLine<'_, I>>,
     (start_ns, end_ns): (u64, u64),
     origin_ns: u64,
     columns: usize,
@@ -38,8 +38,8 @@ pub fn time_lines(
     let mut out = String::new();
     for one in lines {
         let mut cells = Columns::new(span, coord(width));
-        for (start, end, value) in &one.samples {
-            cells.add(*start, *end, *value);
+        for (start, end, value) in one.samples {
+            cells.add(start, end, value);
         }
         let values = cells.cells().iter().flatten().map(|s| s.greatest);
         let top = values.fold(0.0, f64::max);
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn a_peak_shows_in_its_place() {
-        let samples = (0..100).map(|i| (i, i + 1, if i == 99 { 7.0 } else { 1.0 })).collect();
+        let samples = (0..100).map(|i| (i, i + 1, if i == 99 { 7.0 } else { 1.0 }));
         let one = TimeLine { name: "regions", greatest: "7".to_owned(), samples };
-        let text = time_lines(&[one], (0, 100), 0, 60, Colours::None);
+        let text = time_lines(vec![one], (0, 100), 0, 60, Colours::None);
         let first = text.lines().next().unwrap();
         assert_eq!(first, format!("regions  {}@ 7", ".".repeat(48)));
         assert!(text.lines().all(|line| line.len() <= 60));
