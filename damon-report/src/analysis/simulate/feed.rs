@@ -3,6 +3,7 @@
 //! A thread of its own decodes, and waits when it is some thousand regions ahead: what is held at a time does not depend
 //! on how much a block holds once decoded, which nothing but time limits.
 
+use super::costs::Costs;
 use super::{Plan, SimulateError};
 use crate::analysis::load::Trace;
 use crate::analysis::overview::OverviewVisitor;
@@ -17,7 +18,8 @@ use std::thread;
 /// Regions that are handed over together: few enough to be in a cache still when they are looked at.
 const BATCH: usize = 1 << 14;
 
-/// Regions that are held until the moments of several targets are known: 24 MiB.
+/// Regions of a block that are held until the moments of several targets are known: 24 MiB. A block with more is gone through
+/// several times, some time of it after the other.
 pub(super) const HELD: usize = 1 << 20;
 
 /// A snapshot takes as much memory as so many regions, beside its own.
@@ -98,6 +100,17 @@ impl Batch {
         self.heads.push(Head { regions: begin..self.regions.len(), accessed, ..*head });
     }
 
+    /// Behind its last region, and what was accessed anywhere.
+    fn end(&self) -> (usize, usize) {
+        (self.regions.len(), self.accessed.len())
+    }
+
+    fn truncate(&mut self, (heads, (regions, accessed)): (usize, (usize, usize))) {
+        self.heads.truncate(heads);
+        self.regions.truncate(regions);
+        self.accessed.truncate(accessed);
+    }
+
     fn end_moment(&mut self) {
         self.ends.push(self.heads.len());
     }
@@ -146,6 +159,8 @@ pub(super) struct Source<'s> {
     pub(super) single: bool,
     /// Look at what all snapshots cover on the way.
     pub(super) observe: bool,
+    /// Regions to hold: [`HELD`].
+    pub(super) held: usize,
 }
 
 /// What there was beside the moments.
@@ -157,21 +172,22 @@ pub(super) struct Fed<'s> {
     pub(super) seen: Option<OverviewVisitor<'s>>,
     /// Something could not be read.
     pub(super) damaged: bool,
-    /// There was more than [`HELD`] before moments were complete; what follows is missing.
-    pub(super) crowded: bool,
+    /// So many regions at the same time are more than can be held; what follows is missing.
+    pub(super) crowded: Option<usize>,
 }
 
 impl Fed<'_> {
     /// Whether everything was handed over that could be read.
     pub(super) fn is_whole(&self) -> Result<(), SimulateError> {
-        if self.crowded { Err(SimulateError::Crowded { most: HELD }) } else { Ok(()) }
+        self.crowded.map_or(Ok(()), |most| Err(SimulateError::Crowded { most }))
     }
 }
 
 impl<'s> Source<'s> {
     /// What a plan is about.
     pub(super) fn of(plan: &'s Plan<'_>, trace: &'s Trace) -> Self {
-        Self { trace, selection: plan.selection, single: plan.single, observe: false }
+        let (selection, single) = (plan.selection, plan.single);
+        Self { trace, selection, single, observe: false, held: HELD }
     }
 
     /// Hands over all selected moments, some at a time, while the next ones are decoded.
@@ -205,7 +221,7 @@ impl<'s> Source<'s> {
     }
 
     fn decode(self, give: impl FnMut(Batch) -> Option<Batch>) -> Fed<'s> {
-        let Self { trace, selection, single, observe } = self;
+        let Self { trace, selection, single, observe, held } = self;
         let seen = observe.then(|| OverviewVisitor::of_snapshots(selection));
         let mut to = To { batch: Batch::default(), give, stopped: false };
         let mut fed = Fed { seen, ..Fed::default() };
@@ -214,9 +230,14 @@ impl<'s> Source<'s> {
         let blocks = trace.blocks().iter().filter(|b| b.snapshots > 0 && selection.overlaps(b));
         for block in blocks {
             let (fed, waiting, to) = (&mut fed, &mut waiting, &mut to);
-            let mut visitor = Taker { selection, is_all, single, fed, waiting, to };
-            visitor.block(trace, block);
-            if to.stopped || fed.crowded {
+            let begin = (waiting.heads.len(), waiting.end());
+            // The index tells, or it is met on the way.
+            let is_large = usize::try_from(block.rows).unwrap_or(usize::MAX) > held;
+            let most = if is_large { 0 } else { held };
+            let time = Time { all: 0..u64::MAX, again: false, held, most };
+            let mut visitor = Taker { selection, is_all, single, fed, waiting, to, time };
+            visitor.block(trace, block, begin);
+            if to.stopped || fed.crowded.is_some() {
                 break;
             }
         }
@@ -273,6 +294,18 @@ fn release(waiting: &mut Batch, keep: usize, to: &mut To<impl FnMut(Batch) -> Op
     left.for_each(|head| waiting.copy(head, &from));
 }
 
+/// Which snapshots of a block are taken.
+struct Time {
+    /// What begins at such times.
+    all: Range<u64>,
+    /// They were seen before.
+    again: bool,
+    /// Regions that are to be held.
+    held: usize,
+    /// Regions that may be held.
+    most: usize,
+}
+
 /// Takes the snapshots of a block.
 struct Taker<'a, 's, G> {
     selection: &'s Selection,
@@ -282,35 +315,72 @@ struct Taker<'a, 's, G> {
     fed: &'a mut Fed<'s>,
     waiting: &'a mut Batch,
     to: &'a mut To<G>,
+    time: Time,
 }
 
 impl<G: FnMut(Batch) -> Option<Batch>> Taker<'_, '_, G> {
-    fn block(&mut self, trace: &Trace, block: &BlockEntry) {
+    /// Takes all of a block, which is to begin there in what is waiting.
+    fn block(&mut self, trace: &Trace, block: &BlockEntry, begin: (usize, (usize, usize))) {
         let found: Result<(), Damage> = trace.visit_block(block, self);
         self.fed.damaged |= found.is_err();
+        if self.is_full() {
+            self.waiting.truncate(begin);
+            self.piece_by_piece(trace, block);
+        }
         // The next block may hold other targets' snapshots of the last moments.
         release(self.waiting, 2, self.to);
+    }
+
+    /// Takes a block that has too much, some time of it after the other. What begins later belongs to no moment but the last
+    /// one of those before.
+    fn piece_by_piece(&mut self, trace: &Trace, block: &BlockEntry) {
+        let mut costs = Costs::new(self.selection);
+        let _known: Result<(), Damage> = trace.visit_block(block, &mut costs);
+        // Each region takes some of a recording's file, at least where it begins in a block.
+        let of_file = usize::try_from(trace.bytes()).unwrap_or(usize::MAX).saturating_mul(4);
+        self.time.most = self.time.held.saturating_add(of_file);
+        self.time.again = true;
+        for window in costs.windows(self.time.held / 4) {
+            if self.to.stopped {
+                return;
+            }
+            release(self.waiting, 1, self.to);
+            self.time.all = window;
+            let _known: Result<(), Damage> = trace.visit_block(block, self);
+            if self.is_full() {
+                self.fed.crowded = Some(self.time.most);
+                return;
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        !self.single && self.waiting.cost() > self.time.most
     }
 }
 
 impl<G: FnMut(Batch) -> Option<Batch>> Visitor for Taker<'_, '_, G> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        if self.to.stopped || self.fed.crowded {
+        if self.to.stopped {
             return;
-        }
-        if let Some(seen) = &mut self.fed.seen {
-            seen.snapshot(snapshot);
         }
         let selection = self.selection;
-        if !selection.has_snapshot(snapshot) {
+        if !self.time.again {
+            if let Some(seen) = &mut self.fed.seen {
+                seen.snapshot(snapshot);
+            }
+            let is_old = snapshot.ages.is_none() && selection.has_snapshot(snapshot);
+            self.fed.without_ages += u64::from(is_old);
+        }
+        let Some(ages) = snapshot.ages else { return };
+        if self.is_full()
+            || !self.time.all.contains(&snapshot.start_ns)
+            || !selection.has_snapshot(snapshot)
+        {
             return;
         }
-        let Some(ages) = snapshot.ages else {
-            self.fed.without_ages += 1;
-            return;
-        };
         let batch = if self.single { &mut self.to.batch } else { &mut *self.waiting };
-        let (begin, told) = (batch.regions.len(), batch.accessed.len());
+        let (begin, told) = batch.end();
         add(&mut batch.regions, selection, snapshot, ages);
         let accessed = (!self.is_all).then(|| {
             batch.accessed.extend(accessed(snapshot));
@@ -326,8 +396,6 @@ impl<G: FnMut(Batch) -> Option<Batch>> Visitor for Taker<'_, '_, G> {
         });
         if self.single {
             self.to.moment_ends();
-        } else {
-            self.fed.crowded = batch.cost() > HELD;
         }
     }
 
@@ -358,3 +426,6 @@ fn add(to: &mut Vec<Region>, selection: &Selection, snapshot: &SnapshotView<'_>,
         to.extend(pieces.map(|p| Region { start: p.start, end: p.end, nr_accesses, age }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod away;
 mod backing;
 mod by_mapping;
 mod comes_back;
+mod costs;
 pub mod emit;
 mod engine;
 mod feed;

@@ -5,7 +5,7 @@
 //! same, as they do nearly always, that was it.
 
 use super::engine::Engine;
-use super::feed::Source;
+use super::feed::{HELD, Source};
 use super::plan::{Options, Plan, SimulateError};
 use super::{Simulation, simulation};
 use crate::analysis::load::Trace;
@@ -52,7 +52,8 @@ fn simulate(
     let selection = guess.selection.clone();
     let plan = Plan::new(trace, &guess, schemes, options.clone()).ok()?;
     let mut engine: Option<Engine<'_>> = None;
-    let source = Source { trace, selection: &selection, single: plan.single, observe: true };
+    let single = plan.single;
+    let source = Source { trace, selection: &selection, single, observe: true, held: HELD };
     let fed = source.feed(|batch| {
         for moment in batch.moments() {
             let new = || Engine::new(&plan, &plan.schemes, moment.sampling());

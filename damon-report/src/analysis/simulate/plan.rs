@@ -108,10 +108,10 @@ pub enum SimulateError {
         /// What is wrong with the first one.
         why: String,
     },
-    /// Moments of several targets are too far apart in the file to be put together in bounded memory.
+    /// Moments of several targets have more regions than a recording of this size can have.
     #[error(
-        "the recording has more than {most} regions of several targets in one piece, too many to put their moments \
-         together; `damon-report slice` writes it in smaller pieces, and --target takes one target alone"
+        "the recording has more than {most} regions of several targets at the same time, more than a file of its size \
+         should have, and too many to put together; --target takes one target alone"
     )]
     Crowded {
         /// Regions that are held.
