@@ -9,7 +9,7 @@
 mod common;
 
 use common::{BEGIN, MIB, SECOND, made};
-use damon_format::{Snapshot, TargetId};
+use damon_format::{Region, Snapshot, TargetId};
 use damon_report::analysis::select::Query;
 use damon_report::analysis::view::View;
 use damon_report::analysis::wss::{Distribution, WorkingSet, WorkingSetOptions};
@@ -38,6 +38,47 @@ fn touched_counts_whole_regions_expected_their_rate() {
     assert!(last.expected_low < last.expected && last.expected < last.expected_high);
     assert_eq!(set.resident.len(), 10);
     assert_eq!(set.resident[0].rss, 12 * MIB);
+}
+
+/// Snapshots of one target, side by side, each so long and touching so many MiB of 8.
+fn steps(target: u32, length_ns: u64, touched: &[u64]) -> Vec<Snapshot> {
+    let mut made = common::snapshots(target, touched.len() as u64);
+    for ((index, snapshot), mib) in (0..).zip(&mut made).zip(touched) {
+        let region = |start, end, nr_accesses| Region { start, end, nr_accesses, age: 0 };
+        let (start, middle) = (common::HEAP, common::HEAP + mib * MIB);
+        snapshot.start_ns = BEGIN + index * length_ns;
+        snapshot.end_ns = snapshot.start_ns + length_ns;
+        snapshot.regions =
+            vec![region(start, middle, 10), region(middle, common::HEAP + 9 * MIB, 0)];
+    }
+    made
+}
+
+#[test]
+fn targets_of_several_kdamonds_are_added_up_at_each_time() {
+    // Each touches always the same; whatever their intervals, so do both.
+    for (length_ms, count) in [(104, 96), (97, 103), (1000, 10), (333, 30)] {
+        let mut list = steps(0, SECOND / 10, &[3; 100]);
+        list.extend(steps(1, length_ms * 1_000_000, &vec![2; count]));
+        list.sort_by_key(|s| s.end_ns);
+        let both = Query { time: Some("0s..9.9s".parse().unwrap()), ..Query::default() };
+        let set = working_set(write(&list), &both, 1, false);
+        assert_eq!(set.touched.at(0), Some((5 * MIB) as f64), "{length_ms} ms");
+        assert_eq!(set.touched.at(100), Some((5 * MIB) as f64), "{length_ms} ms");
+        assert!((set.expected.mean / (2.5 * MIB as f64) - 1.0).abs() < 1e-9, "{length_ms} ms");
+        let time: u64 = set.samples.iter().map(|s| s.end_ns - s.start_ns).sum();
+        assert_eq!(time, 99 * SECOND / 10, "{length_ms} ms: no time counts twice");
+        assert!(set.samples.iter().all(|s| s.expected_low < s.expected));
+    }
+    // 1, 8, 1, 8 … MiB in turns, beside 2 MiB in snapshots of a second.
+    let turns: Vec<u64> = (0..100).map(|i| 1 + i % 2 * 7).collect();
+    let mut list = steps(0, SECOND / 10, &turns);
+    list.extend(steps(1, SECOND, &[2; 10]));
+    list.sort_by_key(|s| s.end_ns);
+    let set = working_set(write(&list), &Query::default(), 1, false);
+    let at = |percent| set.touched.at(percent).map(|bytes| bytes / MIB as f64);
+    assert_eq!([at(0), at(50), at(51), at(100)], [3.0, 3.0, 10.0, 10.0].map(Some));
+    assert!((set.touched.mean / MIB as f64 - 6.5).abs() < 1e-9);
 }
 
 #[test]

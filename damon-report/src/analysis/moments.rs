@@ -1,4 +1,9 @@
 //! Samples of several targets at the same time.
+//!
+//! The targets of one kdamond, or of our own monitor, go in step: each has a snapshot in each moment, and these are added
+//! up. Those of several kdamonds do not. Where their intervals differ a little, one of them would be missing in every so many-th moment;
+//! where they differ much, in most. So the working sets of such targets are added up at each time, as steps that begin wherever a snapshot
+//! of any of them does.
 
 use super::course::{Timed, key};
 use super::num::float;
@@ -58,11 +63,68 @@ pub(super) fn sum_targets(mut targets: BTreeMap<TargetId, Samples>) -> Samples {
     if targets.len() < 2 {
         return targets.into_values().next().unwrap_or_default();
     }
+    if !are_in_step(&targets) {
+        return at_each_time(&targets);
+    }
     let (mut moments, mut intervals) = (Samples::default(), Vec::new());
     each_moment(targets.values().map(Samples::iter), |moment| {
         moments.extend(sum(moment, &mut intervals));
     });
     moments
+}
+
+/// Whether no moment lacks a target that was looked at for more than half of it.
+fn are_in_step(targets: &BTreeMap<TargetId, Samples>) -> bool {
+    let mut merged = Merged::new(targets.values().map(Samples::iter));
+    let mut moment: Option<Range<u64>> = None;
+    let mut here: Vec<usize> = Vec::new();
+    // When the latest snapshot of each target ends, of those that may still matter.
+    let mut ends: BTreeMap<usize, u64> = BTreeMap::new();
+    while let Some((source, sample)) = merged.next() {
+        let time = sample.time();
+        let joins = |first: &Range<u64>| !here.contains(&source) && are_together(first, &time);
+        if !moment.as_ref().is_some_and(joins) {
+            if let Some(done) = moment.replace(time.clone()) {
+                ends.retain(|_, end| *end > done.start);
+                let half = done.end.saturating_sub(done.start) / 2;
+                let covered = |end: u64| end.min(done.end).saturating_sub(done.start);
+                if ends.iter().any(|(one, end)| covered(*end) > half && !here.contains(one)) {
+                    return false;
+                }
+            }
+            here.clear();
+        }
+        here.push(source);
+        let end = ends.entry(source).or_default();
+        *end = time.end.max(*end);
+    }
+    true
+}
+
+/// Sums up whatever is observed at each time, from one begin or end of a snapshot to the next.
+fn at_each_time(targets: &BTreeMap<TargetId, Samples>) -> Samples {
+    let (mut steps, mut intervals) = (Samples::default(), Vec::new());
+    let mut merged = Merged::new(targets.values().map(Samples::iter));
+    let mut next = merged.next();
+    let mut now_ns = 0;
+    let mut present: BTreeMap<usize, WorkingSetSample> = BTreeMap::new();
+    loop {
+        present.retain(|_, sample| sample.end_ns > now_ns);
+        while let Some((source, sample)) = next.filter(|(_, s)| s.start_ns <= now_ns) {
+            if sample.end_ns > now_ns {
+                present.insert(source, sample);
+            }
+            next = merged.next();
+        }
+        let next_ns = next.map(|(_, sample)| sample.start_ns);
+        let Some(end_ns) = present.values().map(|s| s.end_ns).chain(next_ns).min() else {
+            return steps;
+        };
+        let cut = |s: &WorkingSetSample| WorkingSetSample { start_ns: now_ns, end_ns, ..*s };
+        let all: Vec<WorkingSetSample> = present.values().map(cut).collect();
+        steps.extend(sum(&all, &mut intervals));
+        now_ns = end_ns;
+    }
 }
 
 /// By their begin; nearly always they are.
