@@ -13,3 +13,4 @@ mod damo_record;
 mod fuzz_bodies;
 mod fuzz_replay;
 mod hostile;
+mod matrix;

@@ -140,6 +140,7 @@ impl Kdamond {
             && row.nr_regions == *expected
             && regions.len() < row.nr_regions as usize
             && regions.last().is_none_or(|last| last.end <= row.region.start)
+            && row.region.start < row.region.end
             && row.time_ns >= self.last_ns
     }
 

@@ -77,7 +77,8 @@ impl Page {
         self.time
     }
 
-    /// The bytes of the next event. `None`: the page ends here. `at` is the page's place.
+    /// The bytes of the next event. `None`: the page ends here. `at` is the page's place, or that of what it was inflated
+    /// from: inside a page there are no places of the file.
     #[inline]
     pub(super) fn next<'a>(
         &mut self,
@@ -88,8 +89,8 @@ impl Page {
             let begin = self.rest.start;
             let bytes = page.get(self.rest.clone()).unwrap_or(&[]);
             let cut = || {
-                let at = at.saturating_add(begin as u64);
-                unexpected(at, "a whole event of the ring buffer", "the end of its page")
+                let found = format!("the end of the page that it begins in, at its byte {begin}");
+                unexpected(at, "a whole event of the ring buffer", &found)
             };
             let word = |at: usize| {
                 let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk());
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn what_goes_beyond_the_page_is_named_with_its_place() {
-        let cut = "byte 1016: expected a whole event of the ring buffer, found the end of its page";
+        let cut = "byte 1000: expected a whole event of the ring buffer, found the end of the page that it \
+                   begins in, at its byte 16";
         for words in
             [&[3, 1, 2][..], &[30], &[31], &[0], &[0, 3], &[0, u32::MAX], &[head(1, 29), u32::MAX]]
         {
