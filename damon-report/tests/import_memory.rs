@@ -56,6 +56,23 @@ const RECORD: &str =
     r#"[{"target_id": 0, "intervals": {"sample_us": 5, "aggr_us": 100}, "snapshots": ["#;
 const SNAPSHOT: &str = r#"{"start_time": 1, "end_time": 2, "regions": []}"#;
 
+const EVENT: &str =
+    "k 1 [000] 5.500000: damon:damon_aggregated: target_id=0 nr_regions=1 4096-8192: 3 1\n";
+
+/// Files beside a recording: samples without end, most of them as those before; and one that is too large to be read.
+fn beside() {
+    let sample = r#"{"time": 1790000000, "procvmas": [{"pid": 1, "vmas": [{"start": 1, "end": 2, "name": "/x"}]}]},"#;
+    let many = Long::new("[", sample, GIB / 32, &format!("{}]", sample.trim_end_matches(',')));
+    SideFiles::default().add(".vmas", many).unwrap();
+    let text = Long::new("[{\"state\": \"", "x", GIB / 128, "\"}]");
+    SideFiles::default().add(".kdamonds", text).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let large = std::fs::File::create(directory.path().join("x.vmas")).unwrap();
+    large.set_len(2 * GIB).unwrap();
+    let found = format!("{:?}", SideFiles::read(&directory.path().join("x")));
+    assert!(found.contains(".vmas beside the recording was left out"), "{found}");
+}
+
 #[test]
 fn memory_is_bounded() {
     let begin = largest_size();
@@ -104,6 +121,20 @@ fn memory_is_bounded() {
     // A binary file whose zeros say that it has no targets at the begin of time, again and again.
     let zeros = Long::new("damon_recfmt_ver\x02\0\0\0", "\0", GIB / 64, "");
     assert!(import(zeros, Kind::DamoRecord).is_err());
+    // Text of tracers: a line of a gigabyte before an event, and in its place; events that nobody understands.
+    let line = Long::new("", "y", GIB, &format!("\n{EVENT}"));
+    assert_eq!(import(line, Kind::TraceText).unwrap().snapshots, 1);
+    let event = EVENT.split('0').next().unwrap();
+    let line = Long::new(event, "0", GIB, &format!("\n{EVENT}"));
+    assert_eq!(import(line, Kind::TraceText).unwrap().snapshots, 1);
+    let puzzles =
+        Long::new("", "k 1 [000] 5.000000: damon:damon_aggregated: target_id=?\n", GIB / 64, "");
+    assert!(import(puzzles, Kind::TraceText).unwrap_err().to_string().starts_with("line 1: "));
+    // What perf wrote into a pipe: records of no interest without end.
+    let records = Long::new("PERFILE2\x10\0\0\0\0\0\0\0", "c\0\0\0\0\0\x08\0", GIB / 16, "");
+    let error = import(records, Kind::PerfData).unwrap_err().to_string();
+    assert!(error.contains("no descriptions of tracepoints"), "{error}");
+    beside();
     let grown = largest_size() - begin;
     assert!(grown < 64 << 20, "memory has grown by {grown} bytes");
 }

@@ -144,3 +144,62 @@ fn files_are_found_beside_and_bad_ones_are_named() {
         "{notes:?}"
     );
 }
+
+#[test]
+fn of_a_bad_file_nothing_is_used_and_of_good_ones_no_more_than_changes() {
+    let start = 1_790_000_001_000_000_000;
+    let bad = [
+        "",
+        "[",
+        "{}",
+        "7",
+        "null",
+        "[] []",
+        "\u{1}",
+        "[{\"time\": 1}, {\"time\": 2",
+        "[1e999]",
+        "[{\"a\": \"\\x\"}]",
+    ];
+    for suffix in [".kdamonds", ".mem_footprint", ".vmas", ".proc_stats"] {
+        let whole = match suffix {
+            ".kdamonds" => KDAMONDS,
+            ".mem_footprint" => MEMORY,
+            ".vmas" => MAPS,
+            _ => STATS,
+        };
+        let cut = &whole[..whole.len() - 1];
+        let mut files = SideFiles::default();
+        for text in bad.iter().copied().chain([cut]) {
+            assert!(files.add(suffix, text.as_bytes()).is_err(), "{suffix} {text:?}");
+        }
+        assert!(files.add(suffix, &[whole.as_bytes(), b"\xff"].concat()[..]).is_err());
+        let (with, without) = (import(start, files), import(start, SideFiles::default()));
+        assert_eq!((with.records, with.info), (without.records, without.info), "{suffix}");
+        // What is no sample, and numbers that are too large, are passed over.
+        let odd = r#"[null, 7, {"time": "x"}, {"time": -1}, {"time": 1e300}, {"time": 99999999999999999999999},
+            {"time": 1790000001, "footprints": {}, "procvmas": [null, {"pid": 4711, "vmas": [{"start": 5, "end": 5},
+            {"start": 99999999999999999999999999, "end": 1}]}], "proc_stats": [{"fields": [[]]}]}]"#;
+        let mut files = SideFiles::default();
+        files.add(suffix, odd.as_bytes()).unwrap();
+        let found = import(start, files);
+        assert!(found.snapshots.len() == 3, "{suffix}");
+    }
+    // The same mappings a hundred times, and then others.
+    let same = |second: u64| {
+        format!(
+            r#"{{"time": {second}, "procvmas": [{{"pid": 1, "vmas": [{{"start": 0, "end": 9}}]}},
+            {{"pid": 4711, "vmas": [{{"start": 4096, "end": 8192, "name": "/x"}}]}}]}}"#
+        )
+    };
+    let samples: Vec<String> = (1_790_000_001..1_790_000_101).map(same).collect();
+    let text = format!("[{}]", samples.join(",")).replace(
+        "1790000100, \"procvmas\": [{\"pid\": 1",
+        "1790000100, \"procvmas\": [{\"pid\": 2",
+    );
+    let mut files = SideFiles::default();
+    files.add(".kdamonds", KDAMONDS.as_bytes()).unwrap();
+    files.add(".vmas", text.as_bytes()).unwrap();
+    let found = import(start, files);
+    let changes = found.records.iter().filter(|r| matches!(r, Record::MappingsChanged(_)));
+    assert_eq!(changes.count(), 1);
+}

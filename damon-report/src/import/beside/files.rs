@@ -3,10 +3,12 @@
 use crate::import::SourceTarget;
 use crate::import::number::Quantity;
 use damon_format::{Attrs, Mapping, Permissions, TargetKind};
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 /// Ends of the names of the files that are read.
@@ -16,6 +18,8 @@ pub const SUFFIXES: [&str; 4] = [".kdamonds", ".mem_footprint", ".vmas", ".proc_
 const PAGE: u64 = 4096;
 /// One sample a second for days is smaller than this; larger files are not read.
 const LARGEST: u64 = 256 << 20;
+/// Samples of mappings before one, in which the one of the same process is looked for.
+const MOST_LOOKED_AT: usize = 64;
 /// Clock ticks in which Linux tells CPU times, microseconds.
 const TICK_US: u64 = 10_000;
 
@@ -33,6 +37,8 @@ pub struct SideFiles {
     pub(super) footprints: Vec<(u64, Sample)>,
     /// Time, pid and all mappings.
     pub(super) mappings: Vec<(u64, u64, Vec<Mapping>)>,
+    /// When they were looked at last; a list that stayed the same is not kept again.
+    last_mappings_ns: u64,
     pub(super) stats: Vec<(u64, ProcessStat)>,
     pub(super) notes: Vec<String>,
 }
@@ -71,8 +77,8 @@ impl SideFiles {
         for suffix in SUFFIXES {
             let mut path = OsString::from(recording);
             path.push(suffix);
-            let taken = load(Path::new(&path)).and_then(|bytes| match bytes {
-                Some(bytes) => Ok(found.add(suffix, &bytes).map(|()| true)?),
+            let taken = load(Path::new(&path)).and_then(|file| match file {
+                Some(file) => Ok(found.add(suffix, file).map(|()| true)?),
                 None => Ok(false),
             });
             match taken {
@@ -89,16 +95,29 @@ impl SideFiles {
         found
     }
 
-    /// Adds the content of a file whose name ends like this; one of [`SUFFIXES`].
-    pub fn add(&mut self, suffix: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
-        let value = serde_json::from_slice(bytes)?;
-        match suffix {
-            ".kdamonds" => self.take_kdamonds(&value),
-            ".mem_footprint" => self.take_footprints(&value),
-            ".vmas" => self.take_mappings(&value),
-            ".proc_stats" => self.take_stats(&value),
+    /// Adds the content of a file whose name ends like this; one of [`SUFFIXES`]. Of a file that cannot be read to its end
+    /// nothing is added.
+    pub fn add(&mut self, suffix: &str, input: impl Read) -> Result<(), serde_json::Error> {
+        let mut found = Self::default();
+        let mut kdamond = 0;
+        each(input, |member| match suffix {
+            ".kdamonds" => {
+                found.take_kdamond(kdamond, member);
+                kdamond = kdamond.saturating_add(1);
+            }
+            ".mem_footprint" => found.take_footprints(member),
+            ".vmas" => found.take_mappings(member),
+            ".proc_stats" => found.take_stats(member),
             _ => {}
-        }
+        })?;
+        self.attrs = self.attrs.or(found.attrs);
+        self.targets.append(&mut found.targets);
+        self.kdamonds.append(&mut found.kdamonds);
+        self.schemes.append(&mut found.schemes);
+        self.footprints.append(&mut found.footprints);
+        self.mappings.append(&mut found.mappings);
+        self.last_mappings_ns = self.last_mappings_ns.max(found.last_mappings_ns);
+        self.stats.append(&mut found.stats);
         self.footprints.sort_by_key(|(time, _)| *time);
         self.mappings.sort_by_key(|(time, ..)| *time);
         self.stats.sort_by_key(|(time, _)| *time);
@@ -109,7 +128,7 @@ impl SideFiles {
     pub(super) fn last_ns(&self) -> Option<u64> {
         let times = [
             self.footprints.last().map(|(time, _)| *time),
-            self.mappings.last().map(|(time, ..)| *time),
+            Some(self.last_mappings_ns).filter(|_| !self.mappings.is_empty()),
             self.stats.last().map(|(time, _)| *time),
         ];
         times.into_iter().flatten().max()
@@ -125,82 +144,74 @@ impl SideFiles {
         found.or_else(|| self.targets.first().filter(|_| self.targets.len() == 1))
     }
 
-    fn take_kdamonds(&mut self, file: &Value) {
-        for (kdamond, thread) in (0..).zip(list(file)) {
-            self.kdamonds.extend(number(thread.get("pid"), Quantity::Count));
-            for (context, ctx) in (0..).zip(members(thread, "contexts")) {
-                let ops = ctx.get("ops").and_then(Value::as_str).unwrap_or_default();
-                let physical = ops == "paddr";
-                let kind = if physical { TargetKind::Physical } else { TargetKind::Process };
-                if self.attrs.is_none() {
-                    self.attrs = attrs(ctx);
-                }
-                for (target, one) in (0..).zip(members(ctx, "targets")) {
-                    let pid = number(one.get("pid"), Quantity::Count).filter(|pid| *pid > 0);
-                    self.targets.push(Configured { kdamond, context, target, kind, pid });
-                }
-                self.schemes.extend(members(ctx, "schemes").map(Value::to_string));
+    fn take_kdamond(&mut self, kdamond: u64, thread: &Value) {
+        self.kdamonds.extend(number(thread.get("pid"), Quantity::Count));
+        for (context, ctx) in (0..).zip(members(thread, "contexts")) {
+            let ops = ctx.get("ops").and_then(Value::as_str).unwrap_or_default();
+            let physical = ops == "paddr";
+            let kind = if physical { TargetKind::Physical } else { TargetKind::Process };
+            if self.attrs.is_none() {
+                self.attrs = attrs(ctx);
             }
+            for (target, one) in (0..).zip(members(ctx, "targets")) {
+                let pid = number(one.get("pid"), Quantity::Count).filter(|pid| *pid > 0);
+                self.targets.push(Configured { kdamond, context, target, kind, pid });
+            }
+            self.schemes.extend(members(ctx, "schemes").map(Value::to_string));
         }
     }
 
-    fn take_footprints(&mut self, file: &Value) {
-        for moment in list(file) {
-            let Some(time) = time(moment) else {
+    fn take_footprints(&mut self, moment: &Value) {
+        let Some(time) = time(moment) else { return };
+        for one in members(moment, "footprints") {
+            let Some(footprint) = one.get("footprint") else {
                 continue;
             };
-            for one in members(moment, "footprints") {
-                let Some(footprint) = one.get("footprint") else {
-                    continue;
-                };
-                let of = |name, unit: u64| {
-                    let value = number(footprint.get(name), Quantity::Count).unwrap_or(0);
-                    value.saturating_mul(unit)
-                };
-                let sample = match number(one.get("pid"), Quantity::Count) {
-                    Some(pid) => Sample::Process {
-                        pid,
-                        size: of("size", PAGE),
-                        resident: of("resident", PAGE),
-                    },
-                    None => Sample::Machine {
-                        total: of("total", 1024),
-                        free: of("free", 1024),
-                        available: of("available", 1024),
-                    },
-                };
-                self.footprints.push((time, sample));
-            }
+            let of = |name, unit: u64| {
+                let value = number(footprint.get(name), Quantity::Count).unwrap_or(0);
+                value.saturating_mul(unit)
+            };
+            let sample = match number(one.get("pid"), Quantity::Count) {
+                Some(pid) => {
+                    Sample::Process { pid, size: of("size", PAGE), resident: of("resident", PAGE) }
+                }
+                None => Sample::Machine {
+                    total: of("total", 1024),
+                    free: of("free", 1024),
+                    available: of("available", 1024),
+                },
+            };
+            self.footprints.push((time, sample));
         }
     }
 
-    fn take_mappings(&mut self, file: &Value) {
-        for moment in list(file) {
-            let Some(time) = time(moment) else {
+    fn take_mappings(&mut self, moment: &Value) {
+        let Some(time) = time(moment) else { return };
+        for process in members(moment, "procvmas") {
+            let Some(pid) = number(process.get("pid"), Quantity::Count) else {
                 continue;
             };
-            for process in members(moment, "procvmas") {
-                let Some(pid) = number(process.get("pid"), Quantity::Count) else {
-                    continue;
-                };
-                let mappings = members(process, "vmas").filter_map(mapping).collect();
+            let mappings: Vec<Mapping> = members(process, "vmas").filter_map(mapping).collect();
+            // They are told every second and nearly always the same.
+            let mut before = self.mappings.iter().rev().take(MOST_LOOKED_AT);
+            let last = before.find(|(_, other, _)| *other == pid);
+            if last.is_none_or(|(before, _, known)| *before > time || *known != mappings) {
                 self.mappings.push((time, pid, mappings));
             }
+            self.last_mappings_ns = self.last_mappings_ns.max(time);
         }
     }
 
-    fn take_stats(&mut self, file: &Value) {
-        for moment in list(file) {
-            if let Some(time) = time(moment) {
-                let stats = members(moment, "proc_stats").filter_map(stat);
-                self.stats.extend(stats.map(|stat| (time, stat)));
-            }
+    fn take_stats(&mut self, moment: &Value) {
+        if let Some(time) = time(moment) {
+            let stats = members(moment, "proc_stats").filter_map(stat);
+            self.stats.extend(stats.map(|stat| (time, stat)));
         }
     }
 }
 
 /// `None` when there is no such file.
-fn load(path: &Path) -> io::Result<Option<Vec<u8>>> {
+fn load(path: &Path) -> io::Result<Option<impl Read>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -209,9 +220,31 @@ fn load(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if !metadata.is_file() || metadata.len() > LARGEST {
         return Err(io::Error::other("it is no file, or larger than 256 MiB"));
     }
-    let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(Some(BufReader::new(file.take(LARGEST))))
+}
+
+/// Hands the members of a list over, one after the other: only one of them is in memory.
+fn each(input: impl Read, take: impl FnMut(&Value)) -> Result<(), serde_json::Error> {
+    struct Members<F>(F);
+
+    impl<'de, F: FnMut(&Value)> Visitor<'de> for Members<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+            while let Some(member) = list.next_element::<Value>()? {
+                (self.0)(&member);
+            }
+            Ok(())
+        }
+    }
+
+    let mut from = serde_json::Deserializer::from_reader(input);
+    from.deserialize_seq(Members(take))?;
+    from.end()
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
