@@ -4,10 +4,10 @@ use damon_format::{Record, RecordingInfo, Snapshot, TraceWriter, WriterOptions};
 use damon_report::import::damo_json::{Pace, read_at};
 use damon_report::import::{
     Beside, ImportError, ImportOptions, Input, Kind, SUFFIXES, SideFiles, Sink, damo_record,
-    perf_data, read, sniff, trace_cmd,
+    perf_data, read, sniff, trace_cmd, trace_text,
 };
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::{self, Cursor, Read};
 
 /// Checks what a reader promises, and keeps all of it.
 #[derive(Default)]
@@ -77,6 +77,27 @@ pub fn damo_json(data: &[u8]) {
 pub fn damo_record(data: &[u8]) {
     let mut found = Checked::default();
     drop(damo_record::read(data, &ImportOptions::default(), &mut found));
+    found.read_back();
+}
+
+/// Text of tracers, all at once and a few bytes at a time.
+pub fn trace_text(data: &[u8]) {
+    struct Dripping<'a>(&'a [u8]);
+
+    impl Read for Dripping<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let length = buf.len().min(7);
+            self.0.read(&mut buf[..length])
+        }
+    }
+
+    let options = ImportOptions::default();
+    let (mut found, mut again) = (Checked::default(), Checked::default());
+    let result = trace_text::read(data, &options, &mut found);
+    let dripped = trace_text::read(Dripping(data), &options, &mut again);
+    assert_eq!(format!("{result:?}"), format!("{dripped:?}"));
+    assert_eq!(found.snapshots, again.snapshots);
+    assert_eq!(found.records, again.records);
     found.read_back();
 }
 

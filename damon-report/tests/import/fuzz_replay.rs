@@ -7,10 +7,11 @@ use damon_format::Sampling;
 use std::path::{Path, PathBuf};
 
 type Body = fn(&[u8]);
-const TARGETS: [(&str, Body); 4] = [
+const TARGETS: [(&str, Body); 5] = [
     ("damo_json", fuzz_bodies::damo_json),
     ("damo_record", fuzz_bodies::damo_record),
     ("any_input", fuzz_bodies::any_input),
+    ("trace_text", fuzz_bodies::trace_text),
     ("events", fuzz_bodies::events),
 ];
 
