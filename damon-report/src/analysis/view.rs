@@ -4,7 +4,7 @@ mod making;
 
 use super::axis::{self, BandSpan};
 use super::fold::Fold;
-use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap};
+use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap, TargetName};
 use super::kept::Kept;
 use super::load::Trace;
 use super::overview::Overview;
@@ -75,6 +75,13 @@ impl View {
     pub fn time(&self) -> Range<u64> {
         let (span, time) = (&self.span, &self.selection.time);
         span.start.max(time.start)..span.end.min(time.end)
+    }
+
+    /// How people call the targets that have snapshots in the selection.
+    pub fn target_names(&self) -> Vec<TargetName> {
+        let seen =
+            |name: &TargetName| self.overview.targets.iter().any(|t| t.target == name.target);
+        self.overview.target_names().into_iter().filter(seen).collect()
     }
 
     /// A frame over everything selected.

@@ -31,7 +31,7 @@ pub(super) fn run(args: &BandwidthArgs, streams: &mut Streams<'_>) -> Result<(),
         Format::Csv => Ok(csv(streams.out, &estimate)?),
         Format::Json => {
             let body = Body { origin_ns: view.origin_ns, unit: "bytes per second", estimate };
-            json(streams, &Document { head: Head::new("bandwidth", &trace), body })
+            json(streams, &Document { head: Head::of("bandwidth", &trace, &view), body })
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn run(args: &FootprintArgs, streams: &mut Streams<'_>) -> Result<(),
         Format::Csv => Ok(csv(streams.out, &found)?),
         Format::Json => {
             let body = Body { origin_ns: view.origin_ns, footprint: &found };
-            json(streams, &Document { head: Head::new("footprint", &trace), body })
+            json(streams, &Document { head: Head::of("footprint", &trace, &view), body })
         }
     }
 }

@@ -278,7 +278,7 @@ fn cells(
         return Ok(csv(terminal.out, &frame, &heatmap)?);
     }
     let body = Body { origin_ns: view.origin_ns, heatmap: &heatmap };
-    json(terminal, &Document { head: Head::new("heatmap", trace), body })
+    json(terminal, &Document { head: Head::of("heatmap", trace, view), body })
 }
 
 fn csv(out: &mut dyn Write, frame: &Frame, heatmap: &Heatmap) -> io::Result<()> {

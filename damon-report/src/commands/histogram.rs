@@ -80,7 +80,7 @@ pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(),
             let resident = view.resident_in(selection);
             let body =
                 Body { origin_ns, start_ns: time.0, end_ns: time.1, at_ns, resident, histogram };
-            json(streams, &Document { head: Head::new("histogram", &trace), body })
+            json(streams, &Document { head: Head::of("histogram", &trace, &view), body })
         }
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Fail
         Format::Csv => Ok(csv(streams.out, &idle)?),
         Format::Json => {
             let body = Body { origin_ns: view.origin_ns, resident: view.resident(), idle: &idle };
-            json(streams, &Document { head: Head::new("idle", &trace), body })
+            json(streams, &Document { head: Head::of("idle", &trace, &view), body })
         }
     }
 }
@@ -171,7 +171,7 @@ fn compat(
     let targets = view.recency(trace);
     match args.format {
         Format::Json => {
-            let head = Head::new("idle", trace);
+            let head = Head::of("idle", trace, view);
             return json(streams, &Document { head, body: CompatBody { compat: "damo", targets } });
         }
         Format::Csv => {

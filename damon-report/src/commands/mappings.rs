@@ -55,7 +55,7 @@ pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), 
         Format::Csv => Ok(csv(streams.out, &all, shown)?),
         Format::Json => {
             let others = all.groups.split_off(shown);
-            let head = Head::new("mappings", &trace);
+            let head = Head::of("mappings", &trace, &view);
             json(
                 streams,
                 &Document { head, body: Body { used: &all, groups_left_out: others.len() } },

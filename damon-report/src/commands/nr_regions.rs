@@ -39,7 +39,7 @@ pub(super) fn run(args: &NrRegionsArgs, streams: &mut Streams<'_>) -> Result<(),
         Format::Csv => Ok(csv(streams.out, &counts)?),
         Format::Json => {
             let body = Body { origin_ns: view.origin_ns, counts };
-            json(streams, &Document { head: Head::new("nr-regions", &trace), body })
+            json(streams, &Document { head: Head::of("nr-regions", &trace, &view), body })
         }
     }
 }

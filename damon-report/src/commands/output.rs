@@ -1,9 +1,11 @@
 //! What all machine-readable output has in common.
 
 use super::Streams;
+use crate::analysis::heat::TargetName;
 use crate::analysis::load::Trace;
+use crate::analysis::view::View;
 use crate::exit::Failure;
-use damon_format::{AccessKind, Granularity};
+use damon_format::{AccessKind, Backend, Granularity};
 use serde::Serialize;
 
 /// Version of all JSON output; new fields do not raise it, changed meanings do.
@@ -16,6 +18,8 @@ pub(super) struct Head {
     report: &'static str,
     file: String,
     access: Access,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selected: Option<Selected>,
 }
 
 /// What the numbers rest on.
@@ -25,9 +29,56 @@ struct Access {
     granularity: Granularity,
     exact: bool,
     backend: String,
+    /// Means of regions that were merged are rounded down.
+    rounds_down: bool,
+}
+
+/// Whether counts come from the kernel's DAMON, which rounds the mean down where it merges regions; our own monitor
+/// rounds to nearest.
+pub(super) fn rounds_down(backend: &Backend) -> bool {
+    matches!(backend.name.as_str(), "damon" | "attach")
+}
+
+/// What of the recording was looked at: titles of texts and pictures, for programs.
+#[derive(Debug, Serialize)]
+struct Selected {
+    start_ns: u64,
+    end_ns: u64,
+    /// Those that have snapshots in it.
+    targets: Vec<TargetName>,
+    /// Sampling intervals in it, microseconds.
+    sample_us: Option<Extremes>,
+    /// Aggregation intervals in it, microseconds.
+    aggr_us: Option<Extremes>,
+}
+
+#[derive(Debug, Serialize)]
+struct Extremes {
+    least: u64,
+    most: u64,
+}
+
+impl Extremes {
+    fn of(values: impl Iterator<Item = u64> + Clone) -> Option<Self> {
+        Some(Self { least: values.clone().min()?, most: values.max()? })
+    }
 }
 
 impl Head {
+    /// Of what looks at a part of a recording.
+    pub(super) fn of(report: &'static str, trace: &Trace, view: &View) -> Self {
+        let (time, samplings) = (view.time(), view.overview.samplings.iter());
+        let selected = Selected {
+            start_ns: time.start,
+            end_ns: time.end,
+            targets: view.target_names(),
+            sample_us: Extremes::of(samplings.clone().map(|s| s.sample_us)),
+            aggr_us: Extremes::of(samplings.map(|s| s.aggr_us)),
+        };
+        Self { selected: Some(selected), ..Self::new(report, trace) }
+    }
+
+    /// Of what looks at all of a file.
     pub(super) fn new(report: &'static str, trace: &Trace) -> Self {
         let backend = &trace.info().backend;
         Self {
@@ -39,7 +90,9 @@ impl Head {
                 granularity: backend.granularity,
                 exact: backend.exact,
                 backend: backend.name.clone(),
+                rounds_down: rounds_down(backend),
             },
+            selected: None,
         }
     }
 }

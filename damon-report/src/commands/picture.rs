@@ -3,7 +3,6 @@
 use super::Streams;
 use super::partial::Partial;
 use super::words::{access, duration};
-use crate::analysis::heat::TargetName;
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::view::View;
@@ -56,12 +55,7 @@ impl From<RenderError> for Failure {
 
 /// `work (pid 4711), 10 s`.
 pub(super) fn title(view: &View) -> String {
-    let names = view.overview.target_names();
-    let shown: Vec<&TargetName> = names
-        .iter()
-        .filter(|name| view.overview.targets.iter().any(|t| t.target == name.target))
-        .collect();
-    let what = match shown.as_slice() {
+    let what = match view.target_names().as_slice() {
         [] => "nothing".to_owned(),
         [one] if one.pid == 0 && one.comm.is_empty() => "physical memory".to_owned(),
         [one] => format!("{} (pid {})", one.comm, one.pid),

@@ -43,7 +43,7 @@ pub(super) fn run(args: &RegionsArgs, streams: &mut Streams<'_>) -> Result<(), F
         Format::Json => json(
             streams,
             &Document {
-                head: Head::new("regions", &trace),
+                head: Head::of("regions", &trace, &view),
                 body: Body { origin_ns: view.origin_ns, table: &table },
             },
         ),

@@ -10,7 +10,8 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 pub(super) fn run(args: &RepairArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let name = args.file.display().to_string();
+    let is_piped = args.file.as_os_str() == "-";
+    let name = if is_piped { "standard input".to_owned() } else { args.file.display().to_string() };
     let file = NewFile::new(&args.output, &[&args.file])?;
     let mut input = open(&args.file)?;
     let report = file.write(terminal, |out| {

@@ -92,7 +92,7 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
                 end_ns: view.time().end,
                 simulation: &simulation,
             };
-            json(streams, &Document { head: Head::new("simulate", &trace), body })
+            json(streams, &Document { head: Head::of("simulate", &trace, &view), body })
         }
     }
 }

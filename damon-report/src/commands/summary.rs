@@ -142,6 +142,8 @@ struct Body<'a> {
     end_ns: u64,
     snapshots: u64,
     rows: u64,
+    /// Fewest and most in a snapshot.
+    regions: (usize, usize),
     working_set: Sizes<'a>,
     /// As `idle` has it; null where no ages were recorded.
     idle: Option<&'a IdleTimes>,
@@ -176,12 +178,13 @@ fn document<'a>(trace: &Trace, summary: &'a Summary) -> Document<Body<'a>> {
         end_ns: time.end,
         snapshots: view.overview.snapshots(),
         rows: view.overview.rows(),
+        regions: least_and_most(view),
         working_set: Sizes { threshold: *threshold, touched, expected },
         idle: idle.as_ref(),
         mappings: mappings.as_ref().map(|of| Mappings { idle_ns: of.idle_ns, groups: &of.groups }),
         heatmap: cells.as_ref(),
     };
-    Document { head: Head::new("summary", trace), body }
+    Document { head: Head::of("summary", trace, view), body }
 }
 
 fn files(
@@ -256,11 +259,18 @@ fn text(
     Ok(())
 }
 
-/// `864000 snapshots of 180 to 210 regions, 173 M region rows`.
-fn amounts(view: &View) -> String {
+/// Fewest and most regions in a snapshot.
+fn least_and_most(view: &View) -> (usize, usize) {
     let targets = &view.overview.targets;
     let least = targets.iter().map(|target| target.min_regions).min().unwrap_or(0);
     let most = targets.iter().map(|target| target.max_regions).max().unwrap_or(0);
+    (least, most)
+}
+
+/// `864000 snapshots of 180 to 210 regions, 173 M region rows`.
+fn amounts(view: &View) -> String {
+    let targets = &view.overview.targets;
+    let (least, most) = least_and_most(view);
     let regions = if least == most { format!("{least}") } else { format!("{least} to {most}") };
     let of = match targets.len() {
         0 | 1 => String::new(),

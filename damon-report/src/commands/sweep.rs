@@ -65,7 +65,7 @@ pub(super) fn run(
                 sweep: &sweep,
                 chosen_schemes: chosen.map(|schemes| schemes.to_json()),
             };
-            json(streams, &Document { head: Head::new("sweep", &trace), body })
+            json(streams, &Document { head: Head::of("sweep", &trace, &view), body })
         }
     }
 }

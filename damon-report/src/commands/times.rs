@@ -25,7 +25,7 @@ pub(super) fn run(args: &TimesArgs, streams: &mut Streams<'_>) -> Result<(), Fai
         Format::Csv => Ok(csv(streams.out, &found)?),
         Format::Json => {
             let body = Body { origin_ns: view.origin_ns, found };
-            json(streams, &Document { head: Head::new("times", &trace), body })
+            json(streams, &Document { head: Head::of("times", &trace, &view), body })
         }
     }
 }

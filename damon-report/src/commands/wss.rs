@@ -1,6 +1,6 @@
 //! `wss`: how large the working set was.
 
-use super::output::{Document, Head, json};
+use super::output::{Document, Head, json, rounds_down};
 use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::words::{bytes, clean, short_bytes};
@@ -55,7 +55,7 @@ pub(super) fn run(args: &WssArgs, streams: &mut Streams<'_>) -> Result<(), Failu
         Format::Json => json(
             streams,
             &Document {
-                head: Head::new("wss", &trace),
+                head: Head::of("wss", &trace, &view),
                 body: Body {
                     origin_ns: view.origin_ns,
                     start_ns: view.time().start,
@@ -118,6 +118,9 @@ fn text(
     )?;
     writeln!(out)?;
     sampling_error(out, set, options)?;
+    if rounds_down(&trace.info().backend) {
+        writeln!(out, "{ROUNDED_DOWN}")?;
+    }
     let monitored = set.samples.iter().map(|s| s.monitored);
     if let (Some(least), Some(most)) = (monitored.clone().min(), monitored.max()) {
         writeln!(out, "monitored: {}", span(least, most))?;
@@ -140,6 +143,9 @@ pub(super) fn resident(
         _ => Ok(()),
     }
 }
+
+/// What the sampling error does not tell where the kernel counted.
+pub(super) const ROUNDED_DOWN: &str = "the kernel rounds rates down where it merges regions: expected is too low, most where accesses are rare";
 
 /// What the two estimates are.
 pub(super) fn legend(out: &mut dyn Write, threshold: u32) -> io::Result<()> {

@@ -49,7 +49,7 @@ pub(super) fn per_target(
         Format::Json => {
             let of = |(name, working_set)| OfTarget { name, working_set };
             let body = Targets { origin_ns: view.origin_ns, targets: named.map(of).collect() };
-            json(streams, &Document { head: Head::new("wss", trace), body })
+            json(streams, &Document { head: Head::of("wss", trace, view), body })
         }
         Format::Csv => {
             writeln!(
@@ -130,7 +130,7 @@ pub(super) fn windows(
     match args.format {
         Format::Json => {
             let body = Windows { threshold: args.threshold, windows: &levels };
-            json(streams, &Document { head: Head::new("wss", trace), body })
+            json(streams, &Document { head: Head::of("wss", trace, view), body })
         }
         Format::Csv => Ok(windows_csv(streams.out, &levels)?),
         Format::Text => {
@@ -221,7 +221,7 @@ pub(super) fn compat(
     }
     match args.format {
         Format::Json => {
-            let head = Head::new("wss", trace);
+            let head = Head::of("wss", trace, view);
             return json(streams, &Document { head, body: CompatBody { compat: "damo", targets } });
         }
         Format::Csv => {
