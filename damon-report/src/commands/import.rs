@@ -25,7 +25,7 @@ pub(super) fn run(args: &ImportArgs, terminal: &mut Streams<'_>) -> Result<(), F
     } else {
         import::side_files(&args.file, kind)
     };
-    let Counts { snapshots, rows, records } = new.write(terminal, |to| {
+    let Counts { snapshots, rows, records, lost } = new.write(terminal, |to| {
         let converted =
             import::convert(input, kind, &options, beside, (to, WriterOptions::default()));
         converted.map(|(_, counts)| counts).map_err(|error| match error {
@@ -34,9 +34,13 @@ pub(super) fn run(args: &ImportArgs, terminal: &mut Streams<'_>) -> Result<(), F
             error => Failure::Input(format!("{name}: {error}")),
         })
     })?;
+    let lost = match lost {
+        0 => String::new(),
+        lost => format!("; lost: {lost} snapshots, events or observations"),
+    };
     let said = format!(
-        "{}: {snapshots} snapshots, {rows} region rows and {records} records of {name} ({}); `damon-report info` \
-         shows what had to be assumed",
+        "{}: {snapshots} snapshots, {rows} region rows and {records} records of {name} ({}){lost}; \
+         `damon-report info` shows what had to be assumed",
         new.name(),
         kind.name()
     );

@@ -13,6 +13,8 @@ pub struct Counts {
     pub rows: u64,
     /// Records.
     pub records: u64,
+    /// What the records call lost: by the source, or because it could not be used.
+    pub lost: u64,
 }
 
 /// Writes whatever it is handed as a trace.
@@ -62,6 +64,9 @@ impl<W: Write> Sink for Encoder<W> {
     }
 
     fn record(&mut self, record: Record) -> Result<(), ImportError> {
+        if let Record::Lost(lost) = &record {
+            self.counts.lost = self.counts.lost.saturating_add(lost.count);
+        }
         match self.writer()?.record(&record) {
             // What is too large for a record would be too large in any trace; the rest is worth having.
             Err(WriteError::Record(_)) => return Ok(()),

@@ -419,6 +419,15 @@ fn in_another_order() {
         fs::remove_file(place.path("in")).unwrap();
         said
     };
+    let (from, to) = (place.path("in"), place.path("out"));
+    fs::write(&from, &disordered).unwrap();
+    let (exit, out, _) = run(&["import", from.to_str().unwrap(), "-o", to.to_str().unwrap()]);
+    assert_eq!(exit, Exit::Success);
+    assert!(
+        out.contains("; lost: 2 snapshots, events or observations; `damon-report info`"),
+        "{out}"
+    );
+    fs::remove_file(to).unwrap();
     for bytes in [disordered.clone(), compress(&disordered)] {
         let (exit, out, err) = info(&bytes);
         assert_eq!((exit, err.as_str()), (Exit::Success, ""));
