@@ -67,6 +67,10 @@ pub fn damo_json(data: &[u8]) {
     let chunk = [1, 7, 64, 700, 5_000, 1 << 18][usize::from(how >> 1) % 6];
     let (fast, of_fast) = run(Pace { chunk, fast: true }, compressed);
     let (general, of_general) = run(Pace { chunk: 1 << 16, fast: false }, compressed);
+    if compressed && [&of_fast, &of_general].iter().all(|result| result.starts_with("Err")) {
+        // Where both the text and its compression are damaged, the size of chunks decides what is met first.
+        return;
+    }
     assert_eq!(of_fast, of_general);
     assert_eq!(fast.snapshots, general.snapshots);
     assert_eq!(fast.records, general.records);
