@@ -85,6 +85,7 @@ impl TargetDecoder {
         }
         let scale = self.scale.ok_or(Malformed)?;
         let has_ages = head.has(flags::AGES);
+        let wants_ages = has_ages && visitor.wants_ages();
         let snapshots = bytes.varint()?;
         if snapshots > MAX_SNAPSHOTS as u64 {
             return Err(Malformed);
@@ -99,7 +100,7 @@ impl TargetDecoder {
             if count.saturating_mul(scale.probes + 1) > budget {
                 return Err(Malformed);
             }
-            scratch.regions(&self.previous, count, &scale, has_ages, &mut bits)?;
+            scratch.regions(&self.previous, count, &scale, wants_ages, &mut bits)?;
             visitor.snapshot(&SnapshotView {
                 target: head.target,
                 start_ns,
@@ -146,11 +147,13 @@ impl Scratch {
         previous: &Columns,
         count: usize,
         scale: &Scale,
-        has_ages: bool,
+        wants_ages: bool,
         bits: &mut BitReader<'_>,
     ) -> Result<(), Malformed> {
-        self.rows(previous, count, scale.granule_shift, bits)?;
-        if !has_ages {
+        if wants_ages {
+            self.rows::<true>(previous, count, scale.granule_shift, bits)?;
+        } else {
+            self.rows::<false>(previous, count, scale.granule_shift, bits)?;
             self.current.ages.fill(0);
         }
         self.probes.resize(scale.probes, Vec::new());
@@ -164,7 +167,8 @@ impl Scratch {
         Ok(())
     }
 
-    fn rows(
+    /// The regions without probes. Without `AGES` these are read, but neither foreseen nor stored.
+    fn rows<const AGES: bool>(
         &mut self,
         previous: &Columns,
         count: usize,
@@ -179,7 +183,8 @@ impl Scratch {
         while at < count {
             let run = bits.zeros(count - at);
             if run > 0 {
-                position = current.older(at, previous, first, run, position).ok_or(Malformed)?;
+                position =
+                    current.older::<AGES>(at, previous, first, run, position).ok_or(Malformed)?;
                 first += run;
                 at += run;
                 continue;
@@ -208,11 +213,15 @@ impl Scratch {
                     let sum = nr_accesses.checked_add_signed(short.difference());
                     nr_accesses = sum.ok_or(Malformed)?;
                 }
-                let mut age = predict::age(previous, parent, bounds, nr_accesses, threshold);
-                if short.age_follows() {
-                    age = differ(age, bits.number(order::AGE)?)?;
+                let stored =
+                    if short.age_follows() { Some(bits.number(order::AGE)?) } else { None };
+                let mut age = 0;
+                if AGES {
+                    age = predict::age(previous, parent, bounds, nr_accesses, threshold);
+                    age = stored.map_or(Ok(age), |stored| differ(age, stored))?;
                 }
-                current.set(at, Region { start, end, nr_accesses, age }).ok_or(Malformed)?;
+                let region = Region { start, end, nr_accesses, age };
+                current.set::<AGES>(at, region).ok_or(Malformed)?;
                 at += 1;
                 position = end;
                 continue;
@@ -259,11 +268,13 @@ impl Scratch {
             if change.nr_accesses {
                 nr_accesses = differ(nr_accesses, bits.number(order::NR_ACCESSES)?)?;
             }
-            let mut age = predict::age(previous, parent, bounds, nr_accesses, threshold);
-            if change.age {
-                age = differ(age, bits.number(order::AGE)?)?;
+            let stored = if change.age { Some(bits.number(order::AGE)?) } else { None };
+            let mut age = 0;
+            if AGES {
+                age = predict::age(previous, parent, bounds, nr_accesses, threshold);
+                age = stored.map_or(Ok(age), |stored| differ(age, stored))?;
             }
-            current.set(at, Region { start, end, nr_accesses, age }).ok_or(Malformed)?;
+            current.set::<AGES>(at, Region { start, end, nr_accesses, age }).ok_or(Malformed)?;
             at += 1;
             position = end;
         }
@@ -291,7 +302,7 @@ impl Columns {
     /// Puts `count` regions of the previous snapshot, from `first` on, at index `at`, one aggregation older; the first one
     /// starts at `position` if that lies inside it. The end of the last one.
     #[inline]
-    fn older(
+    fn older<const AGES: bool>(
         &mut self,
         at: usize,
         previous: &Self,
@@ -300,8 +311,8 @@ impl Columns {
         position: u64,
     ) -> Option<u64> {
         let end = at.checked_add(count)?;
-        if count > SHORT_RUN || self.steps(at, previous, first, count).is_none() {
-            self.exactly(at..end, previous, first..first.checked_add(count)?)?;
+        if count > SHORT_RUN || self.steps::<AGES>(at, previous, first, count).is_none() {
+            self.exactly::<AGES>(at..end, previous, first..first.checked_add(count)?)?;
         }
         let start = self.starts.get_mut(at)?;
         *start = position.max(*start);
@@ -311,7 +322,13 @@ impl Columns {
     /// Copies a few regions [`STEP`] at a time, which is no call and hardly a loop; what is behind them may be written to,
     /// for it will be set later. `None` where there is no room for that.
     #[inline]
-    fn steps(&mut self, at: usize, previous: &Self, first: usize, count: usize) -> Option<()> {
+    fn steps<const AGES: bool>(
+        &mut self,
+        at: usize,
+        previous: &Self,
+        first: usize,
+        count: usize,
+    ) -> Option<()> {
         fn step<T>(list: &[T], at: usize) -> Option<&[T; STEP]> {
             list.get(at..)?.first_chunk()
         }
@@ -323,31 +340,42 @@ impl Columns {
             *step_mut(&mut self.starts, to)? = *step(&previous.starts, from)?;
             *step_mut(&mut self.ends, to)? = *step(&previous.ends, from)?;
             *step_mut(&mut self.nr_accesses, to)? = *step(&previous.nr_accesses, from)?;
-            let older = step(&previous.ages, from)?.map(|age| age.saturating_add(1));
-            *step_mut(&mut self.ages, to)? = older;
+            if AGES {
+                let older = step(&previous.ages, from)?.map(|age| age.saturating_add(1));
+                *step_mut(&mut self.ages, to)? = older;
+            }
         }
         Some(())
     }
 
     /// Copies regions, one aggregation older.
-    fn exactly(&mut self, to: Range<usize>, previous: &Self, from: Range<usize>) -> Option<()> {
+    fn exactly<const AGES: bool>(
+        &mut self,
+        to: Range<usize>,
+        previous: &Self,
+        from: Range<usize>,
+    ) -> Option<()> {
         let starts = previous.starts.get(from.clone())?;
         self.starts.get_mut(to.clone())?.copy_from_slice(starts);
         self.ends.get_mut(to.clone())?.copy_from_slice(previous.ends.get(from.clone())?);
         let counts = previous.nr_accesses.get(from.clone())?;
         self.nr_accesses.get_mut(to.clone())?.copy_from_slice(counts);
-        let ages = self.ages.get_mut(to)?.iter_mut().zip(previous.ages.get(from)?);
-        ages.for_each(|(age, before)| *age = before.saturating_add(1));
+        if AGES {
+            let ages = self.ages.get_mut(to)?.iter_mut().zip(previous.ages.get(from)?);
+            ages.for_each(|(age, before)| *age = before.saturating_add(1));
+        }
         Some(())
     }
 
     /// Sets what was made room for.
     #[inline]
-    fn set(&mut self, at: usize, region: Region) -> Option<()> {
+    fn set<const AGES: bool>(&mut self, at: usize, region: Region) -> Option<()> {
         *self.starts.get_mut(at)? = region.start;
         *self.ends.get_mut(at)? = region.end;
         *self.nr_accesses.get_mut(at)? = region.nr_accesses;
-        *self.ages.get_mut(at)? = region.age;
+        if AGES {
+            *self.ages.get_mut(at)? = region.age;
+        }
         Some(())
     }
 }

@@ -91,6 +91,44 @@ pub fn read_indexed(source: impl ReadAt) -> Content {
     content
 }
 
+/// A visitor that does not look at ages.
+#[derive(Default)]
+struct Ageless(Content);
+
+impl Visitor for Ageless {
+    fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
+        self.0.snapshot(snapshot);
+    }
+
+    fn wants_ages(&self) -> bool {
+        false
+    }
+
+    fn record(&mut self, record: Record) {
+        self.0.record(record);
+    }
+}
+
+/// What [`read_indexed`] finds, for somebody who does not look at ages.
+pub fn read_without_ages(source: impl ReadAt) -> Content {
+    let reader = IndexedReader::open(source).unwrap();
+    let mut content = Ageless::default();
+    for block in reader.blocks() {
+        reader.visit_block(block, &mut content).unwrap();
+    }
+    content.0
+}
+
+impl Content {
+    /// The same with all ages 0.
+    #[must_use]
+    pub fn without_ages(mut self) -> Self {
+        let regions = self.snapshots.iter_mut().flat_map(|snapshot| &mut snapshot.regions);
+        regions.for_each(|region| region.age = 0);
+        self
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum Item {
     Snapshot(Snapshot),

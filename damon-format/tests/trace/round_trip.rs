@@ -1,6 +1,8 @@
 //! What is written is what is read.
 
-use crate::common::{Content, Item, content_of, read_indexed, read_stream, regions, small, write};
+use crate::common::{
+    Content, Item, content_of, read_indexed, read_stream, read_without_ages, regions, small, write,
+};
 use damon_format::{
     Completeness, EffectiveQuota, IndexedReader, KdamondCpu, Mapping, MappingsChanged, Note, Part,
     Permissions, ProbeColumn, ProbeColumns, Record, Region, Sampling, SchemeApplied,
@@ -55,7 +57,8 @@ proptest! {
         let (stream, damage, finished) = read_stream(&bytes);
         prop_assert!(damage.is_empty() && finished);
         prop_assert_eq!(&stream.clone().sorted(), &content_of(&items).sorted());
-        prop_assert_eq!(read_indexed(bytes.as_slice().to_vec()), stream);
+        prop_assert_eq!(&read_indexed(bytes.as_slice().to_vec()), &stream);
+        prop_assert_eq!(read_without_ages(bytes.as_slice().to_vec()), stream.without_ages());
         let report = verify(&bytes).unwrap();
         prop_assert_eq!(report.completeness, Completeness::Complete);
         prop_assert_eq!(report.damage, vec![]);
@@ -106,6 +109,7 @@ proptest! {
             writer.snapshot(snapshot).unwrap();
         }
         let bytes = writer.finish().unwrap();
+        prop_assert_eq!(read_without_ages(bytes.clone()), content_of(&items).without_ages());
         prop_assert_eq!(read_indexed(bytes), content_of(&items));
     }
 }

@@ -17,6 +17,11 @@ pub trait Fold: Send + Sized {
 
     /// Adds what was computed from the blocks that follow.
     fn merge(&mut self, later: Self);
+
+    /// Whether it looks at ages; see [`Visitor::wants_ages`].
+    fn wants_ages(&self) -> bool {
+        true
+    }
 }
 
 /// Two analyses in one pass; pairs of pairs make more.
@@ -29,6 +34,10 @@ impl<A: Fold, B: Fold> Fold for (A, B) {
     fn merge(&mut self, later: Self) {
         self.0.merge(later.0);
         self.1.merge(later.1);
+    }
+
+    fn wants_ages(&self) -> bool {
+        self.0.wants_ages() || self.1.wants_ages()
     }
 }
 
@@ -45,6 +54,10 @@ impl<F: Fold> Fold for Vec<F> {
             mine.merge(theirs);
         }
     }
+
+    fn wants_ages(&self) -> bool {
+        self.iter().any(Fold::wants_ages)
+    }
 }
 
 /// An analysis that may not be wanted.
@@ -60,6 +73,10 @@ impl<F: Fold> Fold for Option<F> {
             mine.merge(theirs);
         }
     }
+
+    fn wants_ages(&self) -> bool {
+        self.as_ref().is_some_and(Fold::wants_ages)
+    }
 }
 
 struct Hand<F>(F);
@@ -67,6 +84,10 @@ struct Hand<F>(F);
 impl<F: Fold> Visitor for Hand<F> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         self.0.snapshot(snapshot);
+    }
+
+    fn wants_ages(&self) -> bool {
+        self.0.wants_ages()
     }
 
     fn record(&mut self, _record: Record) {}

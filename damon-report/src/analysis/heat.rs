@@ -186,6 +186,10 @@ impl<'a> HeatSum<'a> {
 }
 
 impl Fold for HeatSum<'_> {
+    fn wants_ages(&self) -> bool {
+        false
+    }
+
     /// Adds one snapshot; what lies outside the frame is left out.
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         let edges = self.edges;

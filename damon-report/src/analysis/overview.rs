@@ -347,6 +347,10 @@ impl Visitor for Both<'_> {
         self.0.1.add(snapshot);
     }
 
+    fn wants_ages(&self) -> bool {
+        self.0.0.wants_ages()
+    }
+
     fn record(&mut self, record: Record) {
         self.0.0.record(record);
     }
@@ -360,12 +364,21 @@ impl<F: Fold> Visitor for AndFold<'_, F> {
         self.1.snapshot(snapshot);
     }
 
+    fn wants_ages(&self) -> bool {
+        self.0.wants_ages() || self.1.wants_ages()
+    }
+
     fn record(&mut self, record: Record) {
         self.0.record(record);
     }
 }
 
 impl Visitor for OverviewVisitor<'_> {
+    fn wants_ages(&self) -> bool {
+        // Only whether there are any.
+        false
+    }
+
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         if !self.selection.has_snapshot(snapshot) {
             return;

@@ -155,6 +155,10 @@ impl WorkingSetOptions {
 }
 
 impl Fold for WorkingSetSum<'_> {
+    fn wants_ages(&self) -> bool {
+        false
+    }
+
     /// Adds one snapshot, or the selected part of it. Snapshots of a target come in their order: each tells how
     /// sure the next one is, even if it is not selected itself.
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
