@@ -7,7 +7,7 @@ use super::fold::Fold;
 use super::mappings;
 use super::num::{edge, float};
 use super::overview::Overview;
-use super::rows::Rows;
+use super::rows::{Hot, Rows};
 use super::select::Selection;
 use damon_format::{SnapshotView, TargetId};
 use serde::Serialize;
@@ -97,6 +97,8 @@ pub struct HeatSum<'a> {
     edges: &'a Edges,
     /// By column, each with the rows of all bands; columns without data take no memory.
     columns: Vec<Option<Column>>,
+    /// Room for the regions of a snapshot.
+    hot: Vec<Hot>,
 }
 
 /// Edges of all rows and columns.
@@ -147,7 +149,8 @@ impl Edges {
 impl<'a> HeatSum<'a> {
     /// No heat yet.
     pub fn new(edges: &'a Edges) -> Self {
-        Self { edges, columns: vec![None; edges.columns.len().saturating_sub(1)] }
+        let columns = vec![None; edges.columns.len().saturating_sub(1)];
+        Self { edges, columns, hot: Vec::new() }
     }
 
     /// The finished map; `records` give names to addresses and targets.
@@ -218,7 +221,7 @@ impl Fold for HeatSum<'_> {
             for band in bands {
                 let rows = column.get_mut(band.first..).unwrap_or_default();
                 for piece in &band.pieces {
-                    band.rows.add(snapshot, (scale, time), piece, rows);
+                    band.rows.add(snapshot, (scale, time), piece, rows, &mut self.hot);
                 }
             }
         }

@@ -3,7 +3,14 @@
 use super::cells::Cell;
 use super::num::{edge, float};
 use damon_format::SnapshotView;
+use std::hint::select_unpredictable;
 use std::ops::Range;
+
+/// A region that was accessed: first byte, one past the last, how often.
+pub(super) type Hot = (u64, u64, u32);
+
+/// So many rows take a region's heat without a branch.
+const AT_ONCE: usize = 4;
 
 /// Where the rows of a band begin and end.
 #[derive(Debug)]
@@ -50,13 +57,15 @@ impl Rows {
     }
 
     /// Adds a snapshot's regions, as far as they lie in one piece of the band, to the cells of one column, which begin with
-    /// the band's: `scale` makes rates of counts, `time` is what the snapshot lasted in the column.
+    /// the band's: `scale` makes rates of counts, `time` is what the snapshot lasted in the column. `hot` is room for its
+    /// regions.
     pub(super) fn add(
         &self,
         snapshot: &SnapshotView<'_>,
         (scale, time): (f64, f64),
         piece: &Range<u64>,
         cells: &mut [Cell],
+        hot: &mut Vec<Hot>,
     ) {
         let Some(cells) = cells.get_mut(..self.sizes.len()) else { return };
         let first = snapshot.ends.partition_point(|end| *end <= piece.start);
@@ -64,6 +73,11 @@ impl Rows {
         let bounds = snapshot.starts.iter().zip(snapshot.ends);
         let regions = bounds.zip(snapshot.nr_accesses).take(last).skip(first);
         let within = |start: u64, end: u64| start.max(piece.start)..end.min(piece.end);
+        // Most of memory is idle, but no processor foresees which region is: those that were accessed are listed without
+        // asking, each in the place of the one before if that was not.
+        let most = last.saturating_sub(first);
+        hot.resize(hot.len().max(most), (0, 0, 0));
+        let mut listed = 0;
         // Regions without a gap between them are monitored as one.
         let mut monitored = 0..0;
         for ((&start, &end), &accesses) in regions {
@@ -73,20 +87,39 @@ impl Rows {
                 self.monitor(&within(monitored.start, monitored.end), time, cells);
                 monitored = start..end;
             }
-            // Most of memory is idle.
-            if accesses > 0 {
-                self.heat(&within(start, end), f64::from(accesses) * scale, time, cells);
+            if let Some(place) = hot.get_mut(listed) {
+                *place = (start, end, accesses);
             }
+            listed += usize::from(accesses > 0);
         }
         self.monitor(&within(monitored.start, monitored.end), time, cells);
+        for &(start, end, accesses) in hot.iter().take(listed) {
+            self.heat(&within(start, end), f64::from(accesses) * scale, time, cells);
+        }
     }
 
     fn monitor(&self, range: &Range<u64>, time: f64, cells: &mut [Cell]) {
         self.each(range, cells, |cell, bytes| cell.monitored += bytes * time);
     }
 
+    /// In how many rows a region has bytes no processor foresees either: the first few are all added to, those without any of
+    /// its bytes nothing.
     fn heat(&self, range: &Range<u64>, rate: f64, time: f64, cells: &mut [Cell]) {
-        self.each(range, cells, |cell, bytes| {
+        if range.is_empty() {
+            return;
+        }
+        let first = self.of(range.start);
+        let rows = cells.get_mut(first..).and_then(<[Cell]>::first_chunk_mut::<AT_ONCE>);
+        let ends = self.edges.get(first + 1..).and_then(<[u64]>::first_chunk::<AT_ONCE>);
+        let mut low = range.start;
+        for (cell, end) in rows.into_iter().flatten().zip(ends.into_iter().flatten()) {
+            let high = range.end.min(*end);
+            let rate = select_unpredictable(high > low, rate, 0.0);
+            cell.heat += rate * (float(high.saturating_sub(low)) * time);
+            cell.max_rate = if rate > cell.max_rate { rate } else { cell.max_rate };
+            low = high;
+        }
+        self.each(&(low..range.end), cells, |cell, bytes| {
             cell.heat += rate * (bytes * time);
             cell.max_rate = cell.max_rate.max(rate);
         });
@@ -147,10 +180,16 @@ mod tests {
             let end = start + (7 + size - start) * length / 1000;
             let mut cells = vec![Cell::default(); rows];
             table.monitor(&(start..end), 1.0, &mut cells);
+            table.heat(&(start..end), 0.5, 1.0, &mut cells);
             for (row, cell) in cells.iter().enumerate() {
                 let (low, high) = (edge(7, 7 + size, row, rows), edge(7, 7 + size, row + 1, rows));
                 let bytes = high.min(end).saturating_sub(low.max(start));
                 prop_assert!((cell.monitored - float(bytes)).abs() < 0.5, "row {row}: {bytes}");
+                prop_assert!((cell.heat - 0.5 * cell.monitored).abs() < 0.25, "row {row}: {bytes}");
+                if low < high {
+                    let rate = if bytes > 0 { 0.5 } else { 0.0 };
+                    prop_assert!(cell.max_rate.to_bits() == f64::to_bits(rate), "row {row}");
+                }
             }
         }
     }
