@@ -35,8 +35,9 @@ pub(super) fn resample(
     dots
 }
 
-/// Lines that are resampled together: so many rows of a column lie beside each other in memory.
-const LINES: usize = 16;
+/// Lines that are resampled together: so many rows of a column lie beside each other in memory, which is read in advance as long
+/// as that goes on.
+const LINES: usize = 32;
 
 /// Some lines of dots, from the `first` on; they are [`Dot::NotMonitored`] before.
 fn resample_lines(
@@ -106,43 +107,69 @@ pub(super) fn hatch(x: usize, y: usize, scale: usize) -> Rgb {
     if (x + y) % period < scale.max(1) { dark } else { pale }
 }
 
-/// The RGB pixels of the whole map; between the bands there is the page.
-pub(super) fn paint(
-    heatmap: &Heatmap,
-    layout: &Layout,
-    map: &ColourMap<'_>,
-    hatch_scale: usize,
-) -> Vec<u8> {
-    let (width, height) = (count(layout.map.w), count(layout.map.h));
-    let (left, top) = (count(layout.map.x), count(layout.map.y));
-    let (r, g, b) = PAGE;
-    let mut rgb = [r, g, b].repeat(width.saturating_mul(height));
-    for (band, area) in heatmap.bands.iter().zip(&layout.bands) {
-        let first = count(area.y).saturating_sub(top);
-        let bytes = width.saturating_mul(3);
-        let begin = first.saturating_mul(bytes);
-        let end = begin.saturating_add(bytes.saturating_mul(count(area.h))).min(rgb.len());
-        let pixels = rgb.get_mut(begin..end).unwrap_or_default();
-        let parts = pixels.par_chunks_mut(bytes.saturating_mul(LINES).max(1)).enumerate();
-        parts.for_each(|(part, pixels)| {
-            let from = part * LINES;
-            let mut dots = vec![Dot::NotMonitored; pixels.len() / 3];
-            let lines = (from, count(area.h));
-            resample_lines(band, heatmap.columns, lines, map, (width, &mut dots));
-            for (line, (dots, pixels)) in
-                (from..).zip(dots.chunks(width.max(1)).zip(pixels.chunks_mut(bytes.max(1))))
-            {
-                for ((x, dot), pixel) in dots.iter().enumerate().zip(pixels.chunks_exact_mut(3)) {
+/// What paints a map.
+pub(super) struct Painter<'a> {
+    pub(super) heatmap: &'a Heatmap,
+    pub(super) layout: &'a Layout,
+    pub(super) colours: &'a ColourMap<'a>,
+    pub(super) hatch_scale: usize,
+}
+
+impl Painter<'_> {
+    /// The RGB pixels of the whole map; between the bands there is the page.
+    pub(super) fn map(&self) -> Vec<u8> {
+        let map = self.layout.map;
+        self.painted((count(map.w), count(map.h)), (count(map.x), count(map.y)))
+    }
+
+    /// The RGB pixels of a page of this size with nothing but the map on it.
+    pub(super) fn page(&self, (width, height): (u32, u32)) -> Vec<u8> {
+        let size = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
+        self.painted((size(width), size(height)), (0, 0))
+    }
+
+    /// A part of the page, with what is of the map in it; `corner` is its upper left one. Some lines at a time, by all threads:
+    /// the first to touch new memory waits for it.
+    fn painted(&self, (width, height): (usize, usize), corner: (usize, usize)) -> Vec<u8> {
+        let mut rgb = vec![0; width.saturating_mul(height).saturating_mul(3)];
+        let some_lines = width.saturating_mul(3 * LINES).max(1);
+        rgb.par_chunks_mut(some_lines).enumerate().for_each(|(part, pixels)| {
+            let (r, g, b) = PAGE;
+            let (pixels, _) = pixels.as_chunks_mut();
+            pixels.fill([r, g, b]);
+            self.paint((corner.0, corner.1 + part * LINES), width, pixels);
+        });
+        rgb
+    }
+
+    /// Paints the map into lines of so many pixels; the first one is at `left` and `top` of the page.
+    fn paint(&self, (left, top): (usize, usize), width: usize, pixels: &mut [[u8; 3]]) {
+        let (heatmap, map) = (self.heatmap, self.layout.map);
+        let bottom = top + pixels.len() / width.max(1);
+        for (band, area) in heatmap.bands.iter().zip(&self.layout.bands) {
+            let (high, height) = (count(area.y), count(area.h));
+            let (from, to) = (top.max(high), bottom.min(high.saturating_add(height)));
+            if map.w <= 0 || from >= to {
+                continue;
+            }
+            let columns = count(map.w);
+            let mut dots = vec![Dot::NotMonitored; columns.saturating_mul(to - from)];
+            let lines = (from - high, height);
+            resample_lines(band, heatmap.columns, lines, self.colours, (columns, &mut dots));
+            let under = pixels.chunks_mut(width.max(1)).skip(from - top);
+            for ((y, dots), pixels) in (from..to).zip(dots.chunks(columns)).zip(under) {
+                let beside = count(map.x).saturating_sub(left);
+                let places = (count(map.x)..).zip(pixels.iter_mut().skip(beside));
+                for (dot, (x, pixel)) in dots.iter().zip(places) {
                     let (r, g, b) = match dot {
-                        Dot::Heat(level) => map.colour(*level),
-                        Dot::NotMonitored => hatch(left + x, top + first + line, hatch_scale),
+                        Dot::Heat(level) => self.colours.colour(*level),
+                        Dot::NotMonitored => hatch(x, y, self.hatch_scale),
                     };
-                    pixel.copy_from_slice(&[r, g, b]);
+                    *pixel = [r, g, b];
                 }
             }
-        });
+        }
     }
-    rgb
 }
 
 #[cfg(test)]

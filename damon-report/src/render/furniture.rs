@@ -26,6 +26,15 @@ pub(super) fn to_png(
     // By all threads: the first to touch new memory waits for it.
     let mut pixels = vec![0; count(w) * count(h) * 3];
     pixels.par_chunks_mut(1 << 18).for_each(|part| part.fill(255));
+    on_png(pixels, (width, height), draw)
+}
+
+/// Draws on an RGB canvas on which something is already, and encodes it.
+pub(super) fn on_png(
+    mut pixels: Vec<u8>,
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&mut Pen<Lettered<BitMapBackend<'_>>>) -> Result<(), RenderError>,
+) -> Result<Vec<u8>, RenderError> {
     let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));
     let mut pen = Pen::new(Lettered::new(backend));
     draw(&mut pen)?;

@@ -20,9 +20,9 @@ use crate::analysis::samples::Samples;
 use crate::analysis::wss::ResidentSample;
 
 use super::address_axis;
-use super::cells;
+use super::cells::Painter;
 use super::colour::{ColourMap, FRAME, GREY_INK, GRID, INK};
-use super::furniture::{Tick, headings, tick_labels, ticks, time_axis, to_png, to_svg};
+use super::furniture::{Tick, headings, on_png, tick_labels, ticks, time_axis, to_svg};
 use super::layout::{Extras, Faces, Grid, Layout, Rect};
 use super::legend;
 use super::lines::{Lines, byte_scale, line_key};
@@ -142,26 +142,46 @@ pub fn readable_bands(width: u32, height: u32) -> Result<usize, RenderError> {
 /// The picture as PNG: the same input gives the same bytes, no font is needed.
 pub fn heatmap_png(picture: &Picture<'_>, width: u32, height: u32) -> Result<Vec<u8>, RenderError> {
     let layout = picture.layout(width, height)?;
-    to_png(width, height, |pen| draw(pen, picture, &layout))
+    let colours = ColourMap::new(picture.look);
+    // Canvas and map in one go: the map is most of it.
+    let page = painter(picture, &layout, &colours).page((width, height));
+    on_png(page, (width, height), |pen| draw(pen, picture, &layout, &colours, |_| Ok(())))
 }
 
 /// The picture as SVG; cells are an embedded PNG, everything else are vectors and text.
 pub fn heatmap_svg(picture: &Picture<'_>, width: u32, height: u32) -> Result<String, RenderError> {
     let layout = picture.layout(width, height)?;
-    to_svg(width, height, picture.title, |pen| draw(pen, picture, &layout))
+    let colours = ColourMap::new(picture.look);
+    let map = painter(picture, &layout, &colours).map();
+    to_svg(width, height, picture.title, |pen| {
+        draw(pen, picture, &layout, &colours, |pen| pen.image(layout.map, &map))
+    })
+}
+
+fn painter<'a>(
+    picture: &Picture<'a>,
+    layout: &'a Layout,
+    colours: &'a ColourMap<'a>,
+) -> Painter<'a> {
+    Painter { heatmap: picture.heatmap, layout, colours, hatch_scale: hatch_scale(&layout.faces) }
 }
 
 fn draw<B: DrawingBackend>(
     pen: &mut Pen<B>,
     picture: &Picture<'_>,
     layout: &Layout,
+    colours: &ColourMap<'_>,
+    map: impl FnOnce(&mut Pen<B>) -> Result<(), RenderError>,
 ) -> Result<(), RenderError> {
     let faces = &layout.faces;
-    let colours = ColourMap::new(picture.look);
     let title = (picture.title, layout.title);
     let subtitle = (picture.subtitle, layout.subtitle);
     headings(pen, faces, title, subtitle)?;
-    draw_bands(pen, picture, layout, &colours)?;
+    if picture.heatmap.bands.is_empty() {
+        draw_nothing(pen, layout)?;
+    } else {
+        map(pen)?;
+    }
     address_axis::draw(pen, picture.heatmap, layout)?;
     names::draw(pen, picture, layout)?;
     marginal::draw(pen, picture, layout)?;
@@ -172,25 +192,17 @@ fn draw<B: DrawingBackend>(
     let limits = (limits.0, limits.1.min(layout.canvas.right()));
     time_axis(pen, faces, layout.time_axis, &ticks, limits)?;
     axis_unit(pen, layout, &ticks, limits)?;
-    legend::draw(pen, picture, layout, &colours)
+    legend::draw(pen, picture, layout, colours)
 }
 
-fn draw_bands<B: DrawingBackend>(
-    pen: &mut Pen<B>,
-    picture: &Picture<'_>,
-    layout: &Layout,
-    colours: &ColourMap<'_>,
-) -> Result<(), RenderError> {
-    let heatmap = picture.heatmap;
-    if heatmap.bands.is_empty() {
-        let faces = &layout.faces;
-        pen.frame(layout.map, GRID)?;
-        let middle = layout.map.y + layout.map.h / 2 - faces.line() / 2;
-        let text = faces.plain.fit("no memory was monitored", layout.map.w);
-        let x = layout.map.x + layout.map.w / 2;
-        return pen.text(&text, faces.plain, GREY_INK, (x, middle), HPos::Center);
-    }
-    pen.image(layout.map, &cells::paint(heatmap, layout, colours, hatch_scale(&layout.faces)))
+/// In place of a map without bands.
+fn draw_nothing<B: DrawingBackend>(pen: &mut Pen<B>, layout: &Layout) -> Result<(), RenderError> {
+    let faces = &layout.faces;
+    pen.frame(layout.map, GRID)?;
+    let middle = layout.map.y + layout.map.h / 2 - faces.line() / 2;
+    let text = faces.plain.fit("no memory was monitored", layout.map.w);
+    let x = layout.map.x + layout.map.w / 2;
+    pen.text(&text, faces.plain, GREY_INK, (x, middle), HPos::Center)
 }
 
 /// Width of the hatching's lines, growing with the letters.
