@@ -136,8 +136,8 @@ impl Serialize for Cells {
 impl Heatmap {
     /// All time of each address row put together, band by band.
     pub fn marginal(&self) -> Vec<Vec<Cell>> {
-        // So many rows of a column lie beside each other.
-        const ROWS: usize = 64;
+        // So many rows of a column lie beside each other in memory, which is read in advance as long as that goes on.
+        const ROWS: usize = 256;
         let sums = |cells: &Cells, rows: Range<usize>| {
             let mut sums = vec![Cell::default(); rows.len()];
             for column in 0..cells.columns() {

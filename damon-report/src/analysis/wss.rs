@@ -178,7 +178,12 @@ impl Fold for WorkingSetSum<'_> {
         });
         let bounds = snapshot.starts.iter().zip(snapshot.ends);
         // The frequent cases of a long recording.
-        if whole && exact {
+        let plain =
+            if whole && exact { plain_sums(snapshot, self.options.threshold) } else { None };
+        if let Some(sums) = plain {
+            (monitored, touched) = (sums.monitored, sums.touched);
+            rate_bytes = u128::from(sums.accesses_bytes);
+        } else if whole && exact {
             for ((&start, &end), &accesses) in bounds.clone().zip(snapshot.nr_accesses) {
                 let size = end.saturating_sub(start);
                 monitored = monitored.saturating_add(size);
@@ -245,6 +250,37 @@ impl Fold for WorkingSetSum<'_> {
     }
 }
 
+/// Sums over a snapshot in 64 bits each.
+#[derive(Debug, PartialEq, Eq)]
+struct PlainSums {
+    monitored: u64,
+    touched: u64,
+    /// Σ size × `nr_accesses`.
+    accesses_bytes: u64,
+}
+
+/// They fit for whatever memory there is; `None` where they might not, which is known behind the last region: so nothing is asked
+/// of each, and several are added side by side.
+fn plain_sums(snapshot: &SnapshotView<'_>, threshold: u32) -> Option<PlainSums> {
+    let mut sums = PlainSums { monitored: 0, touched: 0, accesses_bytes: 0 };
+    // All bits that are set in one of them.
+    let (mut sizes, mut counts) = (0_u64, 0_u32);
+    let bounds = snapshot.starts.iter().zip(snapshot.ends);
+    for ((start, end), &accesses) in bounds.zip(snapshot.nr_accesses) {
+        let size = end.wrapping_sub(*start);
+        sizes |= size;
+        counts |= accesses;
+        let touched = if accesses >= threshold { size } else { 0 };
+        let accesses_bytes = size.wrapping_mul(u64::from(accesses));
+        sums.monitored = sums.monitored.wrapping_add(size);
+        sums.touched = sums.touched.wrapping_add(touched);
+        sums.accesses_bytes = sums.accesses_bytes.wrapping_add(accesses_bytes);
+    }
+    let digits = (u64::BITS - sizes.leading_zeros()) + (u32::BITS - counts.leading_zeros());
+    let digits = digits + (usize::BITS - snapshot.len().leading_zeros());
+    (digits <= u64::BITS).then_some(sums)
+}
+
 impl View {
     /// Resident memory over time, of the selected targets as a whole; empty where it was not recorded.
     pub fn resident(&self) -> Vec<ResidentSample> {
@@ -300,4 +336,53 @@ fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
         series.insert(0, ResidentSample { time_ns, rss: sum(&held) });
     }
     series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use damon_format::Sampling;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn plain_sums_are_right_wherever_they_are_told(
+            regions in prop::collection::vec(
+                (prop_oneof![Just(u64::MAX), 0_u64..1 << 50], any::<u64>(), 0_u32..1 << 20),
+                0..20,
+            ),
+            shift in 0_u32..64,
+            threshold in 0_u32..4,
+        ) {
+            let starts: Vec<u64> = regions.iter().map(|r| r.0).collect();
+            let ends: Vec<u64> =
+                regions.iter().map(|r| r.0.saturating_add(r.1 >> shift)).collect();
+            let counts: Vec<u32> = regions.iter().map(|r| r.2 >> (shift / 3)).collect();
+            let snapshot = SnapshotView {
+                target: TargetId(0),
+                start_ns: 0,
+                end_ns: 1,
+                sampling: Sampling::from_intervals(5_000, 100_000),
+                starts: &starts,
+                ends: &ends,
+                nr_accesses: &counts,
+                ages: None,
+                probes: &[],
+            };
+            let sizes = starts.iter().zip(&ends).map(|(start, end)| u128::from(end - start));
+            let rows = || sizes.clone().zip(&counts);
+            let monitored: u128 = sizes.clone().sum();
+            let touched: u128 =
+                rows().filter(|(_, count)| **count >= threshold).map(|(size, _)| size).sum();
+            let accesses: u128 = rows().map(|(size, count)| size * u128::from(*count)).sum();
+            if let Some(sums) = plain_sums(&snapshot, threshold) {
+                prop_assert_eq!(u128::from(sums.monitored), monitored);
+                prop_assert_eq!(u128::from(sums.touched), touched);
+                prop_assert_eq!(u128::from(sums.accesses_bytes), accesses);
+            } else {
+                let greatest = u128::from(counts.iter().copied().max().unwrap_or(0).max(1));
+                prop_assert!(sizes.max().unwrap_or(0) * greatest >= 1 << 50);
+            }
+        }
+    }
 }
