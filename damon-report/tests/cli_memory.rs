@@ -190,6 +190,94 @@ fn recordings_without_regions_duration_or_ages_are_no_reason_to_fail() {
 }
 
 #[test]
+fn what_a_report_calls_a_mapping_selects_it() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let json = |args: &[&str]| -> serde_json::Value {
+        let ran = run(&[args, &["--format", "json"]].concat(), "2");
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{args:?}");
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let all = json(&["mappings", &file]);
+    let groups = all["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 2);
+    for group in groups {
+        let one = json(&["mappings", &file, "--mapping", group["label"].as_str().unwrap()]);
+        assert_eq!(one["groups"].as_array().unwrap().len(), 1, "{group}");
+        for key in ["label", "size", "heat", "touched", "expected", "idle"] {
+            assert_eq!(one["groups"][0][key], group[key], "{key} of {group}");
+        }
+    }
+    let csv = run(&["mappings", &file, "--format", "csv"], "2").out;
+    let labels: Vec<&str> = csv.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+    assert_eq!(labels, ["label", "[heap]", "/usr/lib/libwork.so.1 +0x0..0x400000"]);
+}
+
+#[test]
+fn what_is_named_and_was_not_monitored_is_told_from_what_was() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let ran = run(&["wss", &file, "--mapping", "heap", "--address", "7fff00000000-"], "2");
+    assert_eq!(ran.status, 2);
+    for part in ["nothing was monitored in heap at 7fff00000000-", "[heap]", "libwork.so.1", "0x"] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+}
+
+#[test]
+fn raw_regions_are_cut_where_exported_ones_are() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    // From the middle of a region to the middle of another one, and a piece of a third.
+    let (from, to) = (common::HEAP + MIB, common::HEAP + 6 * MIB);
+    let middle = format!("{from:x}-{to:x}");
+    let end = format!("{:x}..{:x}", common::HEAP + 13 * MIB, common::HEAP + 14 * MIB);
+    let part = ["--address", &middle, "--address", &end, "--time", "4s..6s"];
+    let raw = run(&[&["raw", &file, "--format", "csv"], &part[..]].concat(), "2").out;
+    let exported =
+        run(&[&["export", &file, "--to", "csv", "-o", "-"], &part[..]].concat(), "2").out;
+    assert_eq!(raw, exported);
+    let first: Vec<u64> =
+        raw.lines().nth(1).unwrap().split(',').map(|n| n.parse().unwrap()).collect();
+    assert_eq!(first[6..8], [from, common::HEAP + 4 * MIB]);
+    // JSON has the same pieces, and bytes add up to what the selection holds.
+    let lines = run(&[&["raw", &file, "--format", "json"], &part[..]].concat(), "2").out;
+    let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let size = |region: &serde_json::Value| {
+        region["end"].as_u64().unwrap() - region["start"].as_u64().unwrap()
+    };
+    let sizes = lines
+        .filter(|line| !line["snapshot"].is_null())
+        .map(|line| line["snapshot"]["regions"].as_array().unwrap().iter().map(size).sum::<u64>());
+    let sizes: Vec<u64> = sizes.collect();
+    assert_eq!(sizes, vec![6 * MIB; sizes.len()]);
+    let text = run(&[&["raw", &file], &part[..]].concat(), "2").out;
+    assert_eq!(text.matches(" 1.00 MiB nr_accesses").count(), sizes.len());
+}
+
+#[test]
+fn idle_times_of_aggregations_that_took_longer_are_put_right_in_words() {
+    let slow = |stretched: u64| {
+        let mut writer = common::writer(&common::info());
+        writer.record(&common::started(0, 4711, "work")).unwrap();
+        for mut snapshot in common::snapshots(0, 20) {
+            let offset = snapshot.start_ns - common::BEGIN;
+            let length = snapshot.end_ns - snapshot.start_ns;
+            snapshot.start_ns = common::BEGIN + offset * stretched / 100;
+            snapshot.end_ns = snapshot.start_ns + length * stretched / 100;
+            writer.snapshot(&snapshot).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    let said = |stretched| {
+        let (_directory, file) = bench(&slow(stretched));
+        run(&["idle", &file], "2").out
+    };
+    let text = said(130);
+    let line =
+        "aggregations took 130 ms on average, and not 100 ms: idle times were 1.30 times as long";
+    assert!(text.contains(line), "{text}");
+    assert!(!said(102).contains("aggregations took"));
+}
+
+#[test]
 fn wrong_usage_gets_one_sentence() {
     let (_directory, file) = bench(&common::ten_seconds());
     let cases: [(&[&str], &str); 8] = [

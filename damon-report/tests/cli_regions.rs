@@ -4,6 +4,7 @@ mod common;
 
 use common::program::{bench, golden, run};
 use std::fs;
+use std::path::Path;
 
 const COMMANDS: [&str; 5] = ["regions", "histogram", "nr-regions", "bandwidth", "times"];
 
@@ -21,7 +22,7 @@ fn texts_are_as_agreed() {
         ("histogram-temperature.txt", &["histogram", "--by", "temperature", "--at", "90%"]),
         ("histogram.csv", &["histogram", "--by", "size", "--format", "csv"]),
         ("nr-regions.txt", &["nr-regions"]),
-        ("nr-regions-damo.txt", &["nr-regions", "--compat", "damo", "--skip", "20"]),
+        ("nr-regions-damo.txt", &["nr-regions", "--compat", "damo"]),
         ("bandwidth.txt", &["bandwidth"]),
         ("times.txt", &["times", "--min-rate", "40%", "--min-age", "1s", "--min-bytes", "2M"]),
         ("times.csv", &["times", "--min-rate", "60%", "--format", "csv"]),
@@ -109,7 +110,11 @@ fn json_holds_what_the_text_rounds() {
 #[test]
 fn wrong_usage_gets_a_sentence() {
     let (_directory, file) = bench(&common::ten_seconds());
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 14] = [
+        (&["histogram", "--temperature", "1,2,3"], "say --by temperature"),
+        (&["histogram", "--size", "800x600"], "--output"),
+        (&["heatmap", "--resolution", "9x9"], "--output"),
+        (&["heatmap", "--rows", "9", "-o", "x.png"], "cannot be used with"),
         (&["regions", "--at", "5"], "`5` is no moment"),
         (&["regions", "--at", "11s"], "outside the recording, which lasts 10.000 s"),
         (&["regions", "--at", "1s", "--time", "2s.."], "cannot be used with '--time"),
@@ -129,6 +134,41 @@ fn wrong_usage_gets_a_sentence() {
         assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{args:?}: {}", ran.err);
         assert!(ran.err.contains(sentence), "{args:?}: {}", ran.err);
     }
+}
+
+#[test]
+fn limits_that_the_recording_does_not_tell_are_not_zero() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/damo/targets.data");
+    let file = file.to_str().unwrap();
+    let text = run(&["nr-regions", file], "2").out;
+    assert!(text.ends_with("\nlimits: not in the recording\n"), "{text}");
+    let json = run(&["nr-regions", file, "--format", "json"], "2").out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["limits"], serde_json::json!([]));
+    assert!(json["total"]["above_max"].is_null() && json["total"]["below_min"].is_null());
+    // With limits, what is above them is told.
+    let (_directory, file) = bench(&common::ten_seconds());
+    let json = run(&["nr-regions", &file, "--format", "json"], "2").out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["total"]["above_max"], &json["total"]["below_min"]),
+        (&0.0.into(), &1.0.into())
+    );
+}
+
+#[test]
+fn no_region_at_all_is_said_and_not_a_table_of_nothing() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    for style in ["table", "boxes"] {
+        let text = run(&["regions", &file, "--min-size", "1T", "--style", style], "2").out;
+        assert!(text.contains("\nno region is like that\n"), "{text}");
+        assert!(
+            text.contains("matching: 0 B in 0 regions: hot 0 B, cold 0 B, expected 0 B\n"),
+            "{text}"
+        );
+    }
+    let csv = run(&["regions", &file, "--min-size", "1T", "--format", "csv"], "2").out;
+    assert_eq!(csv.lines().count(), 1);
 }
 
 /// As old kernels tell it.

@@ -197,8 +197,7 @@ fn counts_are_weighted_by_time_unless_damo_is_asked_for() {
     assert_eq!(found.total.distribution.at(50), Some(1.0));
     assert!((found.total.distribution.mean - 1.9).abs() < 1e-9);
     // All below the limit of 10.
-    assert!((found.total.below_min - 1.0).abs() < 1e-12);
-    assert!(found.total.above_max.abs() < 1e-12);
+    assert_eq!((found.total.above_max, found.total.below_min), (Some(0.0), Some(1.0)));
     let damo = nr_regions(&trace, &view, Percentiles::Damo, 0);
     assert_eq!(damo.total.distribution.at(50), Some(4.0));
     assert!((damo.total.distribution.mean - 3.0).abs() < 1e-12);

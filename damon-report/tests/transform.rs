@@ -320,7 +320,7 @@ fn adjusted_counts_and_ages_are_those_of_the_longer_interval() {
     };
     assert_eq!(records(before), records(after));
     let error = adjust(&input, &all, 100_000, Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("100000 µs already"), "{error}");
+    assert!(error.to_string().contains("100 ms already"), "{error}");
 }
 
 #[test]

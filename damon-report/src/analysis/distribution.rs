@@ -1,7 +1,7 @@
 //! How a quantity was distributed over time.
 
 use super::num::float;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// How a quantity was distributed over time; each value weighs as long as it lasted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -72,6 +72,11 @@ impl Distribution {
     pub fn at(&self, percent: usize) -> Option<f64> {
         self.percentiles.get(percent).copied()
     }
+}
+
+/// `null` where there was no value: what is not known is not 0.
+pub(super) fn if_known<S: Serializer>(of: &Distribution, to: S) -> Result<S::Ok, S::Error> {
+    (!of.percentiles.is_empty()).then_some(of).serialize(to)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "what is equal is compared exactly")]

@@ -4,7 +4,7 @@ mod proportional;
 
 pub use proportional::ProportionalSample;
 
-use super::distribution::Distribution;
+use super::distribution::{Distribution, if_known};
 use super::load::Trace;
 use super::num::float;
 use super::samples::Samples;
@@ -50,14 +50,19 @@ pub struct MachineSample {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Sizes {
     /// Resident memory.
+    #[serde(serialize_with = "if_known")]
     pub rss: Distribution,
     /// Swapped out.
+    #[serde(serialize_with = "if_known")]
     pub swap: Distribution,
     /// Address space.
+    #[serde(serialize_with = "if_known")]
     pub virtual_size: Distribution,
     /// Resident memory, what is shared in proportion; empty where that was not recorded.
+    #[serde(serialize_with = "if_known")]
     pub pss: Distribution,
     /// The same of what is swapped out.
+    #[serde(serialize_with = "if_known")]
     pub swap_pss: Distribution,
 }
 
@@ -399,6 +404,10 @@ mod tests {
         assert_eq!(of(&part.targets[0].proportional), [(2, 60, 3), (3, 70, 3)]);
         let none = Footprint::new(&records[..1], &Selection::everything(), 5 * S);
         assert!(none.sizes.pss.percentiles.is_empty() && none.proportional.is_empty());
+        // What is not known is null and not 0.
+        let json = serde_json::to_value(&none.sizes).unwrap();
+        assert!(json["pss"].is_null() && json["swap_pss"].is_null(), "{json}");
+        assert!(json["rss"]["mean"].is_number(), "{json}");
     }
 
     #[test]

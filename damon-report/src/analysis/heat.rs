@@ -41,6 +41,18 @@ pub struct TargetName {
     pub comm: String,
 }
 
+impl TargetName {
+    /// `work (pid 4711)`, or what is known of it.
+    pub fn name(&self) -> String {
+        match (self.comm.as_str(), self.pid) {
+            ("", 0) => format!("target {}", self.target),
+            ("", pid) => format!("pid {pid}"),
+            (comm, 0) => comm.to_owned(),
+            (comm, pid) => format!("{comm} (pid {pid})"),
+        }
+    }
+}
+
 /// One contiguous part of the address axis.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Band {

@@ -208,7 +208,8 @@ pub fn realtime(recording: &RecordingInfo, time_ns: u64) -> Option<u64> {
     u64::try_from(i128::from(known) + offset).ok()
 }
 
-fn aggregation(targets: &[TargetExtent]) -> Option<Aggregation> {
+/// How long aggregations really were; `None` without snapshots.
+pub fn aggregation(targets: &[TargetExtent]) -> Option<Aggregation> {
     let snapshots: u64 = targets.iter().map(|t| t.snapshots).sum();
     if snapshots == 0 {
         return None;

@@ -1,6 +1,8 @@
 //! Which group an address belonged to at a moment: the recorded changes of all targets' mappings, ready to be walked
 //! along with their snapshots.
 
+mod labelled;
+
 use super::groups::{GroupBy, MappingId, MemoryKind, is_thread_stack};
 use damon_format::{Mapping, Record, TargetId};
 use std::cmp::Reverse;

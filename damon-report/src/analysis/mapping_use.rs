@@ -53,6 +53,8 @@ pub struct MemoryUse {
 /// Use of one group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GroupUse {
+    /// What it is called for people, and by `--mapping`: [`MappingId::label`].
+    pub label: String,
     /// Which one.
     #[serde(flatten)]
     pub group: MappingId,
@@ -193,6 +195,7 @@ impl<'a> UseSum<'a> {
             .zip(&self.groups)
             .filter(|(_, sums)| sums.size_most > 0)
             .map(|(group, sums)| GroupUse {
+                label: group.label(),
                 group: group.clone(),
                 heat_share: if total.heat > 0.0 { sums.heat / total.heat } else { 0.0 },
                 used: sums.over(time, has_ages),

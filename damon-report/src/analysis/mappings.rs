@@ -1,6 +1,8 @@
 //! What an address was called: names of ranges from the mapping timeline.
 
+use super::groups::GroupBy;
 use super::heat::NamedRange;
+use super::layout::Layouts;
 use super::spans::SpanSet;
 use damon_format::{Mapping, Record, TargetId};
 use std::cmp::Reverse;
@@ -93,7 +95,8 @@ fn mapped_where(
 }
 
 /// The addresses of each target that were called `asked` at some moment of `time`. A [short name](label) that is
-/// exactly that, in any of the targets, wins over names that only contain it.
+/// exactly that, in any of the targets, wins over names that only contain it, and these over what reports call
+/// [groups of mappings](Layouts::labelled) (`anonymous 64 MiB #0`).
 pub fn called(
     records: &[Record],
     targets: &[TargetId],
@@ -110,10 +113,14 @@ pub fn called(
         found
     };
     let exact = find(&|life| label(life.mapping) == asked);
-    if exact.is_empty() && !asked.is_empty() {
-        return find(&|life| life.mapping.name.contains(asked));
+    if !exact.is_empty() || asked.is_empty() {
+        return exact;
     }
-    exact
+    let partly = find(&|life| life.mapping.name.contains(asked));
+    if partly.is_empty() {
+        return Layouts::new(records, GroupBy::Mapping).labelled(targets, time, asked);
+    }
+    partly
 }
 
 /// Short names of the largest mappings during `time`, at most `most`, the largest first.
@@ -325,6 +332,12 @@ mod tests {
         assert_eq!(found("[heap]", 60..99), []);
         assert_eq!(found("anon", 0..99), [(70, 80)]);
         assert!(found("", 0..99).is_empty() && found("libm", 0..99).is_empty());
+        // As reports call them.
+        assert_eq!(found("/lib/libc.so.6 +0x0..0xa", 0..99), [(10, 20)]);
+        assert_eq!(found("anonymous 8 B #0", 0..99), [(70, 80)]);
+        assert_eq!(found("anonymous", 0..99), [(70, 80)]);
+        assert!(found("anonymous 8 B #0", 0..49).is_empty());
+        assert!(found("anonymous 8 B #1", 0..99).is_empty());
         let names = largest(&records, &[T], &(0..99), 2);
         assert_eq!(names, ["libc.so.6.data", "[heap]"]);
         assert!(called(&records, &[TargetId(1)], &(0..99), "anon").is_empty());

@@ -57,10 +57,10 @@ pub struct RegionCounts {
     pub target: Option<TargetId>,
     /// Distribution over time.
     pub distribution: Distribution,
-    /// Part of the time with more regions than `max_nr_regions`, 0..1.
-    pub above_max: f64,
+    /// Part of the time with more regions than `max_nr_regions`, 0..1; null where the limits were not recorded.
+    pub above_max: Option<f64>,
     /// Part of the time with fewer regions than `min_nr_regions`, 0..1.
-    pub below_min: f64,
+    pub below_min: Option<f64>,
     /// Ascending in time; of a long recording means, [`NrRegions::cell_ns`].
     pub samples: Course<RegionCount, 1>,
 }
@@ -91,7 +91,7 @@ pub struct NrRegions {
     /// Of more than 2²⁰ snapshots of all targets, samples are means over cells of so many nanoseconds, and so are the distribution and the
     /// shares of all targets together where there are several; none where there is a sample for each.
     pub cell_ns: Option<u64>,
-    /// Limits and their changes, ascending in time.
+    /// Limits and their changes, ascending in time; none where they were not recorded.
     pub limits: Vec<Limits>,
     /// All targets together.
     pub total: RegionCounts,
@@ -129,6 +129,7 @@ fn count(
         skip
     };
     let ended = courses.end(left, sum);
+    let known = limits.iter().any(|limit| limit.max_nr_regions > 0);
     let finish = |target, samples: Course<RegionCount, 1>, tally: Option<Counted<'_>>| {
         let counted = tally.unwrap_or_else(|| {
             let mut counted = none.clone();
@@ -143,8 +144,8 @@ fn count(
                 Percentiles::TimeWeighted => counted.weighted(),
                 Percentiles::Damo => counted.like_damo(),
             },
-            above_max: counted.above_max(),
-            below_min: counted.below_min(),
+            above_max: known.then(|| counted.above_max()),
+            below_min: known.then(|| counted.below_min()),
             samples,
         }
     };
@@ -156,6 +157,7 @@ fn count(
     let targets = ended.targets.into_iter();
     let targets = targets.map(|(target, (samples, tally))| finish(Some(target), samples, tally));
     let (targets, cell_ns) = (targets.collect(), ended.cell_ns);
+    let limits = if known { limits.clone() } else { Vec::new() };
     NrRegions { percentiles, skipped: skip, cell_ns, total, targets, limits }
 }
 
@@ -274,10 +276,10 @@ fn limits(begin: Attrs, records: &[Record]) -> Vec<Limits> {
     limits
 }
 
-/// Least and most regions allowed at a time.
+/// Least and most regions allowed at a time. No monitor has a limit of 0: that is what was not recorded.
 fn in_force(limits: &[Limits], time_ns: u64) -> (u64, u64) {
     let after = limits.partition_point(|limit| limit.time_ns < time_ns);
-    let limit = limits.get(after.saturating_sub(1));
+    let limit = limits.get(after.saturating_sub(1)).filter(|limit| limit.max_nr_regions > 0);
     limit.map_or((0, u64::MAX), |l| (l.min_nr_regions.into(), l.max_nr_regions.into()))
 }
 
@@ -366,5 +368,9 @@ mod tests {
         // What ends when they change was counted before.
         assert_eq!([at(0), at(100), at(101)], [(10, 1000), (10, 1000), (10, 500)]);
         assert_eq!(at(u64::MAX), (5, 60));
+        // Another tool's recording does not tell them.
+        assert_eq!(in_force(&[], 7), (0, u64::MAX));
+        let unknown = Limits { time_ns: 0, min_nr_regions: 0, max_nr_regions: 0 };
+        assert_eq!(in_force(&[unknown], 7), (0, u64::MAX));
     }
 }

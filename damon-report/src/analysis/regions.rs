@@ -232,7 +232,9 @@ impl Sum {
     }
 
     fn finish(self) -> RegionTotals {
-        let expected = self.weighed.iter().map(|(n, sum)| wide(*sum) / f64::from(*n)).sum();
+        let weighed = self.weighed.iter().map(|(n, sum)| wide(*sum) / f64::from(*n));
+        // `sum` of nothing would be -0.
+        let expected = weighed.fold(0.0, |all, part| all + part);
         RegionTotals { expected, ..self.totals }
     }
 }
@@ -313,6 +315,11 @@ mod tests {
         assert_eq!(starts(Order::Rate), [10, 40, 0, 60]);
         assert_eq!(starts(Order::Size), [10, 40, 60, 0]);
         assert_eq!(starts(Order::Age), [0, 10, 40, 60]);
+    }
+
+    #[test]
+    fn nothing_is_not_less_than_zero() {
+        assert!(Sum::default().finish().expected.is_sign_positive());
     }
 
     #[test]

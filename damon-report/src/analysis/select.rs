@@ -24,7 +24,7 @@ pub enum SelectError {
     #[error("the time range {0} ends before it begins")]
     Reversed(String),
     /// Not an address range.
-    #[error("`{0}` is no address range: write A..B in hexadecimal, e.g. 0x5500..0x7700")]
+    #[error("`{0}` is no address range: write A..B or A-B in hexadecimal, e.g. 0x5500..0x7700")]
     AddressSyntax(String),
     /// No snapshot covers that moment.
     #[error("nothing was recorded at {asked}: {nearest}")]
@@ -59,8 +59,13 @@ pub enum SelectError {
         known: String,
     },
     /// Mappings of this name exist, but outside of what was monitored or asked for.
-    #[error("nothing was monitored in the mappings and addresses that were selected together")]
-    NothingLeft,
+    #[error("nothing was monitored in {asked}, although it is there; what was monitored: {known}")]
+    NothingLeft {
+        /// What was asked for.
+        asked: String,
+        /// Where something was monitored.
+        known: String,
+    },
     /// No such target.
     #[error("the recording has no target `{asked}`; it has {known}")]
     NoTarget {
@@ -196,7 +201,8 @@ impl FromStr for TimeSpec {
     }
 }
 
-/// `A..B` in hexadecimal, with or without `0x`; either side may be missing.
+/// `A..B` in hexadecimal, with or without `0x`; either side may be missing. `A-B`, as the kernel and our own tables
+/// write ranges, is the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressSpec {
     text: String,
@@ -208,7 +214,8 @@ impl FromStr for AddressSpec {
 
     fn from_str(text: &str) -> Result<Self, SelectError> {
         let wrong = || SelectError::AddressSyntax(text.to_owned());
-        let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+        let sides = text.split_once("..").or_else(|| text.split_once('-'));
+        let (from, to) = sides.ok_or_else(wrong)?;
         let side = |side: &str, missing: u64| {
             let side = side.trim();
             if side.is_empty() {
@@ -282,7 +289,7 @@ impl Query {
                     spans(*target).is_some_and(|t| !t.spans.intersection(set).is_empty())
                 };
                 if !both.iter().any(monitored) {
-                    return Err(SelectError::NothingLeft);
+                    return Err(self.nothing_left(all, &time));
                 }
                 Addresses::of_each(both)
             }
@@ -324,6 +331,29 @@ impl Query {
             set.insert(spec.range.clone());
         }
         Ok((!self.address.is_empty()).then_some(set))
+    }
+
+    /// Says what there is, where a name has a meaning but nothing that was monitored.
+    fn nothing_left(&self, all: &Overview, time: &Range<u64>) -> SelectError {
+        const MOST: usize = 4;
+        let mut asked = self.mapping.join(", ");
+        if !self.address.is_empty() {
+            let ranges: Vec<&str> = self.address.iter().map(|spec| spec.text.as_str()).collect();
+            asked = format!("{asked} at {}", ranges.join(", "));
+        }
+        let wanted: Vec<TargetId> = all.targets.iter().map(|t| t.target).collect();
+        let is_monitored = |name: &String| {
+            let places = mappings::called(&all.records, &wanted, time, name);
+            let spans = |of: &TargetId| all.targets.iter().find(|t| t.target == *of);
+            places.iter().any(|(target, set)| {
+                spans(target).is_some_and(|t| !t.spans.intersection(set).is_empty())
+            })
+        };
+        let mut known = mappings::largest(&all.records, &wanted, time, 12);
+        known.retain(is_monitored);
+        let ranges = all.targets.iter().flat_map(|t| t.spans.ranges());
+        known.extend(ranges.take(MOST).map(|r| format!("{:#x}..{:#x}", r.start, r.end)));
+        SelectError::NothingLeft { asked, known: known.join(", ") }
     }
 
     /// What the named mappings of each selected target cover during `time`; `None` when none are asked for.
@@ -376,7 +406,10 @@ impl Query {
         let known: Vec<String> = names
             .iter()
             .take(20)
-            .map(|n| format!("{} (pid {}, {})", n.target, n.pid, n.comm))
+            .map(|n| match (n.pid, n.comm.as_str()) {
+                (0, "") => n.target.to_string(),
+                _ => format!("{}: {}", n.target, n.name()),
+            })
             .collect();
         Err(SelectError::NoTarget {
             asked: asked.clone(),
@@ -475,10 +508,12 @@ mod tests {
             let error = text.parse::<TimeSpec>().unwrap_err();
             assert!(error.to_string().contains("2s..10s"), "{text}");
         }
-        for text in ["5000", "0x10..0x10", "20..10", "g..h", "+1..2"] {
+        for text in ["5000", "0x10..0x10", "20..10", "g..h", "+1..2", "1-2-3", "1..-2", "20-10"] {
             assert!(text.parse::<AddressSpec>().is_err(), "{text}");
         }
         let open: AddressSpec = "7f00..".parse().unwrap();
         assert_eq!(open.range, 0x7f00..u64::MAX);
+        let pasted: AddressSpec = "0x7f9158e00000-0x7f9158ee2000".parse().unwrap();
+        assert_eq!(pasted.range, 0x7f91_58e0_0000..0x7f91_58ee_2000);
     }
 }

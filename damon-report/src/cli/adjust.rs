@@ -11,7 +11,7 @@ use std::path::PathBuf;
   damon-report adjust work.damon --aggr 1s -o seconds.damon
   damon-report adjust work.damon --aggr 1min -o - | damon-report wss -")]
 pub struct AdjustArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// The new aggregation interval: 1s, 500ms
     #[arg(long, value_name = "TIME")]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
   damon-report bandwidth work.damon
   damon-report bandwidth work.damon --time 50%.. --format csv > bandwidth.csv")]
 pub struct BandwidthArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// How to write it; csv is the time line
     #[arg(long, value_enum, default_value = "text")]

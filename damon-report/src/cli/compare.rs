@@ -20,10 +20,10 @@ Examples:
   damon-report compare base-*.damon --new new-*.damon --gate gate.toml --write markdown:comment.md --write junit:junit.xml"
 )]
 pub struct CompareArgs {
-    /// Traces of the old state
+    /// Recordings of the old state
     #[arg(required = true, value_name = "BASE")]
     pub base: Vec<PathBuf>,
-    /// Traces of the new state
+    /// Recordings of the new state
     #[arg(long, required = true, num_args = 1.., value_name = "NEW")]
     pub new: Vec<PathBuf>,
     /// Rules and options in TOML; flags override it
@@ -37,7 +37,7 @@ pub struct CompareArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Pixels of the picture
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size, requires = "output")]
     pub size: (u32, u32),
     /// Where the picture will be, for links to it [default: the file of -o]
     #[arg(long, value_name = "URL")]

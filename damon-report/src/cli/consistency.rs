@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("wss", "skip", "only as damo computes, with damo's default"),
     ("wss", "sort", "what damo's percentiles are of"),
     ("repair", "file", "the only command that wants a damaged trace"),
+    ("verify", "file", "only traces have checksums"),
     ("summary", "output", "a directory for several files"),
     ("merge", "files", "takes several"),
     ("completions", "shell", "takes no trace"),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
   damon-report export work.damon --to csv --time 2s..10s -o - | gzip > work.csv.gz
   damon-report export work.damon --to perf-script --target 4711 -o work.txt")]
 pub struct ExportArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// The form of the new file
     #[arg(long, value_enum, value_name = "FORM")]

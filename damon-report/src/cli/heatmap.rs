@@ -11,28 +11,28 @@ use std::path::PathBuf;
   damon-report heatmap work.damon -o work.png --size 1920x1080
   damon-report heatmap work.damon --time 10s..20s --address 7f0000000000.. --rows 40")]
 pub struct HeatmapArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Draw a picture into this file; its name ends in .png or .svg
     #[arg(short, long, value_name = "FILE", conflicts_with = "format")]
     pub output: Option<PathBuf>,
     /// Pixels of the picture
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size, requires = "output")]
     pub size: (u32, u32),
     /// How to write it; text is a map for the terminal, json and csv have all cells
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
     /// Characters in a line, or columns of cells [default: what fits; 100 for cells]
-    #[arg(long, value_name = "N", value_parser = cells)]
+    #[arg(long, value_name = "N", value_parser = cells, conflicts_with = "output")]
     pub columns: Option<usize>,
     /// Lines, or rows of cells [default: what fits; 50 for cells]
-    #[arg(long, value_name = "N", value_parser = cells)]
+    #[arg(long, value_name = "N", value_parser = cells, conflicts_with = "output")]
     pub rows: Option<usize>,
     /// Colours of the text
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub color: Colour,
     /// Cells of a picture, where it should show fewer than one a pixel
-    #[arg(long, value_name = "COLSxROWS", value_parser = resolution)]
+    #[arg(long, value_name = "COLSxROWS", value_parser = resolution, requires = "output")]
     pub resolution: Option<(usize, usize)>,
     /// How rates become colours
     #[arg(long, value_enum, default_value = "sqrt")]

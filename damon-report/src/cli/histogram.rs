@@ -28,7 +28,7 @@ pub enum By {
   damon-report histogram work.damon --by age --cumulative -o ages.png
   damon-report histogram work.damon --by temperature --at 50%")]
 pub struct HistogramArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// By what bytes are put into bins
     #[arg(long, value_enum, value_name = "WHAT", default_value = "rate")]
@@ -56,7 +56,7 @@ pub struct HistogramArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with = "format")]
     pub output: Option<PathBuf>,
     /// Pixels of the picture
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x560", value_parser = size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x560", value_parser = size, requires = "output")]
     pub size: (u32, u32),
     /// How to write it
     #[arg(long, value_enum, default_value = "text")]

@@ -12,13 +12,13 @@ use std::path::PathBuf;
   damon-report idle work.damon --at 90% --format json
   damon-report idle work.damon -o idle.png")]
 pub struct IdleArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Draw a picture into this file; its name ends in .png or .svg
     #[arg(short, long, value_name = "FILE", conflicts_with = "format")]
     pub output: Option<PathBuf>,
     /// Pixels of the picture
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x560", value_parser = size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x560", value_parser = size, requires = "output")]
     pub size: (u32, u32),
     /// How to write it; csv is the distribution bin by bin
     #[arg(long, value_enum, default_value = "text")]

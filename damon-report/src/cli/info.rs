@@ -10,7 +10,7 @@ use std::path::PathBuf;
   damon-report info work.damon
   damon-report info work.damon --format json | jq .targets")]
 pub struct InfoArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// How to write it
     #[arg(long, value_enum, default_value = "text")]

@@ -12,13 +12,13 @@ use std::path::PathBuf;
   damon-report mappings work.damon --group file --sort idle --idle 2min --top 10
   damon-report mappings work.damon -o mappings.svg")]
 pub struct MappingsArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Draw a picture into this file; its name ends in .png or .svg
     #[arg(short, long, value_name = "FILE", conflicts_with = "format")]
     pub output: Option<PathBuf>,
     /// Pixels of the picture
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size, requires = "output")]
     pub size: (u32, u32),
     /// How to write it
     #[arg(long, value_enum, default_value = "text")]

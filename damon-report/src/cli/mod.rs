@@ -64,9 +64,18 @@ use clap::{Parser, Subcommand};
     about,
     arg_required_else_help = true,
     help_expected = true,
-    after_help = "Exit status: 0 ok; 1 a comparison found that something got worse; 2 wrong usage; \
-                  4 the input is damaged or not a trace; 5 output cannot be written; \
-                  6 a comparison cannot tell."
+    after_help = "All commands read traces of damon-record and, as they are, recordings of other tools: damo's (json, \
+json_compressed, record), perf.data, trace.dat, and the text of perf script, trace-cmd report and ftrace.
+
+Examples:
+  damon-report summary work.damon
+  damon-report wss perf.data --time 10s..
+  damon-report heatmap damon.data -o heatmap.png
+  damon-report mappings work.damon --group file --sort idle
+  damon-report COMMAND --help
+
+Exit status: 0 ok; 1 a comparison found that something got worse; 2 wrong usage; 4 the input is damaged or not a \
+recording; 5 output cannot be written; 6 a comparison cannot tell."
 )]
 pub struct Cli {
     /// What to do.
@@ -83,8 +92,6 @@ pub enum Command {
     Summary(SummaryArgs),
     /// Show hotness over time and address: in the terminal, or as a PNG or SVG picture
     Heatmap(HeatmapArgs),
-    /// Write the recording of another tool as a trace
-    Import(ImportArgs),
     /// Show how large the working set was: its distribution and its time line
     Wss(WssArgs),
     /// Show how each mapping, file or kind of memory was used: heat, working set, idle bytes
@@ -119,6 +126,8 @@ pub enum Command {
     Merge(MergeArgs),
     /// Write the same recording with a longer aggregation interval
     Adjust(AdjustArgs),
+    /// Write the recording of another tool as a trace, which is smaller and read at once
+    Import(ImportArgs),
     /// Write a recording in the form of another tool
     Export(ExportArgs),
     /// Print a script that completes this program's command lines in a shell

@@ -10,16 +10,17 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   damon-report nr-regions work.damon
-  damon-report nr-regions work.damon --compat damo --skip 20")]
+  damon-report nr-regions work.damon --time 2s.. --format csv > regions.csv
+  damon-report nr-regions work.damon --compat damo")]
 pub struct NrRegionsArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Percentiles by somebody else's rules [default: values weigh as long as they lasted]
     #[arg(long, value_enum, value_name = "TOOL")]
     pub compat: Option<Compat>,
-    /// Leave out the first snapshots of each target; damo always leaves out 20
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub skip: usize,
+    /// Leave out the first snapshots of each target [default: 20 with --compat damo, as damo does; else 0]
+    #[arg(long, value_name = "N")]
+    pub skip: Option<usize>,
     /// How to write it; csv is the time line
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
@@ -35,6 +36,12 @@ pub struct NrRegionsArgs {
 }
 
 impl NrRegionsArgs {
+    /// Snapshots that are left out at the begin.
+    pub fn skipped(&self) -> usize {
+        const DAMO: usize = 20;
+        self.skip.unwrap_or(if self.compat == Some(Compat::Damo) { DAMO } else { 0 })
+    }
+
     /// How percentiles are made.
     pub fn percentiles(&self) -> Percentiles {
         match self.compat {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
   damon-report raw work.damon --format damo | less
   damon-report raw work.damon --format json --target 4711 | jq .snapshot")]
 pub struct RawArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// How to write it: json is one value per line, csv has the regions only
     #[arg(long, value_enum, default_value = "text")]

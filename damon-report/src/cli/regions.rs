@@ -52,7 +52,7 @@ pub enum Style {
   damon-report regions work.damon --at 50% --min-size 1M --max-rate 0%
   damon-report regions work.damon --style boxes --mapping heap")]
 pub struct RegionsArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// The moment, from the begin of the recording: 5s, 50% [default: the last complete snapshot]
     #[arg(long, value_name = "TIME", conflicts_with = "time")]

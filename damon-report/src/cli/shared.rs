@@ -10,11 +10,11 @@ pub struct Part {
     /// Only this time, from the begin of the recording: 2s..10s, ..500ms, 50%..
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     pub time: Option<TimeSpec>,
-    /// Only these addresses, hexadecimal: 0x5500..0x7700; may be given several times
+    /// Only these addresses, hexadecimal: 0x5500..0x7700 or 5500-7700; may be given several times
     #[arg(long, value_name = "A..B")]
     pub address: Vec<AddressSpec>,
-    /// Only addresses that had this name at some selected time: heap, stack, libc.so.6, or a part of a file's path;
-    /// may be given several times
+    /// Only addresses that had this name at some selected time: heap, stack, libc.so.6, a part of a file's path, or what
+    /// `mappings` calls it; may be given several times
     #[arg(long, value_name = "NAME")]
     pub mapping: Vec<String>,
     /// Only this target: a pid, a target's number in the trace, or a command name
@@ -59,7 +59,7 @@ pub enum Format {
 /// Whether text has colours, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
-    /// On terminals, unless the environment variable `NO_COLOR` is set
+    /// On terminals with UTF-8, unless the environment variable `NO_COLOR` is set
     Auto,
     /// Even into files and pipes
     Always,

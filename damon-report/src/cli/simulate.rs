@@ -27,7 +27,7 @@ What can be varied: age, max_age, min_rate, max_rate, min_size, max_size, quota,
 third scheme, 2.age. Values are A|B|C, A..B (32 steps that multiply), A..B/COUNT, or A..B+STEP."
 )]
 pub struct SimulateArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// The schemes: a file in damo's JSON, - for standard input, or the name of a preset
     #[arg(long, value_name = "FILE|PRESET")]
@@ -39,7 +39,7 @@ pub struct SimulateArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["format", "emit"])]
     pub output: Option<PathBuf>,
     /// Pixels of the picture
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = size, requires = "output")]
     pub size: (u32, u32),
     /// What csv and pictures show [default: tiers if all schemes migrate, else line]
     #[arg(long, value_enum, value_name = "WHAT")]

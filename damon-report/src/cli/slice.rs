@@ -10,7 +10,7 @@ use std::path::PathBuf;
   damon-report slice work.damon --time 60s..90s -o minute.damon
   damon-report slice work.damon --target 4711 --address 7f0000000000.. -o - | damon-report wss -")]
 pub struct SliceArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Where it goes.
     #[command(flatten)]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
   damon-report summary work.damon -o report
   damon-report summary work.damon --time 50%.. --format json")]
 pub struct SummaryArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Write heatmap.png, wss.png, idle.png and summary.json into this directory, which is made if need be
     #[arg(short, long, value_name = "DIR", conflicts_with = "format")]

@@ -12,7 +12,7 @@ use std::path::PathBuf;
   damon-report times work.damon --min-rate 50% --min-bytes 100M
   damon-report times work.damon --max-rate 0% --min-age 2min --mapping heap")]
 pub struct TimesArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Only while at least this much memory is in such regions: 4096, 64K, 2MiB
     #[arg(long, value_name = "SIZE", default_value = "1")]

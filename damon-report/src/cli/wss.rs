@@ -12,13 +12,13 @@ use std::path::PathBuf;
   damon-report wss work.damon --time 50%.. -o work.svg
   damon-report wss work.damon --format csv > wss.csv")]
 pub struct WssArgs {
-    /// The trace; - for standard input
+    /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
     /// Draw a picture into this file; its name ends in .png or .svg
     #[arg(short, long, value_name = "FILE", conflicts_with = "format")]
     pub output: Option<PathBuf>,
     /// Pixels of the picture
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x560", value_parser = size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x560", value_parser = size, requires = "output")]
     pub size: (u32, u32),
     /// How to write it; csv is the time line
     #[arg(long, value_enum, default_value = "text")]
@@ -29,7 +29,7 @@ pub struct WssArgs {
     /// Each target for itself instead of all together
     #[arg(long, conflicts_with_all = ["output", "windows"])]
     pub per_target: bool,
-    /// By the length of the window in which one looks: one aggregation, 2, 4, …
+    /// By the length of the window in which one looks: one aggregation, 2, 4, ...
     #[arg(long)]
     pub windows: bool,
     /// Compute as another tool does; sums of several targets are then biased (text has its form)

@@ -1,6 +1,7 @@
 //! `export`: a recording in the form of another tool.
 
 use super::new_file::NewFile;
+use super::words::contents;
 use super::{Streams, open};
 use crate::cli::{ExportArgs, ExportForm};
 use crate::exit::Failure;
@@ -16,9 +17,8 @@ pub(super) fn run(args: &ExportArgs, terminal: &mut Streams<'_>) -> Result<(), F
     let part = Part { trace: &trace, selection: &view.selection, survey: &survey };
     warnings(args.to, &part, terminal);
     file.write(terminal, |out| write(args.to, &part, out).map_err(failure))?;
-    let line =
-        format!("{}: {} snapshots, {} region rows", file.name(), survey.snapshots(), survey.rows);
-    file.say(terminal, &line)
+    let of = contents(survey.snapshots(), survey.rows);
+    file.say(terminal, &format!("{}: {of}", file.name()))
 }
 
 fn write(form: ExportForm, part: &Part<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
@@ -46,7 +46,7 @@ fn warnings(form: ExportForm, part: &Part<'_>, terminal: &mut Streams<'_>) {
     let empty: u64 = part.survey.targets().map(|target| target.empty).sum();
     if empty > 0 && form.is_by_region() {
         terminal
-            .say(&format!("warning: {empty} snapshots without regions have no line in this form"));
+            .say(&format!("warning: snapshots without regions have no line in this form: {empty}"));
     }
     if part.survey.without_ages() > 0 && form.is_damos() {
         terminal.say(

@@ -122,8 +122,7 @@ fn text(
             let is_known = !sizes.pss.percentiles.is_empty();
             let shared = || if is_known { bytes(sizes.pss.mean) } else { "-".to_owned() };
             row.extend(has_shared.then(shared));
-            let name =
-                name.map_or_else(String::new, |n| format!("{} (pid {})", clean(&n.comm), n.pid));
+            let name = name.map_or_else(String::new, |name| clean(&name.name()));
             row.extend([bytes(sizes.swap.mean), bytes(sizes.virtual_size.mean), name]);
             table.row(row);
         }

@@ -3,6 +3,7 @@
 use super::output::{Document, Head, json};
 use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
+use super::words::{percent, wrapped};
 use super::{Streams, has_snapshots};
 use crate::analysis::cells::{Cell, Pool, Ranks};
 use crate::analysis::heat::{Frame, Heatmap};
@@ -44,9 +45,9 @@ fn missing(left_out: &LeftOut) -> Option<String> {
     let s = if left_out.ranges == 1 { "" } else { "s" };
     (left_out.ranges > 0).then(|| {
         format!(
-            "{} address range{s} with {:.1} % of the heat",
+            "{} address range{s} with {} % of the heat",
             left_out.ranges,
-            left_out.heat_share * 100.0
+            percent(left_out.heat_share)
         )
     })
 }
@@ -245,15 +246,28 @@ fn text(
     view: &View,
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let Screen { columns, lines, colours, .. } =
+    let Screen { columns, mut lines, colours, .. } =
         Screen::detect(args.columns, args.rows, args.color);
+    // How it was recorded is not cut off where a line more is enough.
+    let header = wrapped(&subtitle(trace, view), columns);
+    let is_wrapped = header.len() == 2 && lines > text::MIN_LINES;
+    lines -= usize::from(is_wrapped);
     let most = text::max_bands(lines);
     let cells = |bands: &[Range<u64>], extras| {
         Ok(text::heatmap_grid(columns, lines, bands, colours, extras))
     };
     let drawing = Drawing::new(args, trace, view, (most, most), cells, terminal)?;
     let map = text::heatmap(&drawing.picture(), columns, lines, colours);
-    Ok(terminal.out.write_all(map.as_bytes())?)
+    if !is_wrapped {
+        return Ok(terminal.out.write_all(map.as_bytes())?);
+    }
+    for (index, line) in map.lines().enumerate() {
+        match index {
+            1 => header.iter().try_for_each(|line| writeln!(terminal.out, "{line}"))?,
+            _ => writeln!(terminal.out, "{line}")?,
+        }
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

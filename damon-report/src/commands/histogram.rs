@@ -15,7 +15,7 @@ use crate::analysis::num::float;
 use crate::analysis::temperature::Temperature;
 use crate::analysis::view::View;
 use crate::analysis::wss::ResidentSample;
-use crate::cli::{Colour, Format, HistogramArgs};
+use crate::cli::{By, Colour, Format, HistogramArgs};
 use crate::exit::Failure;
 use crate::render::amount;
 use crate::render::bars::bar;
@@ -25,6 +25,10 @@ use std::io::{self, Write};
 
 pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    if args.temperature.is_some() && args.by != By::Temperature {
+        let why = "--temperature weighs temperatures: say --by temperature, too";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let query = args.part.query();
     // One moment is found by the index, and only that is read.
     let view = |trace: &Trace| match &args.at {

@@ -8,6 +8,7 @@ use super::words::{bytes, clean, duration, moment};
 use super::wss::{NOT_RESIDENT, resident};
 use super::{Streams, has_snapshots};
 use crate::analysis::idle::IdleTimes;
+use crate::analysis::info::{Aggregation, aggregation};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::recency::Recency;
@@ -144,7 +145,29 @@ fn text(
         writeln!(out, "left out, since no age was recorded: {}", bytes(idle.unknown))?;
     }
     resident(out, &view.resident(), NOT_RESIDENT)?;
-    writeln!(out, "resolution: {:.1} %", idle.resolution * 100.0)
+    if let (Some(text), None) = (stretched(view), &args.at) {
+        writeln!(out, "{text}")?;
+    }
+    if idle.resolution > 0.0 {
+        let within = idle.resolution * 100.0;
+        writeln!(out, "resolution: times are told to within {within:.1} %")?;
+    }
+    Ok(())
+}
+
+/// Ages count aggregations. Where these take longer than they should, so do idle times.
+fn stretched(view: &View) -> Option<String> {
+    /// Less than this is not worth a line.
+    const NOTABLE: f64 = 1.05;
+    let Aggregation { nominal_mean_ns, real_mean_ns, .. } = aggregation(&view.overview.targets)?;
+    let times = real_mean_ns / nominal_mean_ns;
+    (nominal_mean_ns > 0.0 && times >= NOTABLE).then(|| {
+        format!(
+            "aggregations took {} on average, and not {}: idle times were {times:.2} times as long as told here",
+            duration(real_mean_ns),
+            duration(nominal_mean_ns)
+        )
+    })
 }
 
 fn csv(out: &mut dyn Write, idle: &IdleTimes) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use super::Streams;
 use super::new_file::NewFile;
+use super::words::{contents, count};
 use crate::analysis::source::Opened;
 use crate::cli::ImportArgs;
 use crate::exit::Failure;
@@ -39,9 +40,10 @@ pub(super) fn run(args: &ImportArgs, terminal: &mut Streams<'_>) -> Result<(), F
         lost => format!("; lost: {lost} snapshots, events or observations"),
     };
     let said = format!(
-        "{}: {snapshots} snapshots, {rows} region rows and {records} records of {name} ({}){lost}; \
-         `damon-report info` shows what had to be assumed",
+        "{}: {} and {} of {name} ({}){lost}; `damon-report info` shows what had to be assumed",
         new.name(),
+        contents(snapshots, rows),
+        count(records, "record"),
         kind.name()
     );
     if new.is_file() {

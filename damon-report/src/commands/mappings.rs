@@ -58,7 +58,14 @@ pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), 
             let head = Head::of("mappings", &trace, &view);
             json(
                 streams,
-                &Document { head, body: Body { used: &all, groups_left_out: others.len() } },
+                &Document {
+                    head,
+                    body: Body {
+                        origin_ns: view.origin_ns,
+                        used: &all,
+                        groups_left_out: others.len(),
+                    },
+                },
             )
         }
     }
@@ -66,6 +73,8 @@ pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), 
 
 #[derive(Serialize)]
 struct Body<'a> {
+    /// Zero of relative times.
+    origin_ns: u64,
     #[serde(flatten)]
     used: &'a MappingUse,
     groups_left_out: usize,
@@ -73,7 +82,7 @@ struct Body<'a> {
 
 fn bar(group: &GroupUse) -> Bar {
     Bar {
-        name: clean(&group.group.label()),
+        name: clean(&group.label),
         size: group.used.size,
         touched: group.used.touched,
         expected: group.used.expected,
@@ -108,7 +117,7 @@ fn text(
     writeln!(out, "{}", subtitle(trace, view))?;
     writeln!(
         out,
-        "size, touched, expected, idle: bytes, means over the time (max: of one moment)"
+        "size, touched, expected, idle: means over the time (max: of one target at one moment)"
     )?;
     writeln!(out, "touched: upper estimate; expected: lower estimate, size x access rate")?;
     writeln!(out)?;
@@ -125,7 +134,7 @@ fn text(
         ("", Align::Left),
     ]);
     for group in all.groups.iter().take(shown) {
-        table.row(line(group.heat_share, &group.used, &group.group.label()));
+        table.row(line(group.heat_share, &group.used, &group.label));
     }
     let others = all.groups.get(shown..).unwrap_or_default();
     if !others.is_empty() {
@@ -146,6 +155,12 @@ fn text(
         writeln!(out, "{idle}: not accessed for at least that long")?;
     } else {
         writeln!(out, "idle: not known, the recording holds no ages")?;
+    }
+    if all.groups.iter().take(shown).any(|one| one.group.size_class.is_some()) {
+        writeln!(
+            out,
+            "anonymous SIZE #N: without a name; the Nth of those of SIZE to twice that, from 0"
+        )?;
     }
     if !all.has_mappings {
         writeln!(out, "mappings: none were recorded")?;
@@ -183,14 +198,14 @@ fn line(share: f64, used: &MemoryUse, label: &str) -> Vec<String> {
 fn csv(out: &mut dyn Write, all: &MappingUse, shown: usize) -> io::Result<()> {
     writeln!(
         out,
-        "kind,name,file_start,file_end,size_class,order,heat,heat_share,rate,size,size_most,touched,touched_most,expected,expected_most,idle"
+        "kind,name,file_start,file_end,size_class,order,heat,heat_share,rate,size,size_most,touched,touched_most,expected,expected_most,idle,label"
     )?;
     let optional = |value: Option<String>| value.unwrap_or_default();
-    for GroupUse { group, heat_share, used } in all.groups.iter().take(shown) {
+    for GroupUse { label, group, heat_share, used } in all.groups.iter().take(shown) {
         let range = group.file_range;
         writeln!(
             out,
-            "{},{},{},{},{},{},{},{heat_share},{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{heat_share},{},{},{},{},{},{},{},{},{}",
             group.kind.as_str(),
             field(&group.name),
             optional(range.map(|r| r.start.to_string())),
@@ -206,6 +221,7 @@ fn csv(out: &mut dyn Write, all: &MappingUse, shown: usize) -> io::Result<()> {
             used.expected,
             used.expected_most,
             optional(used.idle.map(|idle| idle.to_string())),
+            field(label),
         )?;
     }
     Ok(())

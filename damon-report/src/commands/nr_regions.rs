@@ -24,11 +24,12 @@ const MOST_TARGETS: usize = 8;
 
 pub(super) fn run(args: &NrRegionsArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let (trace, view) = open(&args.file, &args.part, streams)?;
-    let counts = nr_regions(&trace, &view, args.percentiles(), args.skip);
+    let skipped = args.skipped();
+    let counts = nr_regions(&trace, &view, args.percentiles(), skipped);
     if counts.targets.is_empty() {
+        let usual = if args.skip.is_none() { " (as damo does; ask for fewer)" } else { "" };
         return Err(Failure::Usage(format!(
-            "--skip {}: no target has more snapshots than that",
-            args.skip
+            "--skip {skipped}{usual}: no target has more snapshots than that"
         )));
     }
     match args.format {
@@ -130,12 +131,16 @@ fn limits(out: &mut dyn Write, view: &View, counts: &NrRegions) -> io::Result<()
             writeln!(out, "  from {}: {}", moment(change.time_ns, view.origin_ns), words(change))?;
         }
     }
-    writeln!(
-        out,
-        "above the limit {} % of the time, below it {} %",
-        percent(counts.total.above_max),
-        percent(counts.total.below_min)
-    )?;
+    if let (Some(above), Some(below)) = (counts.total.above_max, counts.total.below_min) {
+        writeln!(
+            out,
+            "above the limit {} % of the time, below it {} %",
+            percent(above),
+            percent(below)
+        )?;
+    } else {
+        writeln!(out, "limits: not in the recording")?;
+    }
     let left_out = counts.targets.len().saturating_sub(MOST_TARGETS);
     if left_out > 0 {
         writeln!(out, "{left_out} more targets are in json and csv")?;

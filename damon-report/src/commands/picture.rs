@@ -58,10 +58,15 @@ pub(super) fn title(view: &View) -> String {
     let what = match view.target_names().as_slice() {
         [] => "nothing".to_owned(),
         [one] if one.pid == 0 && one.comm.is_empty() => "physical memory".to_owned(),
-        [one] => format!("{} (pid {})", one.comm, one.pid),
+        [one] => one.name(),
         [one, others @ ..] => {
-            let s = if others.len() == 1 { "" } else { "es" };
-            format!("{} (pid {}) and {} process{s}", one.comm, one.pid, others.len())
+            let what = match (others.iter().all(|other| other.pid > 0), others.len()) {
+                (true, 1) => "process",
+                (true, _) => "processes",
+                (false, 1) => "other",
+                (false, _) => "others",
+            };
+            format!("{} and {} {what}", one.name(), others.len())
         }
     };
     let time = view.time();

@@ -120,13 +120,16 @@ impl Printer<'_> {
         writeln!(self.out)
     }
 
-    /// Regions that are at least partly selected, with their index.
+    /// The selected pieces of regions, with the index of the region. Counters stay as they are.
     fn regions<'v>(
         selection: &'v Selection,
         snapshot: &'v SnapshotView<'_>,
     ) -> impl Iterator<Item = (usize, Region)> + 'v {
-        let all = snapshot.regions().enumerate();
-        all.filter(|(_, r)| selection.pieces(snapshot.target, r.start, r.end).next().is_some())
+        snapshot.regions().enumerate().flat_map(|(index, region)| {
+            let pieces = selection.pieces(snapshot.target, region.start, region.end);
+            pieces
+                .map(move |piece| (index, Region { start: piece.start, end: piece.end, ..region }))
+        })
     }
 
     fn snapshot_text(&mut self, snapshot: &SnapshotView<'_>) -> io::Result<()> {
@@ -163,10 +166,10 @@ impl Printer<'_> {
 
     fn snapshot_json(&mut self, snapshot: &SnapshotView<'_>) -> io::Result<()> {
         let mut owned = snapshot.to_snapshot();
-        let keep: Vec<usize> =
-            Self::regions(self.selection, snapshot).map(|(index, _)| index).collect();
-        if keep.len() < snapshot.len() {
-            owned.regions = keep.iter().filter_map(|i| owned.regions.get(*i).copied()).collect();
+        if !self.selection.address.is_all() {
+            let pieces = Self::regions(self.selection, snapshot);
+            let (keep, regions): (Vec<usize>, Vec<Region>) = pieces.unzip();
+            owned.regions = regions;
             for probe in &mut owned.probes {
                 *probe = keep.iter().filter_map(|i| probe.get(*i).copied()).collect();
             }

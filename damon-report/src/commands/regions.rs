@@ -4,7 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
 use super::screen::Screen;
 use super::table::{Align, Table};
-use super::words::{bytes, clean, duration, moment, percent};
+use super::words::{bytes, clean, count, duration, moment, percent};
 use super::{Streams, check, open_as};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
@@ -17,6 +17,7 @@ use crate::cli::{Format, RegionsArgs, Style};
 use crate::exit::Failure;
 use crate::render::regions as draw;
 use crate::render::regions::StripText;
+use crate::render::terminal::Colours;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -71,22 +72,26 @@ fn text(
     writeln!(out)?;
     if !strip.text.is_empty() {
         writeln!(out, "{}", strip.text)?;
-        writeln!(out, "{}", strip_legend(strip, table.temperature))?;
+        let is_plain = screen.colours == Colours::None;
+        writeln!(out, "{}", strip_legend(strip, table.temperature, is_plain))?;
         writeln!(out)?;
     }
     match style {
+        _ if table.matching.regions == 0 => writeln!(out, "no region is like that")?,
+        _ if table.rows.is_empty() => {}
         Style::Table => lines(out, view, table, screen)?,
         Style::Boxes => boxes(out, view, table, screen)?,
     }
     footer(out, table)
 }
 
-fn strip_legend(strip: &StripText, temperature: Temperature) -> String {
+fn strip_legend(strip: &StripText, temperature: Temperature, is_plain: bool) -> String {
     let Some((coldest, hottest)) = strip.ends else {
         return "temperature is not known: ages were not observed".to_owned();
     };
     let words = |value| warmth(Some(value), temperature);
-    format!("temperature {} .. {}, ~ gap", words(coldest), words(hottest))
+    let [cold, hot] = if is_plain { ["0", "9"] } else { ["dark", "bright"] };
+    format!("temperature: {cold} is {}, {hot} is {}, ~ a gap", words(coldest), words(hottest))
 }
 
 /// A temperature in words.
@@ -189,9 +194,9 @@ fn boxes(out: &mut dyn Write, view: &View, table: &RegionTable, screen: Screen) 
 fn footer(out: &mut dyn Write, table: &RegionTable) -> io::Result<()> {
     let line = |name: &str, totals: &RegionTotals| {
         format!(
-            "{name}: {} in {} regions: hot {}, cold {}, expected {}",
+            "{name}: {} in {}: hot {}, cold {}, expected {}",
             bytes(float(totals.monitored)),
-            totals.regions,
+            count(totals.regions, "region"),
             bytes(float(totals.hot)),
             bytes(float(totals.cold)),
             bytes(totals.expected)

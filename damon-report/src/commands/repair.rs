@@ -2,6 +2,7 @@
 
 use super::Streams;
 use super::new_file::NewFile;
+use super::words::{contents, count};
 use crate::cli::RepairArgs;
 use crate::exit::Failure;
 use damon_format::{RecoverError, RecoveryReport, WriteError, recover};
@@ -65,7 +66,8 @@ fn summary(
     }
     writeln!(
         to,
-        "{output}: {} snapshots, {} region rows and {} records were kept",
-        report.snapshots, report.rows, report.records
+        "{output}: {} and {} were kept",
+        contents(report.snapshots, report.rows),
+        count(report.records, "record")
     )
 }

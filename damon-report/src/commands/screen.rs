@@ -58,11 +58,21 @@ fn colours(colour: Colour, terminal: bool, variable: &dyn Fn(&'static str) -> St
     match colour {
         Colour::Never => Colours::None,
         Colour::Auto if !terminal || !variable("NO_COLOR").is_empty() || dumb => Colours::None,
+        // Half blocks would be other letters there.
+        Colour::Auto if !has_utf8(variable) => Colours::None,
         Colour::Auto | Colour::Always => able,
         Colour::Basic => Colours::Basic,
         Colour::Palette => Colours::Palette,
         Colour::True => Colours::True,
     }
+}
+
+/// Whether characters beyond ASCII can be shown: not where the locale says so (`LANG=C`). Where there is none, as in most
+/// containers, nobody has said anything.
+fn has_utf8(variable: &dyn Fn(&'static str) -> String) -> bool {
+    let mut locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().map(variable);
+    let set = locale.find(|name| !name.is_empty()).map(|name| name.to_lowercase());
+    set.is_none_or(|name| name.contains("utf-8") || name.contains("utf8"))
 }
 
 #[cfg(test)]
@@ -95,5 +105,32 @@ mod tests {
             assert_eq!(colours(Colour::Auto, true, &name), Colours::None);
         }
         assert_eq!(colours(Colour::Always, false, &with(&[])), Colours::Palette);
+    }
+
+    #[test]
+    fn half_blocks_are_for_locales_that_have_them() {
+        let auto = |locale: &'static [(&'static str, &'static str)]| {
+            colours(Colour::Auto, true, &move |asked| {
+                let found = locale.iter().find(|(name, _)| *name == asked);
+                let term = if asked == "TERM" { "xterm-256color" } else { "" };
+                found.map_or(term, |(_, value)| value).to_owned()
+            })
+        };
+        for able in [
+            &[][..],
+            &[("LANG", "de_DE.UTF-8")],
+            &[("LANG", "C.utf8")],
+            &[("LC_ALL", "C.UTF-8"), ("LANG", "C")],
+        ] {
+            assert_eq!(auto(able), Colours::Palette, "{able:?}");
+        }
+        for not in [
+            &[("LANG", "C")][..],
+            &[("LANG", "en_US.ISO-8859-1")],
+            &[("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")],
+            &[("LC_CTYPE", "C"), ("LANG", "en_US.UTF-8")],
+        ] {
+            assert_eq!(auto(not), Colours::None, "{not:?}");
+        }
     }
 }

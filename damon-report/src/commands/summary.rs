@@ -5,7 +5,7 @@ use super::output::{Document, Head, json};
 use super::picture::{subtitle, title, write};
 use super::screen::Screen;
 use super::table::{Align, Table};
-use super::words::{bytes, clean, duration};
+use super::words::{bytes, clean, count, duration};
 use super::{Streams, has_snapshots};
 use crate::analysis::axis::BandSpan;
 use crate::analysis::distribution::Distribution;
@@ -271,15 +271,19 @@ fn least_and_most(view: &View) -> (usize, usize) {
 fn amounts(view: &View) -> String {
     let targets = &view.overview.targets;
     let (least, most) = least_and_most(view);
-    let regions = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+    let regions = match (least, most) {
+        (1, 1) => "1 region".to_owned(),
+        _ if least == most => format!("{least} regions"),
+        _ => format!("{least} to {most} regions"),
+    };
     let of = match targets.len() {
         0 | 1 => String::new(),
         n => format!(" of {n} targets"),
     };
     format!(
-        "{} snapshots{of} with {regions} regions, {} region rows",
-        view.overview.snapshots(),
-        view.overview.rows()
+        "{}{of} with {regions}, {}",
+        count(view.overview.snapshots(), "snapshot"),
+        count(view.overview.rows(), "region row")
     )
 }
 
@@ -325,13 +329,13 @@ fn hottest(all: &MappingUse, screen: Screen, out: &mut dyn Write) -> io::Result<
         ("mapping", Align::Left),
     ]);
     let share = |value: f64| format!("{:.1} %", value * 100.0);
-    for GroupUse { group, heat_share, used } in all.groups.iter().take(MAPPINGS) {
+    for GroupUse { label, heat_share, used, .. } in all.groups.iter().take(MAPPINGS) {
         table.row(vec![
             share(*heat_share),
             share(used.rate),
             bytes(used.size),
             bytes(used.touched),
-            clean(&group.label()),
+            clean(label),
         ]);
     }
     table.write_within(out, screen.table)?;

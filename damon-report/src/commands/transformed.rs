@@ -2,6 +2,7 @@
 
 use super::Streams;
 use super::new_file::NewFile;
+use super::words::contents;
 use crate::exit::Failure;
 use crate::transform::{TransformError, Written};
 use damon_format::WriteError;
@@ -29,7 +30,6 @@ pub(super) fn said(
     for remark in &written.remarks {
         terminal.say(remark);
     }
-    let line =
-        format!("{}: {} snapshots, {} region rows", file.name(), written.snapshots, written.rows);
-    file.say(terminal, &line)
+    let of = contents(written.snapshots, written.rows);
+    file.say(terminal, &format!("{}: {of}", file.name()))
 }

@@ -2,7 +2,7 @@
 
 use super::Streams;
 use super::output::{Document, Head, json};
-use super::words::bytes;
+use super::words::{bytes, contents, count};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::cli::{PlainFormat, VerifyArgs};
@@ -36,11 +36,10 @@ fn text(out: &mut dyn Write, name: &str, report: &VerifyReport) -> io::Result<()
     };
     writeln!(
         out,
-        "{name}: {state}: {}, {} blocks, {} snapshots, {} region rows, {} records",
+        "{name}: {state}: {}, {}, {}, {}",
         bytes(float(report.bytes)),
-        report.blocks,
-        report.snapshots,
-        report.rows,
-        report.records
+        count(report.blocks, "block"),
+        contents(report.snapshots, report.rows),
+        count(report.records, "record")
     )
 }

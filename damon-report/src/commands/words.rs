@@ -6,38 +6,57 @@ const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /// `4096 B`, `12.00 MiB`.
 pub(super) fn bytes(size: f64) -> String {
-    let mut size = size;
+    let (size, unit, name) = scaled(size, [1023.5, 1023.995]);
+    if unit == 0 { format!("{size:.0} {name}") } else { format!("{size:.2} {name}") }
+}
+
+/// A size in the largest unit in which it is at least 1: the number, which unit, and its name. From `most` on (of
+/// bytes, of other units) a number would be rounded to the next unit, and is written in that.
+fn scaled(size: f64, most: [f64; 2]) -> (f64, usize, &'static str) {
+    let [most_bytes, most] = most;
+    // An empty sum of floats is -0.
+    let mut size = size + 0.0;
     let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
+    while size >= (if unit == 0 { most_bytes } else { most }) && unit + 1 < UNITS.len() {
         size /= 1024.0;
         unit += 1;
     }
-    let name = UNITS.get(unit).copied().unwrap_or("B");
-    if unit == 0 { format!("{size:.0} {name}") } else { format!("{size:.2} {name}") }
+    (size, unit, UNITS.get(unit).copied().unwrap_or("B"))
 }
 
 /// Five characters at most: `640B`, `4.00M`, `1023M`.
 pub(super) fn short_bytes(size: f64) -> String {
-    let long = bytes(size);
-    let (number, unit) = long.split_once(' ').unwrap_or((&long, ""));
-    let number: String = number.chars().take(4).collect();
-    let unit: String = unit.chars().take(1).collect();
-    format!("{}{unit}", number.trim_end_matches('.'))
+    let (size, unit, name) = scaled(size, [1023.5; 2]);
+    let digits = match size {
+        _ if unit == 0 => 0,
+        s if s >= 99.95 => 0,
+        s if s >= 9.995 => 1,
+        _ => 2,
+    };
+    let name: String = name.chars().take(1).collect();
+    format!("{size:.digits$}{name}")
 }
 
-/// A duration: `850 ns`, `4.5 ms`, `12.4 s`, `3 min 5 s`, `2 h 10 min`.
+/// A duration: `850 ns`, `4.5 ms`, `12.4 s`, `3 min 5 s`, `2 h 10 min`. Plain ASCII, as all of the text.
 pub(super) fn duration(ns: f64) -> String {
     let trimmed = |value: f64, unit: &str| {
         let text = format!("{value:.2}");
         format!("{} {unit}", text.trim_end_matches('0').trim_end_matches('.'))
     };
+    // Rounded as a whole: 179.6 s are 3 min 0 s, and not 2 min 60 s.
+    let two = |large: f64, units: [&str; 2], small: f64| {
+        let all = (ns / small).round();
+        let ratio = (large / small).round();
+        format!("{:.0} {} {:.0} {}", (all / ratio).floor(), units[0], all % ratio, units[1])
+    };
     match ns {
-        ns if ns < 1e3 => trimmed(ns, "ns"),
-        ns if ns < 1e6 => trimmed(ns / 1e3, "µs"),
-        ns if ns < 1e9 => trimmed(ns / 1e6, "ms"),
+        0.0 => "0 s".to_owned(),
+        ns if ns < 999.995 => trimmed(ns, "ns"),
+        ns if ns < 999.995e3 => trimmed(ns / 1e3, "us"),
+        ns if ns < 999.995e6 => trimmed(ns / 1e6, "ms"),
         ns if ns < 120e9 => trimmed(ns / 1e9, "s"),
-        ns if ns < 7200e9 => format!("{:.0} min {:.0} s", (ns / 60e9).floor(), ns % 60e9 / 1e9),
-        ns => format!("{:.0} h {:.0} min", (ns / 3600e9).floor(), ns % 3600e9 / 60e9),
+        ns if ns < 7199.5e9 => two(60e9, ["min", "s"], 1e9),
+        _ => two(3600e9, ["h", "min"], 60e9),
     }
 }
 
@@ -67,6 +86,16 @@ pub(super) fn csv_text(text: &str) -> String {
     } else {
         text.to_owned()
     }
+}
+
+/// So many of something: `1 block`, `2 blocks`.
+pub(super) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What a trace holds: `125 snapshots, 54355 region rows`.
+pub(super) fn contents(snapshots: u64, rows: u64) -> String {
+    format!("{}, {}", count(snapshots, "snapshot"), count(rows, "region row"))
 }
 
 /// Seconds since the begin of the recording, to the millisecond; negative before it.
@@ -105,6 +134,19 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// Text in lines of at most so many characters, broken behind commas; what has none is as long as it is.
+pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for piece in text.split_inclusive(", ") {
+        let width = |text: &str| text.trim_end().chars().count();
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + width(piece) <= columns => line.push_str(piece),
+            _ => lines.push(piece.to_owned()),
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
 /// Text of a trace on one line: characters that could move a terminal's cursor are written out.
 pub(super) fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -135,12 +177,37 @@ mod tests {
     #[test]
     fn sizes_are_powers_of_1024() {
         assert_eq!(bytes(1000.0), "1000 B");
+        assert_eq!(bytes(-0.0), "0 B");
         assert_eq!(bytes(1536.0), "1.50 KiB");
         assert_eq!(bytes(12.0 * 1024.0 * 1024.0), "12.00 MiB");
         assert_eq!(short_bytes(640.0), "640B");
         assert_eq!(short_bytes(1536.0), "1.50K");
         assert_eq!(short_bytes(123.4 * 1024.0), "123K");
-        assert_eq!(short_bytes(1023.9 * 1024.0), "1023K");
+        assert_eq!(short_bytes(1023.4 * 1024.0), "1023K");
+    }
+
+    #[test]
+    fn no_number_is_rounded_to_what_would_be_the_next_unit() {
+        let mib = 1024.0 * 1024.0;
+        assert_eq!(bytes(1023.994 * 1024.0), "1023.99 KiB");
+        assert_eq!(bytes(1023.996 * 1024.0), "1.00 MiB");
+        assert_eq!(bytes(1023.7), "1.00 KiB");
+        assert_eq!(short_bytes(1023.9 * 1024.0), "1.00M");
+        assert_eq!(short_bytes(12.96 * mib), "13.0M");
+        assert_eq!(short_bytes(99.96 * mib), "100M");
+        assert_eq!(short_bytes(9.996 * mib), "10.0M");
+        let cases = [
+            (999.999e6, "1 s"),
+            (179.6e9, "3 min 0 s"),
+            (119.999e9, "120 s"),
+            (3599.9e9, "60 min 0 s"),
+            (7199.9e9, "2 h 0 min"),
+            (7170e9, "119 min 30 s"),
+            (10_790e9, "3 h 0 min"),
+        ];
+        for (ns, text) in cases {
+            assert_eq!(duration(ns), text, "{ns}");
+        }
     }
 
     #[test]
@@ -151,6 +218,23 @@ mod tests {
         }
         assert_eq!(percent(0.161_125), "16.1");
         assert_eq!(percent(1.05), "105");
+    }
+
+    #[test]
+    fn one_of_something_is_not_many() {
+        assert_eq!(count(1, "block"), "1 block");
+        assert_eq!(count(0, "block"), "0 blocks");
+    }
+
+    #[test]
+    fn lines_break_behind_commas() {
+        let text = "reads, sampled (backend damon), sample 5 ms, aggregate 100 ms";
+        assert_eq!(wrapped(text, 61), [text]);
+        let two = ["reads, sampled (backend damon), sample 5 ms,", "aggregate 100 ms"];
+        assert_eq!(wrapped(text, 60), two);
+        assert_eq!(wrapped(text, 44), two);
+        assert_eq!(wrapped(text, 1).len(), 4);
+        assert_eq!(wrapped("", 5), Vec::<String>::new());
     }
 
     #[test]
@@ -182,6 +266,8 @@ mod tests {
     #[test]
     fn durations_and_moments_read_naturally() {
         let cases = [
+            (0.0, "0 s"),
+            (2.5e3, "2.5 us"),
             (5e6, "5 ms"),
             (1.2345e8, "123.45 ms"),
             (10e9, "10 s"),

@@ -137,7 +137,8 @@ pub(super) fn resident(
     samples: &[ResidentSample],
     rest: &str,
 ) -> io::Result<()> {
-    let sizes = samples.iter().map(|s| s.rss);
+    // Nothing is resident when nobody is left: that is no size of anything.
+    let sizes = samples.iter().map(|s| s.rss).filter(|rss| *rss > 0);
     match (sizes.clone().min(), sizes.max()) {
         (Some(least), Some(most)) => writeln!(out, "resident: {}{rest}", span(least, most)),
         _ => Ok(()),
@@ -235,4 +236,24 @@ fn csv(out: &mut dyn Write, set: &WorkingSet) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_left_is_not_the_least_that_was_resident() {
+        let said = |sizes: &[u64]| {
+            let sample = |(time_ns, rss): (u64, &u64)| ResidentSample { time_ns, rss: *rss };
+            let samples: Vec<ResidentSample> = (0..).zip(sizes).map(sample).collect();
+            let mut out = Vec::new();
+            resident(&mut out, &samples, "").unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(said(&[2048, 4096, 0]), "resident: 2.00 KiB .. 4.00 KiB\n");
+        assert_eq!(said(&[4096, 0]), "resident: 4.00 KiB\n");
+        assert_eq!(said(&[0]), "");
+        assert_eq!(said(&[]), "");
+    }
 }

@@ -80,8 +80,11 @@ pub(super) fn per_target(
             writeln!(streams.out, "{}", subtitle(trace, view))?;
             legend(streams.out, options.threshold)?;
             for (name, set) in named {
-                let comm = clean(&name.comm);
-                writeln!(streams.out, "\ntarget {} (pid {}, {comm})", name.target, name.pid)?;
+                let who = match name.name() {
+                    who if name.pid == 0 && name.comm.is_empty() => who,
+                    who => format!("target {}: {who}", name.target),
+                };
+                writeln!(streams.out, "\n{}", clean(&who))?;
                 table(streams.out, set, screen.columns)?;
                 sampling_error(streams.out, set, options)?;
             }

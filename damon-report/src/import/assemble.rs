@@ -5,7 +5,7 @@ use super::guess::{self, Shown, TARGET_KIND, target_kind};
 use super::{ImportError, ImportOptions, Sink, SourceTarget};
 use damon_format::{
     AccessKind, Attrs, Backend, ClockAnchor, Granularity, Lost, Note, ProbeColumn, ProbeColumns,
-    Record, RecordingInfo, Sampling, SchemeStats, Snapshot, TargetId, TargetStarted,
+    Record, RecordingInfo, Sampling, SchemeStats, Snapshot, TargetId, TargetKind, TargetStarted,
 };
 use std::collections::BTreeMap;
 
@@ -400,11 +400,15 @@ fn description(source: &str, start_ns: u64, attrs: Attrs) -> RecordingInfo {
 }
 
 fn started(of: &SourceTarget, target: TargetId, time_ns: u64, top: u64) -> TargetStarted {
-    let comm = of.name();
+    let kind = target_kind(top);
+    let comm = match kind {
+        TargetKind::Physical if of.is_usual() => String::new(),
+        _ => of.name(),
+    };
     TargetStarted {
         target,
         time_ns,
-        kind: target_kind(top),
+        kind,
         pid: 0,
         start_ticks: 0,
         parent: None,

@@ -48,6 +48,11 @@ pub struct SourceTarget {
 }
 
 impl SourceTarget {
+    /// True of the only target of most recordings, whose name tells nothing.
+    pub fn is_usual(&self) -> bool {
+        *self == Self { target: self.target.filter(|target| *target == 0), ..Self::default() }
+    }
+
     /// For people; what is not told or 0 is left out.
     pub fn name(&self) -> String {
         let mut words = Vec::new();

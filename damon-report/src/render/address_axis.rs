@@ -3,7 +3,7 @@
 use plotters_backend::DrawingBackend;
 use plotters_backend::text_anchor::HPos;
 
-use crate::analysis::heat::{Band, Heatmap};
+use crate::analysis::heat::{Band, Heatmap, TargetName};
 
 use super::RenderError;
 use super::colour::{FRAME, GREY_INK, INK, PAGE};
@@ -105,7 +105,7 @@ pub(super) fn between(heatmap: &Heatmap, below: &Band, above: &Band) -> String {
     }
     let name = |band: &Band| {
         let target = heatmap.targets.iter().find(|t| t.target == band.target);
-        target.map_or_else(String::new, |t| format!("{} (pid {})", t.comm, t.pid))
+        target.map_or_else(String::new, TargetName::name)
     };
     format!("above: {}, below: {}", name(above), name(below))
 }

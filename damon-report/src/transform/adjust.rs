@@ -4,6 +4,7 @@ use super::joint::{Group, TooManyPieces};
 use super::slice::Repetitions;
 use super::{Sink, TransformError, Written};
 use crate::analysis::load::Trace;
+use crate::analysis::num::float;
 use crate::analysis::overview::Overview;
 use crate::analysis::select::Selection;
 use crate::analysis::walk::Event;
@@ -35,8 +36,9 @@ pub fn adjust<W: Write>(
     let shortest = all.samplings.iter().map(|s| s.aggr_us).min().unwrap_or(0);
     if shortest >= aggr_us {
         return Err(TransformError::Unsuitable(format!(
-            "the recording aggregates over {shortest} µs already: counts can be added up to a longer \
-             interval, and not be divided"
+            "the recording aggregates over {} ms already: counts can be added up to a longer interval, and \
+             not be divided",
+            float(shortest) / 1000.0
         )));
     }
     let mut info = trace.info().clone();

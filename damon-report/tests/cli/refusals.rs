@@ -15,7 +15,7 @@ fn wrong_usage_is_told_apart_from_wrong_input() {
         (&["wss", &file, "--time", "20s.."], "outside the recording, which lasts 10.000 s"),
         (&["wss", &file, "--time", "5s..5s"], "the time range 5s..5s ends before"),
         (&["wss", &file, "--address", "0..1000"], "nothing was monitored at the addresses 0..1000"),
-        (&["wss", &file, "--target", "none"], "no target `none`; it has 0 (pid 4711, work)"),
+        (&["wss", &file, "--target", "none"], "no target `none`; it has 0: work (pid 4711)"),
         (&["heatmap", &file, "-o", "x.gif"], "x.gif: a picture's name must end in .png or .svg"),
         (&["heatmap", &file, "-o", "x.png", "--size", "3x3"], "3x3 pixels cannot be drawn"),
         (&["heatmap", &file, "--columns", "0", "--format", "csv"], "a number from 1 to 10000"),

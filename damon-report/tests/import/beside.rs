@@ -127,7 +127,8 @@ fn a_physical_target_is_told_by_its_operations() {
     let text = r#"[{"pid": 9, "contexts": [{"ops": "paddr", "targets": [{"pid": null}]}]}]"#;
     files.add(".kdamonds", text.as_bytes()).unwrap();
     let found = import(539_000_000_000, files);
-    assert_eq!(found.started()[0].kind, TargetKind::Physical);
+    let started = &found.started()[0];
+    assert_eq!((started.kind, started.comm.as_str()), (TargetKind::Physical, ""));
 }
 
 #[test]

@@ -55,8 +55,8 @@ fn metrics(
         ("base", Side::Right),
         ("new", Side::Right),
         ("change", Side::Right),
-        ("±", Side::Right),
-        ("", Side::Right),
+        ("relative", Side::Right),
+        ("+-", Side::Right),
         ("limit", Side::Right),
         (last, Side::Left),
     ]);
@@ -66,9 +66,10 @@ fn metrics(
             bytes(metric.base_mean),
             bytes(metric.new_mean),
             signed(metric.change),
-            reach(metric),
             relative(metric),
-            limit(metric),
+            reach(metric),
+            // Text is plain ASCII.
+            limit(metric).replace('±', "+-"),
             word(metric).to_owned(),
         ]);
     }

@@ -76,6 +76,11 @@ impl Sink for Beside<'_> {
         let known = self.files.target(named);
         if let Some(known) = known {
             started.kind = known.kind;
+            match known.kind {
+                TargetKind::Process if started.comm.is_empty() => started.comm = named.name(),
+                TargetKind::Physical if named.is_usual() => started.comm.clear(),
+                _ => {}
+            }
             if let Some(pid) = known.pid.filter(|_| known.kind == TargetKind::Process) {
                 started.pid = u32::try_from(pid).unwrap_or(0);
                 self.targets.entry(pid).or_insert(started.target);
