@@ -438,6 +438,17 @@ fn hostile_names_stay_inside_their_form() {
 }
 
 #[test]
+fn long_names_stand_behind_the_numbers() {
+    let name = "/srv/service/releases/2026-11-27/vendor/lib/plugins/libsomething.so";
+    let bench = Bench::new(WORK, Program { library: name, library_rate: 10, ..WORK }, 2);
+    let ran = bench.compare(2, &["--fail-on", "mapping(*.so*).hot.mean > 5%"]);
+    let lines: Vec<&str> = ran.out.lines().filter(|line| line.contains(name)).collect();
+    assert!(lines.len() >= 3, "{}", ran.out);
+    let begins = |line: &&str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    assert!(lines.iter().all(begins), "{lines:#?}");
+}
+
+#[test]
 fn pictures_and_files_are_written_or_not_at_all() {
     let bench = Bench::new(WORK, GROWN, 2);
     let ran = bench.compare(2, &["-o", "@d.png", "--size", "800x500"]);

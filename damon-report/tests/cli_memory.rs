@@ -278,6 +278,29 @@ fn idle_times_of_aggregations_that_took_longer_are_put_right_in_words() {
 }
 
 #[test]
+fn guessed_intervals_are_called_guessed_wherever_they_are_told() {
+    let (directory, file) = bench(&common::ten_seconds());
+    let name = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (script, told) = (name("work.txt"), name("told.damon"));
+    assert_eq!(run(&["export", &file, "--to", "perf-script", "-o", &script], "1").status, 0);
+    let known = ["import", &script, "-o", &told, "--sample", "5ms", "--aggr", "100ms"];
+    assert_eq!(run(&known, "1").status, 0);
+    let guessed = "sample 5 ms, aggregate 100 ms (guessed)\n";
+    for command in
+        [&["wss"][..], &["idle"], &["mappings"], &["regions"], &["histogram"], &["summary"]]
+    {
+        let said = |file: &str| run(&[command, &[file]].concat(), "2").out;
+        assert!(said(&script).contains(guessed), "{command:?}: {}", said(&script));
+        assert!(
+            !said(&told).contains("guessed") && !said(&file).contains("guessed"),
+            "{command:?}"
+        );
+    }
+    let part = run(&["wss", &script, "--time", "4s..6s"], "2").out;
+    assert!(part.contains(guessed), "{part}");
+}
+
+#[test]
 fn wrong_usage_gets_one_sentence() {
     let (_directory, file) = bench(&common::ten_seconds());
     let cases: [(&[&str], &str); 8] = [

@@ -7,7 +7,9 @@ use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::view::View;
 use crate::exit::Failure;
+use crate::import::are_intervals_guessed;
 use crate::render::RenderError;
+use damon_format::Record;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -79,9 +81,13 @@ pub(super) fn subtitle(trace: &Trace, view: &View) -> String {
     let samplings = &view.overview.samplings;
     let sample = span(samplings.iter().map(|s| s.sample_us));
     let aggregation = span(samplings.iter().map(|s| s.aggr_us));
+    // Rates, and all that is made of them, are as good as this guess.
+    let is_guess =
+        |record: &Record| matches!(record, Record::Note(note) if are_intervals_guessed(&note.text));
+    let guessed = if view.overview.records.iter().any(is_guess) { " (guessed)" } else { "" };
     match (sample, aggregation) {
         (Some(sample), Some(aggregation)) => {
-            format!("{how}, sample {sample}, aggregate {aggregation}")
+            format!("{how}, sample {sample}, aggregate {aggregation}{guessed}")
         }
         _ => how,
     }

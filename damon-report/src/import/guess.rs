@@ -212,6 +212,13 @@ fn milliseconds(us: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Whether a note of an imported recording says that its intervals were not told: then rates are as good as the guess.
+pub fn are_intervals_guessed(note: &str) -> bool {
+    let what = ["an aggregation interval of ", "a sampling interval of "];
+    let how = [" is assumed", " is guessed"];
+    what.iter().any(|what| note.contains(what)) && how.iter().any(|how| note.contains(how))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,6 +242,7 @@ mod tests {
         assert_eq!(usual.sampling, Sampling::from_intervals(5_000, 100_000));
         let said = usual.said.unwrap();
         assert!(said.contains("100 ms is guessed") && said.contains("104.37 ms"), "{said}");
+        assert!(are_intervals_guessed(&said));
         assert_eq!(found(&[], 0, NONE), (5_000, 100_000, 20));
     }
 

@@ -27,6 +27,7 @@ mod tracepoints;
 pub use beside::{Beside, SUFFIXES, SideFiles};
 pub use encode::{Counts, Encoder};
 pub use error::{ImportError, Position};
+pub use guess::are_intervals_guessed;
 pub use input::Input;
 pub use sink::{ImportOptions, Sink, SourceTarget};
 pub use sniff::{Kind, SNIFFED, sniff};

@@ -39,7 +39,10 @@ pub(super) fn byte_axis(top: u64, max_ticks: usize) -> Vec<u64> {
     // A step of 3/4 of a power of two (96 MiB, 384 MiB …) wastes less of the axis where it suffices.
     let ticks = u64::try_from(max_ticks.max(1)).unwrap_or(1);
     let smaller = step / 4 * 3;
-    if smaller >= 1 && smaller.saturating_mul(ticks) >= top {
+    // Beyond the unit of the step its multiples have more digits than a label: 1.12 GiB for 1152 MiB.
+    let last = top.div_ceil(smaller.max(1)).saturating_mul(smaller);
+    let is_exact = last.max(1).ilog2() / 10 == smaller.max(1).ilog2() / 10;
+    if smaller >= 1 && is_exact && smaller.saturating_mul(ticks) >= top {
         step = smaller;
     }
     let mut values = vec![0];
@@ -312,5 +315,23 @@ mod tests {
             assert!(ticks.is_sorted());
         }
         assert_eq!(byte_axis(90 << 20, 3), [0, 32 << 20, 64 << 20, 96 << 20]);
+        assert_eq!(byte_axis(90 << 20, 4).get(1), Some(&(24 << 20)));
+    }
+
+    #[test]
+    fn labels_of_byte_axes_are_what_stands_there() {
+        let mib = |values: &[u64]| values.iter().map(|v| v << 20).collect::<Vec<u64>>();
+        assert_eq!(byte_axis(2600 << 20, 7), mib(&[0, 512, 1024, 1536, 2048, 2560, 3072]));
+        let value = |label: &str| {
+            let (number, unit) = label.split_once(' ').unwrap();
+            let power = BYTE_UNITS.iter().position(|name| *name == unit).unwrap();
+            number.parse::<f64>().unwrap() * 1024_f64.powi(power.try_into().unwrap())
+        };
+        for top in [1000, 70 << 10, 1100 << 20, 1400 << 20, 2600 << 20, 5 << 30, 900 << 30] {
+            for tick in byte_axis(top, 7) {
+                let label = bytes(tick);
+                assert!((value(&label) - float(tick)).abs() < 0.5, "{top}: {tick} is {label}");
+            }
+        }
     }
 }

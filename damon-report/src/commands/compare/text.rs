@@ -45,13 +45,18 @@ pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> 
     Ok(())
 }
 
+/// Where names are longer than this, they stand behind the numbers, lest those be out of sight.
+const LONG: usize = 48;
+
+/// A line for each metric.
 fn metrics(
     metrics: &[&Compared],
     last: &'static str,
     word: &dyn Fn(&Compared) -> &'static str,
 ) -> Table {
-    let mut table = Table::new(&[
-        ("metric", Side::Left),
+    let names: Vec<String> = metrics.iter().map(|m| clean(&m.metric.to_string())).collect();
+    let long_names = names.iter().any(|name| name.chars().count() > LONG);
+    let mut columns = vec![
         ("base", Side::Right),
         ("new", Side::Right),
         ("change", Side::Right),
@@ -59,10 +64,12 @@ fn metrics(
         ("+-", Side::Right),
         ("limit", Side::Right),
         (last, Side::Left),
-    ]);
-    for metric in metrics {
-        table.row(vec![
-            clean(&metric.metric.to_string()),
+    ];
+    let place = if long_names { columns.len() } else { 0 };
+    columns.insert(place, ("metric", Side::Left));
+    let mut table = Table::new(&columns);
+    for (metric, name) in metrics.iter().zip(names) {
+        let mut row = vec![
             bytes(metric.base_mean),
             bytes(metric.new_mean),
             signed(metric.change),
@@ -71,7 +78,9 @@ fn metrics(
             // Text is plain ASCII.
             limit(metric).replace('±', "+-"),
             word(metric).to_owned(),
-        ]);
+        ];
+        row.insert(place, name);
+        table.row(row);
     }
     table
 }
@@ -102,17 +111,17 @@ fn unmatched(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     }
     writeln!(out, "\nmappings of one side only:")?;
     let mut table = Table::new(&[
-        ("mapping", Side::Left),
         ("size", Side::Right),
         ("base runs", Side::Right),
         ("new runs", Side::Right),
+        ("mapping", Side::Left),
     ]);
     for one in found.unmatched.iter().take(MOST) {
         table.row(vec![
-            clean(&one.label),
             bytes(one.size),
             one.base.to_string(),
             one.new.to_string(),
+            clean(&one.label),
         ]);
     }
     table.write_within(out, report.width)?;
