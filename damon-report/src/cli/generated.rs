@@ -21,7 +21,7 @@ pub struct CompletionsArgs {
   damon-report man | man -l -
   damon-report man --dir /usr/local/share/man/man1")]
 pub struct ManArgs {
-    /// Write a page for each command into this directory
+    /// Write a page for each command into this directory, which is made if need be
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }

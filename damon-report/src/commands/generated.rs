@@ -23,6 +23,9 @@ pub(super) fn man(args: &ManArgs, terminal: &mut Streams<'_>) -> Result<(), Fail
     let Some(directory) = &args.dir else {
         return Ok(terminal.out.write_all(&page_of(command)?)?);
     };
+    std::fs::create_dir_all(directory).map_err(|error| {
+        Failure::Output(format!("{}: cannot make the directory: {error}", directory.display()))
+    })?;
     let subs = command.get_subcommands().filter(|sub| !sub.is_hide_set());
     for one in std::iter::once(&command).chain(subs) {
         let name = one.get_display_name().unwrap_or(one.get_name());

@@ -163,7 +163,7 @@ fn stretched(view: &View) -> Option<String> {
     let times = real_mean_ns / nominal_mean_ns;
     (nominal_mean_ns > 0.0 && times >= NOTABLE).then(|| {
         format!(
-            "aggregations took {} on average, and not {}: idle times were {times:.2} times as long as told here",
+            "aggregations took {} on average, and not {}:\nidle times were {times:.2} times as long as told here",
             duration(real_mean_ns),
             duration(nominal_mean_ns)
         )
