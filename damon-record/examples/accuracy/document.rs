@@ -93,6 +93,20 @@ impl Results {
         }
     }
 
+    /// Keeps what another machine has measured of backends that this one cannot use.
+    pub fn keep_from_elsewhere(&mut self, earlier: &Self) {
+        for name in earlier.backends() {
+            let mine = || self.rows.iter().filter(|row| row.backend == name);
+            if earlier.measured_elsewhere(&name) && mine().all(|row| row.outcome.is_err()) {
+                let first = self.rows.iter().position(|row| row.backend == name);
+                self.rows.retain(|row| row.backend != name);
+                let theirs = earlier.rows.iter().filter(|row| row.backend == name).cloned();
+                let at = first.unwrap_or(self.rows.len());
+                self.rows.splice(at..at, theirs);
+            }
+        }
+    }
+
     fn measured_elsewhere(&self, backend: &str) -> bool {
         self.rows.iter().any(|row| row.backend == backend && row.machine.is_some())
     }
@@ -356,6 +370,24 @@ mod tests {
         assert!(section("x").contains("Not on this machine: no idle page tracking."));
         assert!(text.contains("| idle | – | measured in a virtual machine only"));
         assert!(text.contains("| x | – | why |"));
+    }
+
+    #[test]
+    fn what_was_measured_elsewhere_stays_unless_it_is_measured_here() {
+        let ok = || Ok(Summary::default());
+        let refused = || Err("no idle page tracking".to_owned());
+        let mut earlier = results("here", vec![row("pte", ok()), row("x", ok())]);
+        earlier.merge(&results(
+            "there",
+            vec![row("idle", ok()), row("damon", ok()), row("pte", ok())],
+        ));
+        let own = vec![row("pte", ok()), row("idle", refused()), row("x", refused())];
+        let mut all = results("here", own);
+        all.keep_from_elsewhere(&earlier);
+        let found = all.rows.iter().map(|row| (row.backend.as_str(), row.machine.is_some()));
+        let expected = [("pte", false), ("idle", true), ("x", false), ("damon", true)];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        assert!(all.rows[1].outcome.is_ok() && all.rows[2].outcome.is_err());
     }
 
     #[test]

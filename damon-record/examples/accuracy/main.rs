@@ -144,6 +144,9 @@ impl Cli {
         if self.merge.is_empty() {
             self.measure_wanted(folder.path(), &patterns, &mut results)?;
         }
+        if let Some(earlier) = self.json.as_deref().filter(|path| path.exists()) {
+            results.keep_from_elsewhere(&parse(earlier)?);
+        }
         let notes = self.notes.as_deref().map(read).transpose()?.unwrap_or_default();
         if let Some(path) = &self.json {
             let text = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
