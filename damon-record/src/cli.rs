@@ -149,7 +149,7 @@ pub struct RecordArgs {
 
     /// Take marks, names of moments, from the FIFO PATH: a line is a mark. It is made, for its owner only, if it is
     /// not there, and removed in the end; the command finds it by its environment [default: with a command
-    /// one in a new directory damon-record-… below $TMPDIR; otherwise none]
+    /// one in a new directory damon-record-marks-… below $TMPDIR; otherwise none]
     #[arg(long, value_name = "PATH")]
     pub marks: Option<PathBuf>,
 
