@@ -68,7 +68,8 @@ impl Meter {
     }
 
     /// So much is spent on something that is done once a `period`: a burst that counts as what it is on average, so that
-    /// nothing is given up for the moment. What it takes is to be told as `one_off` when it is spent.
+    /// nothing is given up for the moment. What it takes must not be in the CPU time that the account is closed with: a
+    /// thread of its own spends it, or it is told as `one_off`.
     pub(in crate::session) fn rare(&mut self, spent: Duration, period: Duration) {
         self.rare = spent.as_secs_f64() / period.as_secs_f64().max(1e-3);
     }
