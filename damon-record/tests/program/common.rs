@@ -129,6 +129,23 @@ pub(crate) fn parts(directory: &Path, stem: &str) -> Vec<PathBuf> {
     parts
 }
 
+/// Pid and name of every target, in the order of appearance.
+pub(crate) fn targets(content: &Content) -> Vec<(u32, String)> {
+    let started = content.records.iter().filter_map(|record| match record {
+        Record::TargetStarted(started) => Some((started.pid, started.comm.clone())),
+        _ => None,
+    });
+    started.collect()
+}
+
+/// Waits until so many targets are in the recording.
+pub(crate) fn recorded(place: &Place, wanted: usize) {
+    let path = place.path("recording.damon");
+    wait_until("so many targets are recorded", || {
+        path.exists() && targets(&read(&path)).len() >= wanted
+    });
+}
+
 /// A process that sleeps, and is killed when the test ends.
 pub(crate) struct Sleeper(pub(crate) Child);
 
@@ -153,7 +170,8 @@ impl Drop for Sleeper {
 pub(crate) fn named(place: &Place, name: &str) -> Sleeper {
     let program = place.path(name);
     if !program.exists() {
-        std::fs::copy("/bin/sleep", &program).unwrap();
+        // No copy: while another test forks, a file that was just written may still be open for writing, and is not executed.
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
     }
     let mut child = Command::new(&program);
     let comm = name.get(..15).unwrap_or(name);

@@ -1,9 +1,11 @@
 //! Recordings of real processes, from start to finish.
 
-use crate::common::{Place, Sleeper, expect, open, read, signal, wait_until};
+use crate::common::{Place, Sleeper, expect, open, read, recorded, signal, wait_until};
 use damon_format::{Completeness, Record};
 use nix::sys::signal::Signal;
-use std::process::{Command, Stdio};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::process::{Child, Command, Stdio};
 
 const BUSY: &str = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exit 7";
 
@@ -180,13 +182,26 @@ fn forked_processes_are_recorded_when_asked_for() {
 #[test]
 fn processes_that_nobody_could_look_at_are_counted() {
     let place = Place::new();
-    let words = ["--backend", "referenced", "--sample", "1h", "--aggr", "1h", "--children", "--"];
-    let words = [&words[..], &["sh", "-c", "sleep 2 & wait; true"]].concat();
-    expect(&place.run(&words), 0, "of 2 processes (2 ended before the first look at them)");
-    let words =
-        ["--backend", "referenced", "--sample", "50ms", "--aggr", "50ms", "--budget", "100%"];
-    let words = [&words[..], &["--children", "--", "sh", "-c", "sleep 2 & wait; true"]].concat();
-    let said = expect(&place.run(&words), 0, "of 2 processes in");
+    let go = place.path("go");
+    mkfifo(&go, Mode::S_IRWXU).unwrap();
+    // A child that ends when it is told to.
+    let child = ["--backend", "referenced", "--children", "--", "sh", "-c", "cat go & wait; true"];
+    let end = |recorder: Child| {
+        std::fs::write(&go, "").unwrap();
+        recorder.wait_with_output().unwrap()
+    };
+    let recorder = place.start(&[&["--sample", "1h", "--aggr", "1h"], &child[..]].concat());
+    recorded(&place, 2);
+    expect(&end(recorder), 0, "of 2 processes (2 ended before the first look at them)");
+    std::fs::remove_file(place.path("recording.damon")).unwrap();
+    let often = ["--sample", "50ms", "--aggr", "50ms", "--budget", "100%"];
+    let recorder = place.start(&[&often, &child[..]].concat());
+    let path = place.path("recording.damon");
+    wait_until("both have been looked at", || {
+        let content = read(&path);
+        (0..2).all(|target| content.snapshots.iter().any(|snapshot| snapshot.0 == target))
+    });
+    let said = expect(&end(recorder), 0, "of 2 processes in");
     assert!(!said.contains("first look at them"), "{said}");
 }
 

@@ -1,21 +1,15 @@
 //! Who is recorded: several processes, those of a name or a control group, coming and going.
 
-use crate::common::{Content, PROGRAM, Place, Sleeper, expect, named, read, signal, wait_until};
+use crate::common::{
+    Content, PROGRAM, Place, Sleeper, expect, named, read, recorded, signal, targets, wait_until,
+};
 use damon_format::Record;
 use damon_record::proc::{ProcRoot, hierarchies, processes_below};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-
-/// Pid and name of every target, in the order of appearance.
-fn targets(content: &Content) -> Vec<(u32, String)> {
-    let started = content.records.iter().filter_map(|record| match record {
-        Record::TargetStarted(started) => Some((started.pid, started.comm.clone())),
-        _ => None,
-    });
-    started.collect()
-}
 
 fn pids(content: &Content) -> Vec<u32> {
     targets(content).into_iter().map(|(pid, _)| pid).collect()
@@ -29,13 +23,6 @@ fn sorted(mut pids: Vec<u32>) -> Vec<u32> {
 /// Starts the recorder and does not wait for a recording.
 fn start(place: &Place, words: &[&str]) -> Child {
     place.command(words).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn recorded(place: &Place, wanted: usize) {
-    let path = place.path("recording.damon");
-    wait_until("so many targets are recorded", || {
-        path.exists() && targets(&read(&path)).len() >= wanted
-    });
 }
 
 #[test]
@@ -150,10 +137,12 @@ fn a_name_that_nobody_has_is_an_error_or_waited_for() {
     let name = "damon-waited";
     expect(&place.run(&["--comm", name]), 3, "no process named damon-waited; --wait");
     let words = ["--backend", "referenced", "--comm", name, "--wait"];
-    let ended = start(&place, &words);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut ended = start(&place, &words);
+    let mut said = BufReader::new(ended.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("waiting; Ctrl-C ends that")));
     signal(&ended, Signal::SIGTERM);
-    expect(&ended.wait_with_output().unwrap(), 3, "ended by SIGTERM while waiting");
+    assert!(said.any(|line| line.contains("ended by SIGTERM while waiting")));
+    assert_eq!(ended.wait().unwrap().code(), Some(3));
     assert!(!place.path("recording.damon").exists());
 
     let recorder = start(&place, &words);
