@@ -82,23 +82,30 @@ fn a_duration_ends_the_recording_and_not_the_process() {
     assert!(mappings.unwrap().added.iter().any(|m| m.name == "[stack]"));
 }
 
+/// Of which targets proportional memory is recorded, in this order; none of it is nothing.
+fn proportional(place: &Place) -> Vec<u32> {
+    let records = read(&place.path("recording.damon")).records;
+    let samples = records.iter().filter_map(|record| match record {
+        Record::ProportionalMemory(sample) => Some(sample),
+        _ => None,
+    });
+    samples.inspect(|sample| assert!(sample.pss > 0)).map(|sample| sample.target.0).collect()
+}
+
 #[test]
 fn memory_in_proportion_is_recorded_for_who_asks_for_it() {
-    for (more, expected) in [(&["--pss", "5m"][..], &[0, 1][..]), (&[], &[])] {
-        let place = Place::new();
-        let (one, other) = (Sleeper::new(), Sleeper::new());
-        let (first, second) = (one.pid(), other.pid());
-        let words = [&["-d", "1s", "--budget", "100%", &first, &second], more].concat();
-        expect(&place.run(&words), 0, "recorded");
-        let content = read(&place.path("recording.damon"));
-        let pss = content.records.iter().filter_map(|r| match r {
-            Record::ProportionalMemory(sample) => Some((sample.target.0, sample.pss)),
-            _ => None,
-        });
-        let (targets, pss): (Vec<u32>, Vec<u64>) = pss.unzip();
-        assert_eq!(targets, expected, "each once, one after the other");
-        assert!(pss.iter().all(|pss| *pss > 0));
-    }
+    let place = Place::new();
+    let (one, other) = (Sleeper::new(), Sleeper::new());
+    let (first, second) = (one.pid(), other.pid());
+    let words = ["--budget", "100%", &first, &second];
+    let recorder = place.start(&[&["--pss", "5m"], &words[..]].concat());
+    // What is not read when the recording ends is given up.
+    wait_until("both are read", || proportional(&place).len() >= 2);
+    signal(&recorder, Signal::SIGINT);
+    expect(&recorder.wait_with_output().unwrap(), 0, "recorded");
+    assert_eq!(proportional(&place), [0, 1], "each once, one after the other");
+    expect(&place.run(&[&["-d", "1s", "--force"], &words[..]].concat()), 0, "recorded");
+    assert!(proportional(&place).is_empty(), "nobody has asked for it");
 }
 
 #[test]
