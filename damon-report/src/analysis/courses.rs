@@ -6,7 +6,7 @@
 //! threads and blocks either. What is to be known of all samples, such as a distribution, is tallied then.
 
 use super::course::{Course, Sample};
-use super::moments::each_moment;
+use super::moments::{are_in_step, each_moment, each_time};
 use super::num::{float, round_wide, wide};
 use damon_format::TargetId;
 use std::collections::BTreeMap;
@@ -107,27 +107,27 @@ impl<S: Sample<K>, const K: usize, T: Tally<S>> Courses<S, K, T> {
         })
     }
 
-    /// Brings each target's samples in order and leaves out the first `skip` of them, where there are samples.
-    fn order(&mut self, skip: usize) {
+    /// Brings each target's samples in order; where these are too many, [means](Self::has_means) are made of them.
+    pub(super) fn order(&mut self) {
         let many = self.count > self.bounds.disordered;
         if many && !self.targets.values().all(Course::is_in_order) {
             self.means();
         }
         self.targets.values_mut().for_each(Course::order);
+    }
+
+    /// Nothing follows; without the first `skip` samples of each target, unless there are [means](Self::has_means) when they are
+    /// [in order](Self::order). `sum` adds up the samples of a moment, of which there is at least one; the first one opened it.
+    pub(super) fn end(mut self, skip: usize, sum: impl Fn(&[S]) -> Option<S>) -> Ended<S, K, T> {
+        self.order();
+        if let Some(means) = self.means {
+            return means.end(sum);
+        }
         if skip > 0 {
             for course in self.targets.values_mut() {
                 *course = std::mem::take(course).take().skip(skip).collect();
             }
             self.targets.retain(|_, course| !course.is_empty());
-        }
-    }
-
-    /// Nothing follows; without the first `skip` samples of each target, unless there are [means](Self::has_means). `sum` adds up
-    /// the samples of a moment, of which there is at least one; the first one opened it.
-    pub(super) fn end(mut self, skip: usize, sum: impl Fn(&[S]) -> Option<S>) -> Ended<S, K, T> {
-        self.order(skip);
-        if let Some(means) = self.means {
-            return means.end(sum);
         }
         let total = total(self.targets.clone(), sum);
         let targets = self.targets.into_iter();
@@ -137,7 +137,7 @@ impl<S: Sample<K>, const K: usize, T: Tally<S>> Courses<S, K, T> {
 
     /// [`end`](Self::end) without the targets, except for one that is alone: their samples give way to those of the total.
     pub(super) fn end_total(mut self, sum: impl Fn(&[S]) -> Option<S>) -> Ended<S, K, T> {
-        self.order(0);
+        self.order();
         match self.means {
             Some(means) => means.end(sum),
             None => {
@@ -155,8 +155,18 @@ fn total<S: Sample<K>, const K: usize>(
         return targets.pop_first().map(|(_, course)| course).unwrap_or_default();
     }
     let mut total = Course::default();
-    each_moment(targets.into_values().map(Course::take), |moment| total.extend(sum(moment)));
+    let take = |moment: &[S]| total.extend(sum(moment));
+    if are_in_step(targets.values().map(Course::iter)) {
+        each_moment(targets.into_values().map(Course::take), take);
+    } else {
+        each_time(targets.into_values().map(Course::take), cut::<S, K>, take);
+    }
     total
+}
+
+/// The same at another time.
+fn cut<S: Sample<K>, const K: usize>(sample: &S, time: Range<u64>) -> S {
+    S::of(time, sample.values())
 }
 
 /// Means over cells.
@@ -279,13 +289,21 @@ impl<const K: usize, T: Clone> Means<K, T> {
 
     fn end<S: Sample<K>>(self, sum: impl Fn(&[S]) -> Option<S>) -> Ended<S, K, T> {
         let mut all: BTreeMap<u64, Vec<S>> = BTreeMap::new();
-        let mut targets = BTreeMap::new();
+        let mut targets: BTreeMap<TargetId, (Course<S, K>, Option<T>)> = BTreeMap::new();
         for (target, (tally, cells)) in self.targets {
             for (index, cell) in &cells {
                 all.entry(*index).or_default().push(cell.sample());
             }
             let course = cells.values().map(Cell::sample).collect();
             targets.insert(target, (course, Some(tally)));
+        }
+        let cell_ns = Some(1 << self.shift);
+        let courses = || targets.values().map(|(course, _)| course.iter());
+        if targets.len() > 1 && !are_in_step(courses()) {
+            // A snapshot may last longer than the cell in which it begins.
+            let mut total = Course::default();
+            each_time(courses(), cut::<S, K>, |moment| total.extend(sum(moment)));
+            return Ended { total, targets, cell_ns };
         }
         let total = all.into_values().filter_map(|mut cell| {
             // As in a moment of samples: who was there longest tells how long it took.
@@ -296,7 +314,7 @@ impl<const K: usize, T: Clone> Means<K, T> {
             sum(&cell)
         });
         let total = total.collect();
-        Ended { total, targets, cell_ns: Some(1 << self.shift) }
+        Ended { total, targets, cell_ns }
     }
 }
 
@@ -423,7 +441,8 @@ mod tests {
             let (total, targets, cell_ns) = found(of(&[&list]).end(0, add));
             let of = |id: u32| list.iter().filter(move |(t, _)| *t == id).map(|(_, one)| *one);
             let count: usize = targets.iter().map(|(_, course, _)| course.len()).sum();
-            prop_assert!(total.len() <= count);
+            // Steps begin and end where samples do.
+            prop_assert!(total.len() <= 2 * count);
             for (id, course, tally) in &targets {
                 let all: Vec<One> = of(*id).collect();
                 let greatest = all.iter().map(|one| one.2).fold(0.0, f64::max);
@@ -476,5 +495,22 @@ mod tests {
         assert_eq!((targets.len(), cell_ns), (2, Some(256)));
         assert_eq!(total.len(), 4);
         assert!(total.iter().all(|mean| (mean.2 - 7.0).abs() < 1e-12));
+    }
+
+    /// Of several kdamonds: each has always the same, so both have, whatever the interval of the other.
+    #[test]
+    fn targets_out_of_step_add_up_at_each_time() {
+        // Ten short samples beside each long one: one by one, and as means.
+        for (long, has_means) in [(1, false), (60, true)] {
+            let bounds = Bounds { samples: 20, disordered: 10, cells: 400 };
+            let mut all = Some::new(bounds, Greatest::default());
+            (0..long).for_each(|i| all.push(TargetId(1), &One(i * 1000, i * 1000 + 1000, 5.0)));
+            (0..long * 10).for_each(|i| all.push(TargetId(0), &One(i * 100, i * 100 + 100, 2.0)));
+            let (total, _, cells) = found(all.end(0, add));
+            assert_eq!(cells.is_some(), has_means, "{cells:?}");
+            assert!(total.windows(2).all(|pair| pair[0].1 == pair[1].0), "{total:?}");
+            assert_eq!((total[0].0, total[total.len() - 1].1), (0, long * 1000));
+            assert!(total.iter().all(|one| (one.2 - 7.0).abs() < 1e-12), "{total:?}");
+        }
     }
 }

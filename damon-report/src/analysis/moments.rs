@@ -2,8 +2,8 @@
 //!
 //! The targets of one kdamond, or of our own monitor, go in step: each has a snapshot in each moment, and these are added
 //! up. Those of several kdamonds do not. Where their intervals differ a little, one of them would be missing in every so many-th moment;
-//! where they differ much, in most. So the working sets of such targets are added up at each time, as steps that begin wherever a snapshot
-//! of any of them does.
+//! where they differ much, in most. So such targets are added up at each time, as steps that begin wherever a snapshot of any of
+//! them does.
 
 use super::course::{Timed, key};
 use super::num::float;
@@ -63,19 +63,27 @@ pub(super) fn sum_targets(mut targets: BTreeMap<TargetId, Samples>) -> Samples {
     if targets.len() < 2 {
         return targets.into_values().next().unwrap_or_default();
     }
-    if !are_in_step(&targets) {
-        return at_each_time(&targets);
-    }
     let (mut moments, mut intervals) = (Samples::default(), Vec::new());
-    each_moment(targets.values().map(Samples::iter), |moment| {
-        moments.extend(sum(moment, &mut intervals));
-    });
+    let take = |moment: &[WorkingSetSample]| moments.extend(sum(moment, &mut intervals));
+    let all = || targets.values().map(Samples::iter);
+    if are_in_step(all()) {
+        each_moment(all(), take);
+    } else {
+        let cut = |s: &WorkingSetSample, time: Range<u64>| WorkingSetSample {
+            start_ns: time.start,
+            end_ns: time.end,
+            ..*s
+        };
+        each_time(all(), cut, take);
+    }
     moments
 }
 
-/// Whether no moment lacks a target that was looked at for more than half of it.
-fn are_in_step(targets: &BTreeMap<TargetId, Samples>) -> bool {
-    let mut merged = Merged::new(targets.values().map(Samples::iter));
+/// Whether no moment lacks a target that was looked at for more than half of it. `targets` as in [`each_moment`].
+pub(super) fn are_in_step<T: Timed>(
+    targets: impl IntoIterator<Item = impl Iterator<Item = T>>,
+) -> bool {
+    let mut merged = Merged::new(targets);
     let mut moment: Option<Range<u64>> = None;
     let mut here: Vec<usize> = Vec::new();
     // When the latest snapshot of each target ends, of those that may still matter.
@@ -101,28 +109,33 @@ fn are_in_step(targets: &BTreeMap<TargetId, Samples>) -> bool {
     true
 }
 
-/// Sums up whatever is observed at each time, from one begin or end of a snapshot to the next.
-fn at_each_time(targets: &BTreeMap<TargetId, Samples>) -> Samples {
-    let (mut steps, mut intervals) = (Samples::default(), Vec::new());
-    let mut merged = Merged::new(targets.values().map(Samples::iter));
+/// Hands over whatever is observed at each time, from one begin or end of a snapshot to the next: samples that `cut` has
+/// given that time. `targets` as in [`each_moment`].
+pub(super) fn each_time<T: Timed>(
+    targets: impl IntoIterator<Item = impl Iterator<Item = T>>,
+    cut: impl Fn(&T, Range<u64>) -> T,
+    mut take: impl FnMut(&[T]),
+) {
+    let mut merged = Merged::new(targets);
     let mut next = merged.next();
     let mut now_ns = 0;
-    let mut present: BTreeMap<usize, WorkingSetSample> = BTreeMap::new();
+    let mut present: BTreeMap<usize, T> = BTreeMap::new();
     loop {
-        present.retain(|_, sample| sample.end_ns > now_ns);
-        while let Some((source, sample)) = next.filter(|(_, s)| s.start_ns <= now_ns) {
-            if sample.end_ns > now_ns {
+        present.retain(|_, sample| sample.time().end > now_ns);
+        while let Some((source, sample)) = next.take_if(|(_, s)| s.time().start <= now_ns) {
+            if sample.time().end > now_ns {
                 present.insert(source, sample);
             }
             next = merged.next();
         }
-        let next_ns = next.map(|(_, sample)| sample.start_ns);
-        let Some(end_ns) = present.values().map(|s| s.end_ns).chain(next_ns).min() else {
-            return steps;
+        let next_ns = next.as_ref().map(|(_, sample)| sample.time().start);
+        let Some(end_ns) = present.values().map(|s| s.time().end).chain(next_ns).min() else {
+            return;
         };
-        let cut = |s: &WorkingSetSample| WorkingSetSample { start_ns: now_ns, end_ns, ..*s };
-        let all: Vec<WorkingSetSample> = present.values().map(cut).collect();
-        steps.extend(sum(&all, &mut intervals));
+        if !present.is_empty() {
+            let all: Vec<T> = present.values().map(|s| cut(s, now_ns..end_ns)).collect();
+            take(&all);
+        }
         now_ns = end_ns;
     }
 }

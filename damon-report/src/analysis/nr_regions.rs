@@ -119,6 +119,7 @@ fn count(
         trace.fold(selection, new).courses
     };
     let mut courses = counts(None);
+    courses.order();
     // What is in a mean cannot be taken out of it.
     let left = if courses.has_means() && skip > 0 {
         let firsts = Firsts { selection, skip, targets: BTreeMap::new() };
@@ -327,6 +328,43 @@ mod tests {
             assert_eq!(first, Some((1 << 40) + skip as u64 * 1_000_000));
         }
         assert!(count(&trace, &view, Percentiles::Damo, 1000, few).targets.is_empty());
+    }
+
+    /// Samples that have to be sorted are means from fewer on; what is left out at the begin is left out of these, too.
+    #[test]
+    fn the_first_snapshots_are_left_out_of_a_recording_in_disorder() {
+        let mut list = recording(0, 1000);
+        list.swap(300, 600);
+        let trace = written(&list, 20);
+        let view = View::new(&trace, &Query::default()).unwrap();
+        let sorted = Bounds { samples: 2000, disordered: 100, cells: 16 };
+        let each = count(&trace, &view, Percentiles::TimeWeighted, 77, Bounds::USUAL);
+        let means = count(&trace, &view, Percentiles::TimeWeighted, 77, sorted);
+        assert_eq!((each.cell_ns, means.cell_ns), (None, Some(1 << 26)));
+        let said = |all: &NrRegions| (all.total.distribution.clone(), all.targets.len());
+        assert_eq!(said(&each), said(&means));
+        let first = |all: &NrRegions| all.total.samples.iter().next().map(|one| one.start_ns);
+        assert_eq!([first(&each), first(&means)], [Some((1 << 40) + 77_000_000); 2]);
+    }
+
+    /// Of two kdamonds, one of which takes seven times as long as the other.
+    #[test]
+    fn targets_out_of_step_are_added_up_at_each_time() {
+        let mut list = recording(0, 700);
+        list.extend(recording(1, 100).into_iter().map(|mut snapshot| {
+            let since = snapshot.start_ns - (1 << 40);
+            snapshot.start_ns = (1 << 40) + since * 7;
+            snapshot.end_ns = snapshot.start_ns + 7_000_000;
+            snapshot.regions.truncate(1);
+            snapshot
+        }));
+        list.sort_by_key(|snapshot| snapshot.end_ns);
+        let trace = written(&list, 300);
+        let view = View::new(&trace, &Query::default()).unwrap();
+        let found = count(&trace, &view, Percentiles::TimeWeighted, 0, Bounds::USUAL);
+        let alone = &found.targets[0].distribution;
+        assert!((found.total.distribution.mean - alone.mean - 1.0).abs() < 1e-9);
+        assert_eq!(found.total.distribution.at(0), Some(2.0));
     }
 
     #[test]
