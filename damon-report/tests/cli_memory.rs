@@ -294,6 +294,12 @@ fn guessed_intervals_are_called_guessed_wherever_they_are_told() {
             !said(&told).contains("guessed") && !said(&file).contains("guessed"),
             "{command:?}"
         );
+        let is_guessed = |file: &str| {
+            let ran = run(&[command, &[file, "--format", "json"]].concat(), "2");
+            let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+            value["selected"]["intervals_guessed"].as_bool()
+        };
+        assert_eq!([&script, &told, &file].map(|f| is_guessed(f)), [true, false, false].map(Some));
     }
     let part = run(&["wss", &script, "--time", "4s..6s"], "2").out;
     assert!(part.contains(guessed), "{part}");

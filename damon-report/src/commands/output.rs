@@ -5,7 +5,8 @@ use crate::analysis::heat::TargetName;
 use crate::analysis::load::Trace;
 use crate::analysis::view::View;
 use crate::exit::Failure;
-use damon_format::{AccessKind, Backend, Granularity};
+use crate::import::are_intervals_guessed;
+use damon_format::{AccessKind, Backend, Granularity, Record};
 use serde::Serialize;
 
 /// Version of all JSON output; new fields do not raise it, changed meanings do.
@@ -50,6 +51,8 @@ struct Selected {
     sample_us: Option<Extremes>,
     /// Aggregation intervals in it, microseconds.
     aggr_us: Option<Extremes>,
+    /// Not told by the recording of another tool: rates are as good as the guess.
+    intervals_guessed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +67,12 @@ impl Extremes {
     }
 }
 
+/// Whether another tool's recording did not tell its intervals. Rates, and all that is made of them, are as good as the guess.
+pub(super) fn has_guessed_intervals(view: &View) -> bool {
+    let mut records = view.overview.records.iter();
+    records.any(|record| matches!(record, Record::Note(note) if are_intervals_guessed(&note.text)))
+}
+
 impl Head {
     /// Of what looks at a part of a recording.
     pub(super) fn of(report: &'static str, trace: &Trace, view: &View) -> Self {
@@ -74,6 +83,7 @@ impl Head {
             targets: view.target_names(),
             sample_us: Extremes::of(samplings.clone().map(|s| s.sample_us)),
             aggr_us: Extremes::of(samplings.map(|s| s.aggr_us)),
+            intervals_guessed: has_guessed_intervals(view),
         };
         Self { selected: Some(selected), ..Self::new(report, trace) }
     }

@@ -1,15 +1,14 @@
 //! What pictures have in common: titles, file names, writing.
 
 use super::Streams;
+use super::output::has_guessed_intervals;
 use super::partial::Partial;
 use super::words::{access, duration};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::view::View;
 use crate::exit::Failure;
-use crate::import::are_intervals_guessed;
 use crate::render::RenderError;
-use damon_format::Record;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -81,10 +80,7 @@ pub(super) fn subtitle(trace: &Trace, view: &View) -> String {
     let samplings = &view.overview.samplings;
     let sample = span(samplings.iter().map(|s| s.sample_us));
     let aggregation = span(samplings.iter().map(|s| s.aggr_us));
-    // Rates, and all that is made of them, are as good as this guess.
-    let is_guess =
-        |record: &Record| matches!(record, Record::Note(note) if are_intervals_guessed(&note.text));
-    let guessed = if view.overview.records.iter().any(is_guess) { " (guessed)" } else { "" };
+    let guessed = if has_guessed_intervals(view) { " (guessed)" } else { "" };
     match (sample, aggregation) {
         (Some(sample), Some(aggregation)) => {
             format!("{how}, sample {sample}, aggregate {aggregation}{guessed}")
