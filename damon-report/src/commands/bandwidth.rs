@@ -4,7 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
 use super::screen::Screen;
 use super::table::{Align, Table};
-use super::words::{bytes, clean};
+use super::words::{bytes, clean, drawn_means};
 use super::{Streams, open};
 use crate::analysis::bandwidth::{Bandwidth, BandwidthSample, bandwidth};
 use crate::analysis::load::Trace;
@@ -81,6 +81,9 @@ fn text(
     let drawn = time_lines(lines, span, view.origin_ns, screen.columns, screen.colours);
     write!(out, "{drawn}")?;
     writeln!(out)?;
+    if let Some(cell_ns) = estimate.cell_ns {
+        writeln!(out, "{}", drawn_means(cell_ns))?;
+    }
     if !exact {
         let (from, to) = estimate.low_interval;
         writeln!(

@@ -4,7 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
 use super::screen::Screen;
 use super::table::{Align, Table};
-use super::words::{clean, moment, percent};
+use super::words::{clean, drawn_means, moment, percent};
 use super::{Streams, open};
 use crate::analysis::load::Trace;
 use crate::analysis::nr_regions::{Limits, NrRegions, Percentiles, RegionCounts, nr_regions};
@@ -116,6 +116,9 @@ fn text(
     let drawn = time_lines(lines, span, view.origin_ns, screen.columns, screen.colours);
     write!(out, "{drawn}")?;
     writeln!(out)?;
+    if let Some(cell_ns) = counts.cell_ns {
+        writeln!(out, "{}", drawn_means(cell_ns))?;
+    }
     limits(out, view, counts)
 }
 

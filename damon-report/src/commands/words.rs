@@ -1,5 +1,6 @@
 //! Numbers and moments for people. Sizes are powers of 1024.
 
+use crate::analysis::num::float;
 use damon_format::{AccessKind, Backend};
 
 const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -104,6 +105,12 @@ pub(super) fn moment(time_ns: u64, origin_ns: u64) -> String {
         if time_ns < origin_ns { ("-", origin_ns - time_ns) } else { ("", time_ns - origin_ns) };
     let ms = distance / 1_000_000;
     format!("{sign}{}.{:03} s", ms / 1000, ms % 1000)
+}
+
+/// What time lines show of a recording with too many snapshots to draw each.
+pub(super) fn drawn_means(cell_ns: u64) -> String {
+    let cells = duration(float(cell_ns));
+    format!("the lines show means over {cells}, and at their right the greatest of these")
 }
 
 /// `2026-09-21 13:46:40 UTC`.
