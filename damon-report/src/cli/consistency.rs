@@ -1,6 +1,7 @@
 //! One command line, not twenty: what all commands have in common.
 
 use super::Cli;
+use clap::error::ErrorKind;
 use clap::{Arg, Command, CommandFactory as _, Parser as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -213,4 +214,24 @@ fn nothing_is_allowed_that_does_not_exist() {
         })
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// Where nothing but a picture is made, the width of lines would be ignored.
+#[test]
+fn no_picture_is_given_a_width_of_lines() {
+    let mut pictures = 0;
+    for command in program().get_subcommands() {
+        let name = command.get_name();
+        let conflicts = |more: [&str; 2]| {
+            let words = [&["damon-report", name, "work.damon", "-o", "x.png"][..], &more].concat();
+            let error = Cli::try_parse_from(words).err();
+            error.is_some_and(|error| error.kind() == ErrorKind::ArgumentConflict)
+        };
+        let is_wide = own_args(command).any(|arg| arg.get_id() == "columns");
+        if is_wide && conflicts(["--format", "csv"]) {
+            pictures += 1;
+            assert!(conflicts(["--columns", "60"]), "{name}");
+        }
+    }
+    assert!(pictures >= 7, "{pictures}");
 }

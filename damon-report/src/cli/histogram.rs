@@ -62,7 +62,7 @@ pub struct HistogramArgs {
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
     /// Characters in a line [default: what fits]
-    #[arg(long, value_name = "N", value_parser = cells)]
+    #[arg(long, value_name = "N", value_parser = cells, conflicts_with = "output")]
     pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]

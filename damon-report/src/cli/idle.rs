@@ -30,7 +30,7 @@ pub struct IdleArgs {
     #[arg(long, value_enum, value_name = "TOOL", conflicts_with = "output")]
     pub compat: Option<Compat>,
     /// Characters in a line [default: what fits]
-    #[arg(long, value_name = "N", value_parser = cells)]
+    #[arg(long, value_name = "N", value_parser = cells, conflicts_with = "output")]
     pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]

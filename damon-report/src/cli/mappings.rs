@@ -39,7 +39,7 @@ pub struct MappingsArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threshold: u32,
     /// Characters in a line [default: what fits]
-    #[arg(long, value_name = "N", value_parser = cells)]
+    #[arg(long, value_name = "N", value_parser = cells, conflicts_with = "output")]
     pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]

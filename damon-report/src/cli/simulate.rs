@@ -76,7 +76,7 @@ pub struct SimulateArgs {
     #[arg(long, value_enum, value_name = "BY", default_value = "mapping")]
     pub group: Group,
     /// Characters in a line [default: what fits]
-    #[arg(long, value_name = "N", value_parser = cells)]
+    #[arg(long, value_name = "N", value_parser = cells, conflicts_with = "output")]
     pub columns: Option<usize>,
     /// Which part.
     #[command(flatten)]

@@ -45,7 +45,7 @@ pub struct WssArgs {
     #[arg(long, value_enum, value_name = "BY", default_value = "size", requires = "compat")]
     pub sort: WssSort,
     /// Characters in a line [default: what fits]
-    #[arg(long, value_name = "N", value_parser = cells)]
+    #[arg(long, value_name = "N", value_parser = cells, conflicts_with = "output")]
     pub columns: Option<usize>,
     /// Colours of the text
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
