@@ -99,8 +99,7 @@ pub(super) const AHEAD: usize = 4;
 impl Trace {
     /// Computes something from all blocks that may hold data of the selection. Holds a few blocks' partial results
     /// at a time, whatever the length of the trace. Damage in blocks was named when the trace was
-    /// [overviewed](super::overview::Overview::read), except for an age that no number of aggregations is, which an overview
-    /// does not look at and no writer of ours writes; up to it everything is handed over.
+    /// [overviewed](super::overview::Overview::read); up to it everything is handed over.
     pub fn fold<F: Fold>(&self, selection: &Selection, make: impl Fn() -> F + Sync) -> F {
         let blocks = self.blocks().iter().filter(|b| b.snapshots > 0 && selection.overlaps(b));
         let blocks: Vec<_> = blocks.collect();

@@ -96,19 +96,20 @@ impl Overview {
     /// Reads what concerns a part of a trace, once.
     pub fn read(trace: &Trace, selection: &Selection) -> Self {
         let blocks = trace.blocks_for(selection);
-        Self::of_blocks(trace, &blocks, selection)
+        Self::of_blocks(trace, &blocks, selection, true)
     }
 
     /// The same with all records, whatever their time.
     pub fn read_all_records(trace: &Trace, selection: &Selection) -> Self {
         let blocks: Vec<_> = trace.blocks().iter().filter(|b| selection.may_hold(b)).collect();
-        Self::of_blocks(trace, &blocks, selection)
+        Self::of_blocks(trace, &blocks, selection, true)
     }
 
-    fn of_blocks(trace: &Trace, blocks: &[&BlockEntry], selection: &Selection) -> Self {
+    /// `ages`: whether damage in ages is looked for, too, for what goes over them later.
+    fn of_blocks(trace: &Trace, blocks: &[&BlockEntry], selection: &Selection, ages: bool) -> Self {
         let mut parts = Parts::of(trace);
         let room = parts.room.clone();
-        let new = || OverviewVisitor::new(selection, &room);
+        let new = || OverviewVisitor { ages, ..OverviewVisitor::new(selection, &room) };
         let damage = trace.scan(blocks, selection, MANY_AHEAD, new, |part| parts.add(part));
         parts.finish(damage)
     }
@@ -142,7 +143,8 @@ impl Overview {
         let snapshots = blocks.iter().filter(|block| selection.overlaps(block));
         let rows = snapshots.fold(0, |sum: u64, block| sum.saturating_add(block.rows));
         if rows > kept::MOST_ROWS {
-            return (Self::read(trace, selection), None);
+            // Heat, which this is for, does not look at ages.
+            return (Self::of_blocks(trace, &blocks, selection, false), None);
         }
         let (mut parts, mut kept) = (Parts::of(trace), Vec::new());
         let room = parts.room.clone();
@@ -315,6 +317,8 @@ pub(super) struct OverviewVisitor<'a> {
     targets: BTreeMap<TargetId, TargetState>,
     samplings: Vec<Sampling>,
     has_ages: bool,
+    /// Whether it is to be told of damage in ages.
+    ages: bool,
     current: Vec<Range<u64>>,
 }
 
@@ -327,6 +331,7 @@ impl<'a> OverviewVisitor<'a> {
             targets: BTreeMap::new(),
             samplings: Vec::new(),
             has_ages: false,
+            ages: false,
             current: Vec::new(),
         }
     }
@@ -375,8 +380,8 @@ impl<F: Fold> Visitor for AndFold<'_, F> {
 
 impl Visitor for OverviewVisitor<'_> {
     fn wants_ages(&self) -> bool {
-        // Only whether there are any.
-        false
+        // What is told here is only whether there are any.
+        self.ages
     }
 
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {

@@ -4,14 +4,15 @@
 use super::hotness::Hotness;
 use super::levels::Levels;
 use super::phases::Phase;
+use crate::analysis::course::{Timed, key};
 use crate::analysis::fold::Fold;
 use crate::analysis::groups::MappingId;
 use crate::analysis::layout::{Cursor, Layouts, split};
 use crate::analysis::mapping_use::idle_age;
+use crate::analysis::moments::{are_in_step, each_moment, each_time};
 use crate::analysis::num::{edge, float};
 use crate::analysis::select::Selection;
 use crate::analysis::spans::SpanSet;
-use crate::analysis::together::together;
 use crate::analysis::wss::ResidentSample;
 use damon_format::{SnapshotView, TargetId};
 use std::collections::{BTreeMap, HashMap};
@@ -222,29 +223,77 @@ fn touched_parts(span: &Range<u64>, time: &Range<u64>) -> Range<usize> {
     first..bin(time.end).saturating_add(1).min(BINS)
 }
 
-/// Joins the samples of all targets of a phase to moments.
+/// What one target, or all of a moment, had for a while.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    start_ns: u64,
+    end_ns: u64,
+    levels: Levels,
+    /// Variance of [`Levels::expected`] by sampling, times the square of the time it stands for: what a mean over time is made of.
+    weighted_variance: f64,
+}
+
+impl Timed for Step {
+    fn time(&self) -> Range<u64> {
+        self.start_ns..self.end_ns
+    }
+}
+
+impl Step {
+    fn length_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
+    }
+
+    fn of(sample: &Sample) -> Self {
+        let (start_ns, end_ns) = (sample.start_ns, sample.end_ns);
+        let ns = float(end_ns.saturating_sub(start_ns));
+        let weighted_variance = sample.variance * ns * ns;
+        Self { start_ns, end_ns, levels: sample.levels, weighted_variance }
+    }
+
+    /// A part of the time. The snapshot's sampling error is one error, whatever it is cut into: it goes with the first part.
+    fn cut(&self, time: Range<u64>) -> Self {
+        let weighted_variance =
+            if time.start <= self.start_ns { self.weighted_variance } else { 0.0 };
+        Self { start_ns: time.start, end_ns: time.end, weighted_variance, ..*self }
+    }
+}
+
+/// Joins the samples of all targets of a phase to moments; where targets do not go in step, to what there was
+/// [at each time](each_time).
 fn moments(in_phase: &[(TargetId, &Sample)], phase: &Range<u64>, course: &mut Course) {
     let whole = float(phase.end.saturating_sub(phase.start)).max(1.0);
-    let times: Vec<(TargetId, Range<u64>)> =
-        in_phase.iter().map(|(target, s)| (*target, s.start_ns..s.end_ns)).collect();
+    let mut targets: BTreeMap<TargetId, Vec<Step>> = BTreeMap::new();
+    for (target, sample) in in_phase {
+        course.volume += sample.positive;
+        targets.entry(*target).or_default().push(Step::of(sample));
+    }
+    for steps in targets.values_mut() {
+        steps.sort_by_key(key);
+    }
     let (mut variance, mut time) = (0.0, 0.0);
-    for group in together(&times) {
+    let mut take = |steps: &[Step]| {
+        // The first one opened the moment.
+        let Some(first) = steps.first() else { return };
         let mut levels = Levels::default();
-        let (mut time_of, mut spread) = (None, 0.0);
-        for (_, sample) in group.iter().filter_map(|index| in_phase.get(*index)) {
-            // The first one opened the moment.
-            time_of = time_of.or(Some(sample.start_ns..sample.end_ns));
-            levels.add(&sample.levels, 1.0);
-            spread += sample.variance;
-            course.volume += sample.positive;
+        let opened = float(first.length_ns());
+        for step in steps {
+            levels.add(&step.levels, 1.0);
+            // Each stands for the time of the moment.
+            let own = float(step.length_ns());
+            let scale = if own > 0.0 { opened / own } else { 0.0 };
+            variance += step.weighted_variance * scale * scale;
         }
-        let Range { start, end } = time_of.unwrap_or_default();
-        let length_ns = end.saturating_sub(start);
-        let before = float(start.saturating_sub(phase.start));
-        let middle = (before + float(length_ns) / 2.0) / whole;
-        course.moments.push(Moment { length_ns, middle, levels });
-        variance += spread * float(length_ns) * float(length_ns);
-        time += float(length_ns);
+        let before = float(first.start_ns.saturating_sub(phase.start));
+        let middle = (before + opened / 2.0) / whole;
+        course.moments.push(Moment { length_ns: first.length_ns(), middle, levels });
+        time += opened;
+    };
+    let all = || targets.values().map(|steps| steps.iter().copied());
+    if targets.len() < 2 || are_in_step(all()) {
+        each_moment(all(), &mut take);
+    } else {
+        each_time(all(), Step::cut, &mut take);
     }
     course.sampling_sd = if time > 0.0 { variance.sqrt() / time } else { 0.0 };
 }
@@ -390,6 +439,44 @@ mod tests {
                     .sum();
                 assert_eq!(length, 1, "{span:?} {time:?}");
             }
+        }
+    }
+
+    /// Snapshots of a target one behind the other from 0 on, each with so many bytes expected.
+    fn samples(length_ns: u64, count: u64, expected: f64) -> Vec<Sample> {
+        let sample = |index| Sample {
+            phase: 0,
+            start_ns: index * length_ns,
+            end_ns: (index + 1) * length_ns,
+            levels: Levels { expected, ..Levels::default() },
+            positive: expected,
+            variance: 4.0,
+        };
+        (0..count).map(sample).collect()
+    }
+
+    #[test]
+    fn targets_out_of_step_are_there_at_each_time() {
+        let fast = samples(100, 100, 3.0);
+        // In step; a little slower; much slower.
+        for (length_ns, count) in [(100, 100), (104, 96), (1000, 10)] {
+            let slow = samples(length_ns, count, 2.0);
+            let both =
+                fast.iter().map(|s| (TargetId(0), s)).chain(slow.iter().map(|s| (TargetId(1), s)));
+            let mut course = Course::default();
+            moments(&both.collect::<Vec<_>>(), &(0..10_000), &mut course);
+            let time: u64 = course.moments.iter().map(|moment| moment.length_ns).sum();
+            assert_eq!(time, 10_000, "{length_ns}: no time counts twice, none is left out");
+            let within = |moment: &&Moment| moment.middle < 0.99;
+            for moment in course.moments.iter().filter(within) {
+                assert!((moment.levels.expected - 5.0).abs() < 1e-9, "{length_ns}: {moment:?}");
+            }
+            // 100 and `count` independent errors of standard deviation 2, each for its share of the time.
+            let of = |length: f64, count: f64| 4.0 * length * length * count;
+            let (fast, slow) = (of(100.0, 100.0), of(float(length_ns), float(count)));
+            let expected = (fast + slow).sqrt() / 10_000.0;
+            assert!((course.sampling_sd - expected).abs() < 1e-9, "{length_ns}: {course:?}");
+            assert!((course.volume - (300.0 + 2.0 * float(count))).abs() < 1e-9);
         }
     }
 
