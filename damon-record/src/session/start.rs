@@ -135,7 +135,7 @@ impl<'a> Start<'a> {
             return self.first(found);
         }
         let mut said = None;
-        // Waiting counts: --duration ends it, too.
+        // Nobody is waited for longer than --duration; what is recorded then lasts as long anew.
         let due = Due::new(monotonic_ns(), self.plan.duration);
         loop {
             let begin = monotonic_ns();
