@@ -11,7 +11,7 @@ pub(crate) const CHILDREN: (&str, &str) = (
     r"before=$(tree)
     cat >family.sh <<'SH'
 sleep 1
-damon-workload /root/workload.txt --truth truth.jsonl --duration 6s >/dev/null &
+damon-workload /root/workload.txt --truth truth.jsonl --duration 9s >/dev/null &
 sleep 2
 damon-workload /root/workload.txt --duration 2s >/dev/null &
 wait
@@ -48,9 +48,9 @@ pub(crate) const NEWCOMERS: (&str, &str) = (
         sleep 0.5
         damon-workload /root/workload.txt --duration 2s >/dev/null
         sleep 1
-        damon-workload /root/workload.txt --truth truth.jsonl --duration 5s >/dev/null
+        damon-workload /root/workload.txt --truth truth.jsonl --duration 9s >/dev/null
     ) &
-    damon-record --backend damon --comm damon-workload --wait -d 9s --sample 20ms --aggr 200ms --update 2s --min-regions 40 -o recording.damon
+    damon-record --backend damon --comm damon-workload --wait -d 13s --sample 20ms --aggr 200ms --update 2s --min-regions 100 -o recording.damon
     restored",
 );
 
@@ -98,8 +98,8 @@ fn children_join_and_nothing_of_the_parent_is_missing() {
         assert!(!untouched(&snapshots[0]), "nobody had looked at it yet");
         assert_gapless(&snapshots);
     }
-    // What it reads is small among everything that they have mapped together, and found late.
-    let found = judge_where(&section, 15, |snapshot| snapshot.target == workloads[0]);
+    // What it reads is small among everything that they have mapped together: found late, and lost now and then.
+    let found = judge_where(&section, 20, |snapshot| snapshot.target == workloads[0]);
     assert!(found.written >= 0.7 && found.cold <= 0.15, "{found:?}");
     assert_eq!(listened(&recording), 1, "one kdamond for all of them");
 }
@@ -145,6 +145,7 @@ fn when_all_are_gone_the_next_one_gets_a_kdamond_of_its_own() {
         assert!(snapshots.len() >= 5, "{} snapshots", snapshots.len());
         assert_gapless(&snapshots);
     }
-    let found = judge_where(&section, 12, |snapshot| snapshot.target == all[1].target);
+    // What it reads is small among everything that it has mapped: found late, and lost now and then.
+    let found = judge_where(&section, 20, |snapshot| snapshot.target == all[1].target);
     assert!(found.written >= 0.7 && found.read >= 0.7 && found.cold <= 0.15, "{found:?}");
 }
