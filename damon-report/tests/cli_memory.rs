@@ -306,6 +306,36 @@ fn guessed_intervals_are_called_guessed_wherever_they_are_told() {
 }
 
 #[test]
+fn comparisons_say_which_recordings_have_guessed_intervals() {
+    let (directory, file) = bench(&common::ten_seconds());
+    let name = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (script, told) = (name("work.txt"), name("told.damon"));
+    assert_eq!(run(&["export", &file, "--to", "perf-script", "-o", &script], "1").status, 0);
+    let known = ["import", &script, "-o", &told, "--sample", "5ms", "--aggr", "100ms"];
+    assert_eq!(run(&known, "1").status, 0);
+    let compared = |sides: [&str; 2], format: &str| {
+        let ran = run(&["compare", sides[0], "--new", sides[1], "--format", format], "2");
+        assert!(!ran.out.is_empty(), "{sides:?}: {}", ran.err);
+        ran.out
+    };
+    for (sides, guessed, said) in [
+        ([&told, &told], [false, false], ""),
+        ([&told, &script], [false, true], " (guessed in 1 of 2 recordings)"),
+        ([&script, &script], [true, true], " (guessed)"),
+    ] {
+        let sides = sides.map(String::as_str);
+        for (format, end) in [("text", ""), ("markdown", "<br>")] {
+            let text = compared(sides, format);
+            let line = format!(", sample 5 ms, aggregate 100 ms{said}{end}\n");
+            assert!(text.contains(&line), "{line}: {text}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&compared(sides, "json")).unwrap();
+        let found = ["base", "new"].map(|side| json[side][0]["intervals_guessed"].as_bool());
+        assert_eq!(found, guessed.map(Some));
+    }
+}
+
+#[test]
 fn wrong_usage_gets_one_sentence() {
     let (_directory, file) = bench(&common::ten_seconds());
     let cases: [(&[&str], &str); 8] = [

@@ -7,6 +7,7 @@ use super::load::Trace;
 use super::room::Room;
 use super::select::Selection;
 use super::spans::SpanSet;
+use crate::import::are_intervals_guessed;
 use damon_format::{
     BlockEntry, Damage, DamageKind, Record, Sampling, SnapshotView, TargetId, Visitor,
 };
@@ -93,6 +94,13 @@ pub struct Overview {
 }
 
 impl Overview {
+    /// Whether another tool's recording did not tell its intervals. Rates, and all that is made of them, are as good as the guess.
+    pub fn has_guessed_intervals(&self) -> bool {
+        let mut records = self.records.iter();
+        records
+            .any(|record| matches!(record, Record::Note(note) if are_intervals_guessed(&note.text)))
+    }
+
     /// Reads what concerns a part of a trace, once.
     pub fn read(trace: &Trace, selection: &Selection) -> Self {
         let blocks = trace.blocks_for(selection);

@@ -5,8 +5,7 @@ use crate::analysis::heat::TargetName;
 use crate::analysis::load::Trace;
 use crate::analysis::view::View;
 use crate::exit::Failure;
-use crate::import::are_intervals_guessed;
-use damon_format::{AccessKind, Backend, Granularity, Record};
+use damon_format::{AccessKind, Backend, Granularity};
 use serde::Serialize;
 
 /// Version of all JSON output; new fields do not raise it, changed meanings do.
@@ -67,12 +66,6 @@ impl Extremes {
     }
 }
 
-/// Whether another tool's recording did not tell its intervals. Rates, and all that is made of them, are as good as the guess.
-pub(super) fn has_guessed_intervals(view: &View) -> bool {
-    let mut records = view.overview.records.iter();
-    records.any(|record| matches!(record, Record::Note(note) if are_intervals_guessed(&note.text)))
-}
-
 impl Head {
     /// Of what looks at a part of a recording.
     pub(super) fn of(report: &'static str, trace: &Trace, view: &View) -> Self {
@@ -83,7 +76,7 @@ impl Head {
             targets: view.target_names(),
             sample_us: Extremes::of(samplings.clone().map(|s| s.sample_us)),
             aggr_us: Extremes::of(samplings.map(|s| s.aggr_us)),
-            intervals_guessed: has_guessed_intervals(view),
+            intervals_guessed: view.overview.has_guessed_intervals(),
         };
         Self { selected: Some(selected), ..Self::new(report, trace) }
     }

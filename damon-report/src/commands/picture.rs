@@ -1,7 +1,6 @@
 //! What pictures have in common: titles, file names, writing.
 
 use super::Streams;
-use super::output::has_guessed_intervals;
 use super::partial::Partial;
 use super::words::{access, duration};
 use crate::analysis::load::Trace;
@@ -80,7 +79,7 @@ pub(super) fn subtitle(trace: &Trace, view: &View) -> String {
     let samplings = &view.overview.samplings;
     let sample = span(samplings.iter().map(|s| s.sample_us));
     let aggregation = span(samplings.iter().map(|s| s.aggr_us));
-    let guessed = if has_guessed_intervals(view) { " (guessed)" } else { "" };
+    let guessed = if view.overview.has_guessed_intervals() { " (guessed)" } else { "" };
     match (sample, aggregation) {
         (Some(sample), Some(aggregation)) => {
             format!("{how}, sample {sample}, aggregate {aggregation}{guessed}")

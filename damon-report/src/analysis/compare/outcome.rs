@@ -18,6 +18,8 @@ pub struct Run {
     pub name: String,
     /// How it was recorded.
     pub setting: Setting,
+    /// Whether its intervals were guessed when it was imported, because the recording of another tool did not tell them.
+    pub intervals_guessed: bool,
     /// Mean sampling interval, as it was on the way, microseconds.
     pub mean_sample_us: Option<f64>,
     /// How the program ended, as `waitpid` tells it; none where nobody saw it.

@@ -269,6 +269,7 @@ impl<'a> Sides<'a> {
         let of = |(run, (recording, setting)): (usize, (&&Recording, Setting))| Run {
             name: recording.trace.name().to_owned(),
             setting,
+            intervals_guessed: recording.view.overview.has_guessed_intervals(),
             mean_sample_us: alike::mean_sample_us(&recording.view.overview),
             wait_status: ended::wait_status(&recording.view.overview),
             phases: self.phases.get(run).cloned().unwrap_or_default(),

@@ -35,8 +35,8 @@ pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> 
     }
     writeln!(out, "\n<sub>base: {}<br>", plain(&side(&found.base)))?;
     writeln!(out, "new: {}<br>", plain(&side(&found.new)))?;
-    if let Some(run) = found.base.first() {
-        writeln!(out, "{}<br>", plain(&setting(&run.setting)))?;
+    if let Some(setting) = setting(found) {
+        writeln!(out, "{}<br>", plain(&setting))?;
     }
     writeln!(out, "{}</sub>", plain(&terms(found)))
 }

@@ -23,7 +23,7 @@ pub(super) fn draw(
     let program = program.map(|name| format!("{name}: ")).unwrap_or_default();
     let runs = |count: usize| format!("{count} recording{}", if count == 1 { "" } else { "s" });
     let title = format!("{program}{} against {}", runs(new.len()), runs(base.len()));
-    let subtitle = first.map(|run| setting(&run.setting)).unwrap_or_default();
+    let subtitle = setting(found).unwrap_or_default();
     let picture = Picture { map: &map, title: &title, subtitle: &subtitle };
     match kind {
         Kind::Png => save(file, 0o666, &difference_png(&picture, width, height)?),

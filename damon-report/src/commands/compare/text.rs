@@ -17,8 +17,8 @@ pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "{}: {}", verdict(found.verdict).to_uppercase(), sentence(found))?;
     writeln!(out, "base: {}", side(&found.base))?;
     writeln!(out, "new:  {}", side(&found.new))?;
-    if let Some(run) = found.base.first() {
-        writeln!(out, "{}", setting(&run.setting))?;
+    if let Some(setting) = setting(found) {
+        writeln!(out, "{setting}")?;
     }
     writeln!(out, "{}", terms(found))?;
     writeln!(out)?;

@@ -144,17 +144,30 @@ pub(super) fn side(runs: &[Run]) -> String {
     format!("{count} recording{s}{program}, {time}: {}{more}", names.join(", "))
 }
 
-/// How recordings were made: `write accesses, page, sampled (backend writes), sample 5 ms, aggregate 100 ms`.
-pub(super) fn setting(setting: &Setting) -> String {
-    let Setting { backend, access, granularity, exact, sample_us, aggr_us, .. } = setting;
+/// How recordings were made: `write accesses, page, sampled (backend writes), sample 5 ms, aggregate 100 ms`, of the first one; all
+/// others are alike, or a warning says in what they are not. Intervals that some of them did not tell are called guessed.
+pub(super) fn setting(found: &Comparison) -> Option<String> {
+    let Setting { backend, access, granularity, exact, sample_us, aggr_us, .. } =
+        &found.base.first()?.setting;
     let how = if *exact { "exact" } else { "sampled" };
     let us = |us: u64| duration(float(us) * 1e3);
-    format!(
-        "{access} accesses, {granularity}, {how} (backend {}), sample {}, aggregate {}",
+    Some(format!(
+        "{access} accesses, {granularity}, {how} (backend {}), sample {}, aggregate {}{}",
         clean(backend),
         us(*sample_us),
-        us(*aggr_us)
-    )
+        us(*aggr_us),
+        guessed(found.base.iter().chain(&found.new).map(|run| run.intervals_guessed))
+    ))
+}
+
+/// What stands behind intervals that were guessed in some of the recordings, or in all.
+fn guessed(recordings: impl Iterator<Item = bool> + Clone) -> String {
+    let all = recordings.clone().count();
+    match recordings.filter(|guessed| *guessed).count() {
+        0 => String::new(),
+        some if some < all => format!(" (guessed in {some} of {all} recordings)"),
+        _ => " (guessed)".to_owned(),
+    }
 }
 
 /// What the numbers mean and how sure verdicts are.
