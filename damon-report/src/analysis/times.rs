@@ -39,7 +39,8 @@ pub struct Times {
     pub matched_ns: u64,
     /// The one by the other, 0..1.
     pub share: f64,
-    /// When it was true: ascending, joined where one ends as the next begins.
+    /// When it was true: ascending, joined where one ends as the next begins, and where less than a sampling interval lies
+    /// between them in which nobody looked, as where the intervals were changed.
     pub intervals: Vec<TimeInterval>,
 }
 
@@ -52,6 +53,7 @@ pub fn times(trace: &Trace, view: &View, pattern: &Pattern, min_bytes: u64) -> T
         open: BTreeMap::new(),
         closed: Vec::new(),
         observed: SpanSet::default(),
+        sample_ns: u64::MAX,
     };
     let mut found = trace.fold(&view.selection, new);
     found.closed.extend(std::mem::take(&mut found.open).into_values());
@@ -67,7 +69,7 @@ pub fn times(trace: &Trace, view: &View, pattern: &Pattern, min_bytes: u64) -> T
         observed_ns,
         matched_ns,
         share: if observed_ns > 0 { float(matched_ns) / float(observed_ns) } else { 0.0 },
-        intervals,
+        intervals: bridged(intervals, &found.observed, found.sample_ns),
     }
 }
 
@@ -85,6 +87,8 @@ struct Matches<'a> {
     open: BTreeMap<TargetId, Stretch>,
     closed: Vec<Stretch>,
     observed: SpanSet,
+    /// The shortest sampling interval of the snapshots, nanoseconds.
+    sample_ns: u64,
 }
 
 impl Matches<'_> {
@@ -108,6 +112,7 @@ impl Fold for Matches<'_> {
         let start = snapshot.start_ns.max(self.selection.time.start);
         let time = start..snapshot.end_ns.min(self.selection.time.end).max(start);
         self.observed.insert(time.clone());
+        self.sample_ns = self.sample_ns.min(snapshot.sampling.sample_us.saturating_mul(1000));
         let matching = seen(snapshot).filter(|region| self.pattern.matches(region));
         let bytes = matching
             .flat_map(|r| self.selection.pieces(snapshot.target, r.start, r.end))
@@ -119,6 +124,7 @@ impl Fold for Matches<'_> {
 
     fn merge(&mut self, later: Self) {
         self.observed.extend(&later.observed);
+        self.sample_ns = self.sample_ns.min(later.sample_ns);
         // What is closed in the later part is not the last of its target, but may continue the last of this part.
         self.closed.extend(later.closed);
         for (target, stretch) in later.open {
@@ -179,13 +185,34 @@ fn is_inside(intervals: &[TimeInterval], time_ns: u64) -> bool {
 
 fn join(intervals: &mut Vec<TimeInterval>, next: TimeInterval) {
     match intervals.last_mut() {
-        Some(last) if last.end_ns == next.start_ns => {
-            last.end_ns = next.end_ns;
-            last.least = last.least.min(next.least);
-            last.most = last.most.max(next.most);
-        }
+        Some(last) if last.end_ns == next.start_ns => last.extend(&next),
         _ => intervals.push(next),
     }
+}
+
+impl TimeInterval {
+    fn extend(&mut self, next: &Self) {
+        self.end_ns = next.end_ns;
+        self.least = self.least.min(next.least);
+        self.most = self.most.max(next.most);
+    }
+}
+
+/// Joins neighbours less than `sample_ns` apart if nothing between them was `observed`: no look could have been taken there.
+fn bridged(intervals: Vec<TimeInterval>, observed: &SpanSet, sample_ns: u64) -> Vec<TimeInterval> {
+    let mut joined: Vec<TimeInterval> = Vec::with_capacity(intervals.len());
+    for next in intervals {
+        match joined.last_mut() {
+            Some(last)
+                if next.start_ns.saturating_sub(last.end_ns) < sample_ns
+                    && observed.within(&(last.end_ns..next.start_ns)).next().is_none() =>
+            {
+                last.extend(&next);
+            }
+            _ => joined.push(next),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -207,6 +234,25 @@ mod tests {
         );
         assert_eq!(found(&[(0, 10, 3), (10, 20, 5)], 4), [(10, 20, 5, 5)]);
         assert_eq!(found(&[], 1), []);
+    }
+
+    #[test]
+    fn gaps_too_short_for_a_look_are_bridged_unless_somebody_looked() {
+        let joined = |observed: &[Range<u64>]| {
+            let mut set = SpanSet::default();
+            for range in observed {
+                set.insert(range.clone());
+            }
+            let intervals = add_up(
+                &[(0, 10, 3), (14, 20, 5), (25, 30, 4)]
+                    .map(|(a, b, bytes)| Stretch { time: a..b, bytes }),
+                1,
+            );
+            let bridged = bridged(intervals, &set, 5);
+            bridged.iter().map(|i| (i.start_ns, i.end_ns, i.least, i.most)).collect::<Vec<_>>()
+        };
+        assert_eq!(joined(&[0..10, 14..20, 25..30]), [(0, 20, 3, 5), (25, 30, 4, 4)]);
+        assert_eq!(joined(&[0..10, 12..30]), [(0, 10, 3, 3), (14, 20, 5, 5), (25, 30, 4, 4)]);
     }
 
     #[test]
