@@ -65,6 +65,11 @@ impl Due {
         self.end.unwrap_or(u64::MAX)
     }
 
+    /// Newcomers are looked for at the next opportunity.
+    pub(super) fn take_up_now(&mut self) {
+        self.children = 0;
+    }
+
     pub(super) fn is_over(&self, now: u64) -> bool {
         self.end.is_some_and(|end| now >= end)
     }

@@ -77,6 +77,7 @@ impl Session<'_> {
         self.trace.record(&Record::TargetStarted(target.started(parent)))?;
         self.record_all_mappings(&target, Vec::new())?;
         self.next_id = self.next_id.max(target.id.0 + 1);
+        self.newcomers.settle(target.identity.pid);
         self.targets.push(target);
         self.attachments += 1;
         Ok(Ok(()))

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acting;
+mod births;
 mod budget;
 mod chores;
 mod console;

@@ -425,6 +425,7 @@ impl<'a> Session<'a> {
         self.target_cpu += target;
         self.record_missed(true)?;
         self.release_kernel(console)?;
+        self.tell_brief_lives(console)?;
         let cpu = self.cpu.all().saturating_sub(self.cpu_at_start);
         let now = monotonic_ns();
         let reason = match &end {

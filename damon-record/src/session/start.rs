@@ -98,6 +98,7 @@ impl<'a> Start<'a> {
         session.take_marks(events, console)?;
         session.explain_beginning(setting, console)?;
         session.begin_proportional(console)?;
+        session.listen_for_children(console)?;
         if let Some(target) = target {
             let pid = target.identity.pid;
             session

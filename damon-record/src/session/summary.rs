@@ -15,6 +15,8 @@ pub(super) struct Summary {
     targets: u32,
     /// Ended before the first snapshot of them.
     unseen: u64,
+    /// Forked, and ended before anything could be recorded of them.
+    brief: u64,
     elapsed: Duration,
     cpu: Duration,
     target_cpu: Duration,
@@ -27,12 +29,13 @@ pub(super) struct Summary {
 }
 
 impl Session<'_> {
-    pub(super) fn summary(&self, now_ns: u64, cpu: Duration) -> Summary {
+    pub(super) fn summary(&mut self, now_ns: u64, cpu: Duration) -> Summary {
         Summary {
             snapshots: self.trace.snapshots(),
             lost: self.trace.lost(),
             targets: self.next_id,
             unseen: if matches!(self.mode, Mode::Kernel(_)) { 0 } else { self.unseen },
+            brief: self.newcomers.brief().map_or(0, |(brief, _)| brief.count),
             elapsed: Duration::from_nanos(now_ns.saturating_sub(self.started_ns)),
             cpu,
             target_cpu: self.target_cpu,
@@ -79,20 +82,7 @@ impl Summary {
         console.say(&format!(
             "recorded {} of {} in {seconds:.1} s to {} ({size}), backend {}, {cost}{lost}",
             plural(self.snapshots, "snapshot"),
-            if self.is_physical {
-                "physical memory".to_owned()
-            } else {
-                let mut text = format!(
-                    "{} process{}",
-                    self.targets,
-                    if self.targets == 1 { "" } else { "es" }
-                );
-                if self.unseen > 0 && self.targets > 1 {
-                    let _infallible =
-                        write!(text, " ({} ended before the first look at them)", self.unseen);
-                }
-                text
-            },
+            self.targets(),
             outcome.name,
             self.backend,
         ));
@@ -105,5 +95,25 @@ impl Summary {
         } else if let Some(file) = &outcome.look_at {
             console.say(&format!("look at it: damon-report heatmap {file}"));
         }
+    }
+
+    /// Who was recorded, and how many were not because they ended too early.
+    fn targets(&self) -> String {
+        if self.is_physical {
+            return "physical memory".to_owned();
+        }
+        let mut text =
+            format!("{} process{}", self.targets, if self.targets == 1 { "" } else { "es" });
+        let mut early = Vec::new();
+        if self.unseen > 0 && self.targets > 1 {
+            early.push(format!("{} ended before the first look at them", self.unseen));
+        }
+        if self.brief > 0 {
+            early.push(format!("{} more ended before they could be recorded", self.brief));
+        }
+        if !early.is_empty() {
+            let _infallible = write!(text, " ({})", early.join("; "));
+        }
+        text
     }
 }

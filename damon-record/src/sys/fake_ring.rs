@@ -2,7 +2,9 @@
 
 #![expect(clippy::host_endian_bytes, reason = "the kernel writes its own words")]
 
-use super::ring::{Memory, PERF_RECORD_LOST, PERF_RECORD_SAMPLE};
+use super::ring::{
+    Memory, PERF_RECORD_EXIT, PERF_RECORD_FORK, PERF_RECORD_LOST, PERF_RECORD_SAMPLE, Task,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const WORD: usize = size_of::<u64>();
@@ -87,6 +89,19 @@ impl FakeRing {
         written
     }
 
+    /// Writes that a thread began or ended, with thread, time and CPU behind it, if there is room.
+    pub fn task(&self, task: &Task) -> bool {
+        let mut record = Vec::with_capacity(56);
+        let kind = if task.began { PERF_RECORD_FORK } else { PERF_RECORD_EXIT };
+        header(&mut record, kind, 56);
+        for id in [task.pid, task.parent, task.tid, task.parent] {
+            record.extend(id.to_ne_bytes());
+        }
+        record.extend(task.time_ns.to_ne_bytes());
+        sample_id(&mut record, task.time_ns, task.tid, 0);
+        self.bytes(&record)
+    }
+
     /// Appends words, whatever they are, if there is room for all of them.
     pub fn bytes(&self, record: &[u8]) -> bool {
         let head = self.head.load(Ordering::Relaxed);
@@ -123,6 +138,10 @@ fn lost_record(record: &mut Vec<u8>, count: u64, time_ns: u64, tid: i32, cpu: u3
     header(record, PERF_RECORD_LOST, 48);
     record.extend(1_u64.to_ne_bytes());
     record.extend(count.to_ne_bytes());
+    sample_id(record, time_ns, tid, cpu);
+}
+
+fn sample_id(record: &mut Vec<u8>, time_ns: u64, tid: i32, cpu: u32) {
     record.extend(tid.to_ne_bytes());
     record.extend(tid.to_ne_bytes());
     record.extend(time_ns.to_ne_bytes());

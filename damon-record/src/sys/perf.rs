@@ -1,4 +1,5 @@
-//! `perf_event_open(2)` for tracepoints: events of one thread or of one CPU, read through a ring of our own.
+//! `perf_event_open(2)` for tracepoints, of one thread or of one CPU, and for the begin and end of threads; read through
+//! a ring of our own.
 //!
 //! Nothing is switched on for anybody else and nothing outlives the descriptors. Constants and layouts from
 //! `include/uapi/linux/perf_event.h`; behaviour from `kernel/events/core.c`.
@@ -17,7 +18,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
+const PERF_TYPE_SOFTWARE: u32 = 1;
 const PERF_TYPE_TRACEPOINT: u32 = 2;
+/// Counts nothing; it is there for what comes beside.
+const PERF_COUNT_SW_DUMMY: u64 = 9;
 const PERF_SAMPLE_TID: u64 = 1 << 1;
 const PERF_SAMPLE_TIME: u64 = 1 << 2;
 const PERF_SAMPLE_CPU: u64 = 1 << 7;
@@ -39,6 +43,7 @@ const fn flag(n: u32) -> u64 {
     if cfg!(target_endian = "big") { 1 << (63 - n) } else { 1 << n }
 }
 const DISABLED: u64 = flag(0);
+const TASK: u64 = flag(13);
 const WATERMARK: u64 = flag(14);
 const SAMPLE_ID_ALL: u64 = flag(18);
 const USE_CLOCKID: u64 = flag(25);
@@ -82,6 +87,8 @@ pub enum Where {
 pub enum Step {
     /// `perf_event_open(2)` itself, for the tracepoint with this id.
     Open(u32),
+    /// `perf_event_open(2)`, for the begin and end of threads.
+    OpenTasks,
     /// Mapping the ring, even a small one.
     Map,
     /// Letting several events share the ring.
@@ -94,6 +101,7 @@ impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Open(id) => write!(f, "opening tracepoint {id}"),
+            Self::OpenTasks => f.write_str("opening the events of threads"),
             Self::Map => f.write_str("mapping the ring"),
             Self::Share => f.write_str("sharing the ring between events"),
             Self::Enable => f.write_str("switching the events on"),
@@ -198,8 +206,7 @@ impl PerfRing {
     /// # Errors
     /// See [`OpenError`]; nothing is left behind.
     pub fn open(ids: &[u32], at: Where, bytes: usize) -> Result<Self, OpenError> {
-        let page = page_size().map_err(|errno| OpenError { step: Step::Map, errno })?;
-        let size = (bytes.max(SMALLEST_RING).max(page) / page).next_power_of_two() * page;
+        let (page, size) = size_of_ring(bytes)?;
         let mut read_format = PERF_FORMAT_LOST;
         let mut open = |id| {
             let event = match open_event(attributes(id, size, read_format), at) {
@@ -216,6 +223,34 @@ impl PerfRing {
             ids.split_first().ok_or(OpenError { step: Step::Open(0), errno: Errno::EINVAL })?;
         let first = open(first)?;
         let others = others.iter().map(|&id| open(id)).collect::<Result<Vec<OwnedFd>, _>>()?;
+        Self::begin(first, others, (page, size), read_format != 0)
+    }
+
+    /// Starts recording which threads begin and end on the CPU `cpu`, whoever makes them, into a ring as that of
+    /// [`Self::open`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing is left behind.
+    pub fn tasks(cpu: u32, bytes: usize) -> Result<Self, OpenError> {
+        let (page, size) = size_of_ring(bytes)?;
+        let attributes = Attributes {
+            kind: PERF_TYPE_SOFTWARE,
+            config: PERF_COUNT_SW_DUMMY,
+            sample_period: 0,
+            flags: DISABLED | TASK | WATERMARK | SAMPLE_ID_ALL | USE_CLOCKID,
+            ..attributes(0, size, 0)
+        };
+        let event = open_event(attributes, Where::Cpu(cpu))
+            .map_err(|errno| OpenError { step: Step::OpenTasks, errno })?;
+        Self::begin(event, Vec::new(), (page, size), false)
+    }
+
+    fn begin(
+        first: OwnedFd,
+        others: Vec<OwnedFd>,
+        (page, size): (usize, usize),
+        counts_losses: bool,
+    ) -> Result<Self, OpenError> {
         let mapping =
             shrink(size, SMALLEST_RING.max(page), |size| Mapping::new(&first, page, size))
                 .map_err(|errno| OpenError { step: Step::Map, errno })?;
@@ -229,7 +264,6 @@ impl PerfRing {
             ioctl(event, PERF_EVENT_IOC_ENABLE, 0)
                 .map_err(|errno| OpenError { step: Step::Enable, errno })?;
         }
-        let counts_losses = read_format != 0;
         Ok(Self { first, others, mapping, reader: Reader::default(), counts_losses })
     }
 
@@ -282,6 +316,12 @@ impl AsFd for PerfRing {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.first.as_fd()
     }
+}
+
+/// Bytes of a page, and of a ring that is to hold `bytes`.
+fn size_of_ring(bytes: usize) -> Result<(usize, usize), OpenError> {
+    let page = page_size().map_err(|errno| OpenError { step: Step::Map, errno })?;
+    Ok((page, (bytes.max(SMALLEST_RING).max(page) / page).next_power_of_two() * page))
 }
 
 /// Attempts it with `size`, and with half of that as long as more is refused than may be locked or than there is.

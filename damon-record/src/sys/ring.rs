@@ -20,6 +20,8 @@ const LONGEST: usize = 1 << 16;
 
 /// Record types of `include/uapi/linux/perf_event.h`.
 pub(super) const PERF_RECORD_LOST: u32 = 2;
+pub(super) const PERF_RECORD_EXIT: u32 = 4;
+pub(super) const PERF_RECORD_FORK: u32 = 7;
 pub(super) const PERF_RECORD_SAMPLE: u32 = 9;
 pub(super) const PERF_RECORD_LOST_SAMPLES: u32 = 13;
 
@@ -58,6 +60,8 @@ impl<'a> Memory<'a> {
 pub enum Record<'a> {
     /// An event.
     Sample(Sample<'a>),
+    /// A thread began or ended.
+    Task(Task),
     /// Records that the kernel dropped for want of room, somewhere between the record before and this one.
     Lost {
         /// When the kernel could tell, on the event's clock; `None` where it does not say.
@@ -83,6 +87,22 @@ pub struct Sample<'a> {
     pub cpu: u32,
     /// What the tracepoint recorded, perhaps with some bytes of padding behind it.
     pub raw: &'a [u8],
+}
+
+/// A thread that began or ended. Ids are those of the pid namespace of the one who opened the event; 0 or negative
+/// where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// When, in nanoseconds of the event's clock.
+    pub time_ns: u64,
+    /// It began; otherwise it ended.
+    pub began: bool,
+    /// Its process.
+    pub pid: i32,
+    /// The process that made it if it began, that of its parent if it ended.
+    pub parent: i32,
+    /// The thread itself.
+    pub tid: i32,
 }
 
 /// A reader of rings; keeps nothing but memory to put a record together in.
@@ -169,6 +189,10 @@ fn parse(record: &[u8]) -> Option<Record<'_>> {
         PERF_RECORD_SAMPLE => Some(
             sample(record).map_or(Record::Damaged { bytes: record.len() as u64 }, Record::Sample),
         ),
+        kind @ (PERF_RECORD_FORK | PERF_RECORD_EXIT) => Some(
+            task(record, kind == PERF_RECORD_FORK)
+                .map_or(Record::Damaged { bytes: record.len() as u64 }, Record::Task),
+        ),
         // Behind their own fields follow thread, time and CPU (`sample_id_all`).
         PERF_RECORD_LOST => {
             Some(Record::Lost { time_ns: u64_at(record, 32), count: u64_at(record, 16)? })
@@ -189,6 +213,12 @@ fn sample(record: &[u8]) -> Option<Sample<'_>> {
         cpu: u32_at(record, 24)?,
         raw: record.get(36..)?.get(..bytes)?,
     })
+}
+
+/// Process and parent, thread and parent's thread, time.
+fn task(record: &[u8], began: bool) -> Option<Task> {
+    let id = |at| u32_at(record, at).map(u32::cast_signed);
+    Some(Task { time_ns: u64_at(record, 24)?, began, pid: id(8)?, parent: id(12)?, tid: id(16)? })
 }
 
 fn u32_at(record: &[u8], at: usize) -> Option<u32> {

@@ -212,6 +212,62 @@ fn processes_that_nobody_could_look_at_are_counted() {
     assert!(!said.contains("first look at them"), "{said}");
 }
 
+/// Some live long enough to be recorded, the others are counted, and nobody is forgotten.
+#[test]
+fn each_child_is_recorded_or_counted() {
+    let place = Place::new();
+    let script = "for i in $(seq 40); do /bin/true; [ $((i % 8)) = 0 ] && sleep 0.2; done; true";
+    // The shell forks one for seq, one for each true, and one for each sleep.
+    const FORKED: usize = 1 + 40 + 5;
+    let words = ["--backend", "referenced", "--children", "--", "sh", "-c", script];
+    let said = expect(&place.run(&words), 0, "recorded");
+    let content = read(&place.path("recording.damon"));
+    let notes: Vec<&str> = content
+        .records
+        .iter()
+        .filter_map(|r| if let Record::Note(note) = r { Some(note.text.as_str()) } else { None })
+        .collect();
+    if let Some(why) = notes.iter().find(|note| note.contains("the kernel does not tell of them")) {
+        assert!(
+            !nix::unistd::geteuid().is_root() || why.contains("EACCES") || why.contains("EPERM")
+        );
+        println!("SKIP: {why}");
+        return;
+    }
+    let brief = notes.iter().find_map(|note| {
+        let (count, _) = note.split_once(" forked process")?;
+        note.contains("ended before anything could be recorded").then(|| count.parse().unwrap())
+    });
+    let brief: usize = brief.unwrap_or(0);
+    let recorded = crate::common::targets(&content).len() - 1;
+    assert_eq!(recorded + brief, FORKED, "{notes:?}\n{said}");
+    if brief > 0 {
+        let text = format!("{brief} more ended before they could be recorded");
+        assert!(said.contains(&text), "{said}");
+    }
+}
+
+/// The parent ends at once, before anybody has looked for its children.
+#[test]
+fn a_child_is_recorded_though_its_parent_has_ended() {
+    let place = Place::new();
+    if damon_record::sys::perf::PerfRing::tasks(0, 0).is_err() {
+        println!("SKIP: the kernel does not tell of children here");
+        return;
+    }
+    let go = place.path("go");
+    mkfifo(&go, Mode::S_IRWXU).unwrap();
+    for backend in ["referenced", "writes"] {
+        let words = ["--backend", backend, "--force", "-o", "recording.damon", "--children", "--"];
+        let script = ["sh", "-c", "cat go & exit 3"];
+        let recorder = place.start(&[&words[..], &script].concat());
+        recorded(&place, 2);
+        std::fs::write(&go, "").unwrap();
+        expect(&recorder.wait_with_output().unwrap(), 3, "of 2 processes");
+        std::fs::remove_file(place.path("recording.damon")).unwrap();
+    }
+}
+
 #[test]
 fn many_short_children_all_run_and_nobody_hangs() {
     let place = Place::new();

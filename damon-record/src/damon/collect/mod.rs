@@ -15,6 +15,7 @@ use std::path::Path;
 
 pub use choose::{Chosen, Refusal, choose, has_events};
 pub use error::CollectError;
+pub(crate) use order::Order;
 pub use place::Tracefs;
 
 /// Something that a collector brought.

@@ -5,31 +5,35 @@
 //! then is in some ring, because it cannot have told the next thing before the last one was in its ring. What is
 //! younger waits for the next round.
 
-use super::Collected;
-
 /// What came and when.
 #[derive(Debug)]
-struct Held {
+struct Held<T> {
     time_ns: u64,
-    what: Collected,
+    what: T,
 }
 
 /// Holds events back until those before them are here.
-#[derive(Debug, Default)]
-pub(super) struct Order {
-    held: Vec<Held>,
+#[derive(Debug)]
+pub(crate) struct Order<T> {
+    held: Vec<Held<T>>,
     handed_ns: u64,
     late: u64,
 }
 
-impl Order {
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Self { held: Vec::new(), handed_ns: 0, late: 0 }
+    }
+}
+
+impl<T> Order<T> {
     /// Takes something that a ring has brought; of one ring in its order.
-    pub(super) fn push(&mut self, time_ns: u64, what: Collected) {
+    pub(crate) fn push(&mut self, time_ns: u64, what: T) {
         self.held.push(Held { time_ns, what });
     }
 
     /// Hands over what is not younger than `until_ns`, in the order of time, and where that is equal, of pushing.
-    pub(super) fn release(&mut self, until_ns: u64, each: &mut dyn FnMut(Collected)) {
+    pub(crate) fn release(&mut self, until_ns: u64, each: &mut dyn FnMut(T)) {
         // Stable, and made for runs that are sorted already.
         self.held.sort_by_key(|held| held.time_ns);
         let due = self.held.partition_point(|held| held.time_ns <= until_ns);
@@ -52,17 +56,9 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn lost(count: u64) -> Collected {
-        Collected::Lost { time_ns: None, count }
-    }
-
-    fn release(order: &mut Order, until_ns: u64) -> Vec<u64> {
+    fn release(order: &mut Order<u64>, until_ns: u64) -> Vec<u64> {
         let mut counts = Vec::new();
-        order.release(until_ns, &mut |what| {
-            if let Collected::Lost { count, .. } = what {
-                counts.push(count);
-            }
-        });
+        order.release(until_ns, &mut |count| counts.push(count));
         counts
     }
 
@@ -70,14 +66,14 @@ mod tests {
     fn rings_are_merged_and_what_is_too_young_waits() {
         let mut order = Order::default();
         for (time, count) in [(1, 1), (4, 4), (7, 7), (2, 2), (4, 5), (9, 9)] {
-            order.push(time, lost(count));
+            order.push(time, count);
         }
         assert_eq!(release(&mut order, 4), [1, 2, 4, 5]);
-        order.push(6, lost(6));
-        order.push(8, lost(8));
+        order.push(6, 6);
+        order.push(8, 8);
         assert_eq!(release(&mut order, 8), [6, 7, 8]);
         assert_eq!(order.late(), 0);
-        order.push(3, lost(3));
+        order.push(3, 3);
         assert_eq!(release(&mut order, u64::MAX), [3, 9]);
         assert_eq!(order.late(), 1);
     }

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
-const ONLINE: &str = "/sys/devices/system/cpu/online";
+pub(crate) const ONLINE: &str = "/sys/devices/system/cpu/online";
 /// What the first pid namespace is called: its number is fixed (`include/linux/proc_ns.h`, `PROC_PID_INIT_INO`).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// All rings of a machine with many CPUs together.
@@ -75,7 +75,7 @@ impl<R> Source<R> {
 pub struct Perf<R = PerfRing> {
     sources: Vec<Source<R>>,
     intake: Intake,
-    order: Order,
+    order: Order<Collected>,
     how: String,
     /// All events of a thread are in one ring.
     of_threads: bool,
@@ -220,6 +220,8 @@ fn take<R: Ring>(
             }
         }
         Record::Damaged { .. } => each(*last_ns, intake.lost(None, 1)),
+        // Nobody asked for it.
+        Record::Task(_) => {}
     });
 }
 
@@ -266,7 +268,7 @@ fn in_first_pid_namespace() -> bool {
 }
 
 /// The CPUs in a list like `0-3,8`.
-fn online_cpus(path: &Path) -> Result<Vec<u32>, CollectError> {
+pub(crate) fn online_cpus(path: &Path) -> Result<Vec<u32>, CollectError> {
     let text = std::fs::read_to_string(path).map_err(|source| CollectError::read(path, source))?;
     let range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -96,7 +96,7 @@ fn what_does_not_fit_is_counted_and_told_and_reading_goes_on() {
                     assert!(time_ns.is_some());
                     told += count;
                 }
-                Record::Damaged { bytes } => panic!("{bytes} bytes"),
+                other @ (Record::Damaged { .. } | Record::Task(_)) => panic!("{other:?}"),
             }
             ControlFlow::<()>::Continue(())
         });
@@ -106,6 +106,50 @@ fn what_does_not_fit_is_counted_and_told_and_reading_goes_on() {
     drain(&mut ring);
     assert!(told >= counted, "{told} of {counted}");
     assert!(seen > 100);
+}
+
+#[test]
+fn processes_and_threads_are_told_when_they_begin_and_end() {
+    // Its begin is told on the CPU of its parent, its end on its own: all are listened to.
+    let mut rings = Vec::new();
+    for cpu in 0.. {
+        match PerfRing::tasks(cpu, 1 << 18) {
+            Ok(ring) => rings.push(ring),
+            // No such CPU: off, or beyond what the kernel is made for.
+            Err(OpenError { errno: Errno::ENODEV | Errno::EINVAL, .. }) if cpu > 0 => break,
+            Err(error) => {
+                let may = nix::unistd::geteuid().is_root();
+                assert!(!may || [Errno::EPERM, Errno::EACCES].contains(&error.errno), "{error}");
+                assert_eq!(error.step, Step::OpenTasks);
+                println!("SKIP: {error}");
+                return;
+            }
+        }
+    }
+    let before = monotonic_ns();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    child.wait().unwrap();
+    let tid = std::thread::spawn(|| nix::unistd::gettid().as_raw()).join().unwrap();
+    let after = monotonic_ns();
+    let mut tasks = Vec::new();
+    for ring in &mut rings {
+        let _continue = ring.drain(|record| {
+            if let Record::Task(task) = record {
+                tasks.push(task);
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    let me = i32::try_from(std::process::id()).unwrap();
+    let find = |tid, began| {
+        let found = tasks.iter().find(|task| (task.tid, task.began) == (tid, began));
+        *found.unwrap_or_else(|| panic!("{tid} {began}: {tasks:?}"))
+    };
+    let (born, gone) = (find(pid, true), find(pid, false));
+    assert_eq!((born.pid, born.parent, gone.pid), (pid, me, pid));
+    assert!(before <= born.time_ns && born.time_ns < gone.time_ns && gone.time_ns <= after);
+    assert_eq!((find(tid, true).pid, find(tid, true).parent), (me, me));
 }
 
 #[test]

@@ -9,6 +9,7 @@ struct Told {
     samples: Vec<Seen>,
     lost: Vec<(Option<u64>, u64)>,
     damaged: Vec<u64>,
+    tasks: Vec<Task>,
 }
 
 impl Told {
@@ -17,6 +18,7 @@ impl Told {
             Record::Sample(s) => self.samples.push((s.time_ns, s.tid, s.cpu, s.raw.to_vec())),
             Record::Lost { time_ns, count } => self.lost.push((time_ns, count)),
             Record::Damaged { bytes } => self.damaged.push(bytes),
+            Record::Task(task) => self.tasks.push(task),
         }
         ControlFlow::Continue(())
     }
@@ -69,6 +71,21 @@ fn raw_data_that_do_not_fill_their_words_come_with_padding() {
     assert!(ring.sample(1, 2, 3, &[7; 48]));
     let (_, _, _, raw) = drain(&ring).samples.remove(0);
     assert_eq!((raw.len(), &raw[..48]), (52, &[7; 48][..]));
+}
+
+#[test]
+fn threads_that_begin_and_end_come_out_as_they_went_in() {
+    let ring = FakeRing::new(256, 232);
+    let born = Task { time_ns: u64::MAX, began: true, pid: 7, parent: 5, tid: 9 };
+    let gone = Task { time_ns: 1, began: false, pid: 0, parent: -1, tid: 9 };
+    assert!(ring.task(&born) && ring.sample(3, 1, 0, &raw(1, 0)) && ring.task(&gone));
+    let told = drain(&ring);
+    assert_eq!(told.tasks, [born, gone]);
+    assert_eq!((told.samples.len(), told.damaged.len()), (1, 0));
+    // One that is cut short.
+    let ring = FakeRing::new(256, 0);
+    assert!(ring.bytes(&words(&[header(PERF_RECORD_EXIT, 24), 1, 2])));
+    assert_eq!(drain(&ring), Told { damaged: vec![24], ..Told::default() });
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub struct Trace {
     /// Pages that a CPU's buffer can hold.
     most_pages: usize,
     intake: Intake,
-    order: Order,
+    order: Order<Collected>,
     how: String,
 }
 
@@ -175,7 +175,13 @@ impl Trace {
 }
 
 /// All events of a page.
-fn take(cpu: &mut Cpu, layout: Layout, bytes: &[u8], intake: &mut Intake, order: &mut Order) {
+fn take(
+    cpu: &mut Cpu,
+    layout: Layout,
+    bytes: &[u8],
+    intake: &mut Intake,
+    order: &mut Order<Collected>,
+) {
     let Ok(page) = layout.open(bytes) else {
         order.push(0, intake.lost(None, 1));
         return;
