@@ -215,10 +215,10 @@ fn processes_that_nobody_could_look_at_are_counted() {
 /// Some live long enough to be recorded, the others are counted, and nobody is forgotten.
 #[test]
 fn each_child_is_recorded_or_counted() {
-    let place = Place::new();
-    let script = "for i in $(seq 40); do /bin/true; [ $((i % 8)) = 0 ] && sleep 0.2; done; true";
     // The shell forks one for seq, one for each true, and one for each sleep.
     const FORKED: usize = 1 + 40 + 5;
+    let place = Place::new();
+    let script = "for i in $(seq 40); do /bin/true; [ $((i % 8)) = 0 ] && sleep 0.2; done; true";
     let words = ["--backend", "referenced", "--children", "--", "sh", "-c", script];
     let said = expect(&place.run(&words), 0, "recorded");
     let content = read(&place.path("recording.damon"));
