@@ -1,6 +1,6 @@
 //! The program: arguments in, exit status out.
 
-use crate::cli::{Action, Cli, RecordArgs};
+use crate::cli::{Action, Cli, RecordArgs, explained};
 use crate::doctor;
 use crate::exit::{ExitCode, Failure};
 use crate::plan::Verbosity;
@@ -18,7 +18,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             if error.use_stderr() {
-                let _nobody_listens = error.print();
+                let _nobody_listens = explained(error, &arguments).print();
                 return ExitCode::Usage;
             }
             return printed(stdout::open().and_then(|_open| error.print()));

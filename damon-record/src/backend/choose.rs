@@ -26,6 +26,9 @@ pub struct Choice {
     pub kind: &'static Kind,
     /// One sentence: why.
     pub reason: String,
+    /// What of it is news to whoever starts a recording, a sentence each: who does not work on this machine by name
+    /// only, since `doctor` tells more, who does not serve for this target with the reason.
+    pub news: Vec<String>,
     /// The first target's watch.
     pub watch: Box<dyn Watch>,
 }
@@ -35,6 +38,7 @@ impl std::fmt::Debug for Choice {
         f.debug_struct("Choice")
             .field("kind", &self.kind.name)
             .field("reason", &self.reason)
+            .field("news", &self.news)
             .finish_non_exhaustive()
     }
 }
@@ -95,6 +99,8 @@ pub fn choose(
     mut refused: Vec<Refused>,
 ) -> Result<Choice, ChooseError> {
     check_name(wanted)?;
+    // Of those refused, the ones that doctor refuses too.
+    let mut broken = Vec::new();
     for kind in kinds {
         let is_asked_for = wanted.map_or(kind.auto, |name| name == kind.name);
         if !is_asked_for || refused.iter().any(|(name, _)| *name == kind.name) {
@@ -102,6 +108,7 @@ pub fn choose(
         }
         let attached = (kind.self_test)(proc)
             .map_err(|refusal| {
+                broken.push(kind.name);
                 // Who asked for it wants to know how to get it; a list of reasons is long enough.
                 AttachError::Refused(match wanted {
                     Some(_) => refusal.to_string(),
@@ -112,10 +119,12 @@ pub fn choose(
         match attached {
             Ok(mut watch) => {
                 let mut reason = reason(wanted, &refused);
-                if let Some(remark) = watch.remark() {
+                let remark = watch.remark();
+                if let Some(remark) = &remark {
                     reason = format!("{reason}; {remark}");
                 }
-                return Ok(Choice { kind, reason, watch });
+                let news = news(&broken, &refused, remark);
+                return Ok(Choice { kind, reason, news, watch });
             }
             Err(AttachError::Gone) => return Err(ChooseError::Gone { pid }),
             Err(AttachError::Refused(why)) => refused.push((kind.name, why)),
@@ -146,6 +155,21 @@ fn reason(wanted: Option<&str>, refused: &[(&str, String)]) -> String {
         .map(|(name, why)| format!("{name} cannot be used: {}", Refusal::from(why.clone()).why))
         .collect();
     format!("the best that works here; {}", others.join("; "))
+}
+
+fn news(broken: &[&str], refused: &[Refused], remark: Option<String>) -> Vec<String> {
+    let here = broken.split_last().map(|(last, others)| {
+        let names = match others.join(", ") {
+            names if names.is_empty() => format!("{last} does"),
+            names => format!("{names} and {last} do"),
+        };
+        format!("{names} not work here: damon-record doctor tells why")
+    });
+    let for_target = refused
+        .iter()
+        .filter(|(name, _)| !broken.contains(name))
+        .map(|(name, why)| format!("{name} cannot be used: {}", Refusal::from(why.clone()).why));
+    here.into_iter().chain(for_target).chain(remark).collect()
 }
 
 #[cfg(test)]
@@ -199,6 +223,30 @@ mod tests {
             assert!(choice.reason.contains(why), "{}", choice.reason);
             assert!(!choice.reason.contains("do without"), "{}", choice.reason);
         }
+    }
+
+    #[test]
+    fn doctor_tells_what_is_the_machines_and_the_beginning_what_is_the_targets() {
+        let news = |kinds, wanted| {
+            let proc = ProcRoot::default();
+            choose(kinds, wanted, &proc, std::process::id(), Vec::new()).unwrap().news
+        };
+        // Behind it there may be a remark: what this machine's DAMON does meanwhile.
+        let first = |kinds| news(kinds, None).first().cloned().unwrap_or_default();
+        assert_eq!(
+            first(&BROKEN_FIRST),
+            "writes does not work here: damon-record doctor tells why"
+        );
+        assert_eq!(first(&CLOSED_FIRST), "writes cannot be used: seccomp forbids it");
+        let refused = ["damon", "pte", "idle", "writes"].map(|name| (name, "no; try x".to_owned()));
+        assert_eq!(
+            super::news(&["damon", "pte", "idle"], &refused, Some("a remark".into())),
+            [
+                "damon, pte and idle do not work here: damon-record doctor tells why",
+                "writes cannot be used: no",
+                "a remark"
+            ]
+        );
     }
 
     #[test]

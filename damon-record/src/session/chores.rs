@@ -217,7 +217,7 @@ impl Session<'_> {
         self.warn(change.setting, console)
     }
 
-    /// Records what the recording begins with and why; says it where the user might wonder.
+    /// Records what the recording begins with and why; says it where that is less than was asked for.
     pub(super) fn explain_beginning(
         &mut self,
         setting: Setting,
@@ -227,7 +227,8 @@ impl Session<'_> {
             return Ok(());
         }
         let text = self.budget.explain_beginning(setting, self.plan);
-        console.say(&text);
+        let short = self.budget.explain_shortly(setting, self.plan);
+        console.say_or(short.as_slice(), &text);
         self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))?;
         self.warn(setting, console)
     }

@@ -46,6 +46,17 @@ impl Console {
         }
     }
 
+    /// A decision in few words, or in `many` for those who want to know more.
+    pub fn say_or(&mut self, few: &[String], many: &str) {
+        if self.verbosity > Verbosity::Normal {
+            self.detail(many);
+        } else {
+            for text in few {
+                self.say(text);
+            }
+        }
+    }
+
     /// Replaces the status line.
     pub fn status(&mut self, text: &str) {
         if self.live {

@@ -15,7 +15,10 @@ use crate::plan::Plan;
 use crate::sys::pidfd;
 use crate::target::Command;
 use crate::units::show_duration;
-use damon_format::{Lost, MappingsChanged, Note, Record, TargetExecuted, TargetExited, TargetId};
+use damon_format::{
+    AccessKind, Attrs, Granularity, Lost, MappingsChanged, Note, Record, TargetExecuted,
+    TargetExited, TargetId,
+};
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
@@ -27,23 +30,46 @@ pub(super) fn limits(plan: &Plan) -> Vec<AddressRange> {
 }
 
 impl Session<'_> {
-    /// Says how the recording is done.
-    pub(super) fn begin(&mut self, reason: &str, console: &mut Console) -> Result<(), Failure> {
+    /// Says how the recording is done: where to and by what, how it looks, and what is `news` of the choice, or
+    /// the whole `reason`.
+    pub(super) fn begin(
+        &mut self,
+        news: &[String],
+        reason: &str,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
         let kind = self.kind;
-        let exact =
-            if matches!(self.mode, Mode::Exact(_)) { "everything" } else { "one page per region" };
         console.say(&format!(
-            "recording to {}: backend {} ({reason}); sees {} by {}; looks at {exact} every {}, aggregates over {}",
+            "recording to {}: backend {}, which sees {} of {}",
             self.trace.name(),
             kind.name,
-            kind.access.as_str(),
-            kind.granularity.as_str(),
-            show_duration(Duration::from_micros(self.attrs.sample_us)),
-            show_duration(Duration::from_micros(self.attrs.aggr_us)),
+            match kind.access {
+                AccessKind::ReadWrite => "reads and writes",
+                AccessKind::Write => "writes only,",
+            },
+            match kind.granularity {
+                Granularity::Page => "single pages",
+                Granularity::Region => "regions",
+                Granularity::Mapping => "whole mappings",
+            },
         ));
+        console.say(&self.how());
+        console.say_or(news, &format!("why {}: {reason}", kind.name));
         let text = format!("side effect of the backend {}: {}", kind.name, kind.side_effect);
         console.detail(&text);
         self.trace.record(&Record::Note(Note { time_ns: monotonic_ns(), text }))
+    }
+
+    /// How it looks, in one line.
+    fn how(&self) -> String {
+        let Attrs { sample_us, aggr_us, max_nr_regions, .. } = self.attrs;
+        let show = |us| show_duration(Duration::from_micros(us));
+        let what = match (&self.mode, self.kind.granularity) {
+            (Mode::Exact(_), Granularity::Mapping) => "each mapping".to_owned(),
+            (Mode::Exact(_), _) => "every page".to_owned(),
+            _ => format!("one page of each region, of {max_nr_regions} regions at most"),
+        };
+        format!("looks every {} at {what}; a snapshot every {}", show(sample_us), show(aggr_us))
     }
 
     /// Begins to monitor `target`; the inner result tells whether its watch agreed.

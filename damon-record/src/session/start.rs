@@ -57,6 +57,8 @@ pub(super) struct Start<'a> {
 struct First {
     kind: &'static Kind,
     info: RecordingInfo,
+    /// Of the choice of the backend.
+    news: Vec<String>,
     beginning: Beginning,
     mode: Mode,
     /// `None` when the mode has begun by itself.
@@ -82,18 +84,17 @@ impl<'a> Start<'a> {
             (Subject::Kdamond(which), ..) => self.first_of_somebody(*which)?,
             _ => return Err(Failure::Usage("nothing to record".into())),
         };
-        let First { kind, info, beginning, mode, target } = first;
+        let First { kind, info, news, beginning, mode, target } = first;
         let first_acting = self.acting(kind, &info.attrs, target.as_ref())?;
         let Beginning { budget, setting, .. } = beginning;
         let reason = &info.backend.reason;
-        console.detail(&format!("backend {}: {reason}", kind.name));
         // Nothing that can go wrong with the target can cost an older recording any more.
         let trace = Trace::create(&self.place, &info)?;
         let mut session = Session::new(self.plan, self.proc, kind, info.attrs, mode, trace, budget);
         session.newcomers = Newcomers::of(roster);
         session.acting = first_acting;
         session.marks = self.marks.take();
-        session.begin(reason, console)?;
+        session.begin(&news, reason, console)?;
         // Those that were set before anybody was there come first.
         session.take_marks(events, console)?;
         session.explain_beginning(setting, console)?;
@@ -224,7 +225,7 @@ impl<'a> Start<'a> {
     }
 
     fn first_with(&self, found: &Resolved, choice: Choice) -> Result<First, Failure> {
-        let Choice { kind, reason, mut watch } = choice;
+        let Choice { kind, reason, news, mut watch } = choice;
         let target = (self.proc, found.identity.pid);
         let beginning = foresee(self.plan, kind, watch.as_mut(), target, self.company());
         let info = self.info(kind, reason, &beginning);
@@ -247,7 +248,7 @@ impl<'a> Start<'a> {
         {
             return Err(Failure::CannotObserve(why.to_owned()));
         }
-        Ok(First { kind, info, beginning, mode, target })
+        Ok(First { kind, info, news, beginning, mode, target })
     }
 
     /// Physical memory, by a kdamond of our own.
@@ -260,7 +261,7 @@ impl<'a> Start<'a> {
             .and_then(|ranges| Kernel::of_physical(Machine::default(), &orders, ranges))
             .map_err(|why| Failure::CannotObserve(format!("physical memory: {why}")))?;
         let mode = Mode::Kernel(Box::new(kernel));
-        Ok(First { kind, info, beginning, mode, target: None })
+        Ok(First { kind, info, news: Vec::new(), beginning, mode, target: None })
     }
 
     /// Whatever somebody else's kdamond monitors.
@@ -273,7 +274,7 @@ impl<'a> Start<'a> {
         let mut info = self.info(kind, "asked for".into(), &beginning);
         info.attrs = kernel.attrs();
         let mode = Mode::Kernel(Box::new(kernel));
-        Ok(First { kind, info, beginning, mode, target: None })
+        Ok(First { kind, info, news: Vec::new(), beginning, mode, target: None })
     }
 
     /// One of the kinds that the kernel looks for, if it works here.

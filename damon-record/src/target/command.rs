@@ -16,6 +16,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+/// Where exec searches when there is no `PATH`.
+const USUAL_PATH: &str = "/bin:/usr/bin";
+
 /// How a command ended: the raw wait status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended(pub i32);
@@ -201,11 +204,22 @@ fn cannot_execute(name: &str, errno: Errno) -> Failure {
         Errno::ENOENT | Errno::ENOTDIR => Failure::NotFound(format!(
             "command not found: {name}; give its path, or check the spelling and PATH"
         )),
+        // What exec says too when a directory of PATH may not be searched and no other has the program.
+        Errno::EACCES if !is_anywhere(name) => cannot_execute(name, Errno::ENOENT),
         Errno::EACCES => Failure::NotExecutable(format!(
             "cannot execute {name}: permission denied; is it a program, and executable (chmod +x)?"
         )),
         errno => Failure::NotExecutable(format!("cannot execute {name}: {}", errno.desc())),
     }
+}
+
+/// Whether there is a file of this name, by its path or in a directory of `PATH`.
+fn is_anywhere(name: &str) -> bool {
+    if name.contains('/') {
+        return true;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
+    std::env::split_paths(&path).any(|folder| folder.join(name).symlink_metadata().is_ok())
 }
 
 #[cfg(test)]

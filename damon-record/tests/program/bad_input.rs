@@ -159,6 +159,46 @@ fn commands_that_cannot_be_started_leave_older_recordings_alone() {
     assert!(!place.path("recording.damon.old").exists());
 }
 
+/// exec says that permission is denied when a directory of PATH may not be searched and no other has the program.
+#[test]
+fn a_command_that_is_nowhere_is_not_found_though_a_directory_of_the_path_is_closed() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIP: only root can become somebody else");
+        return;
+    }
+    let place = Place::new();
+    std::fs::set_permissions(place.path("."), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let closed = place.path("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let program = place.path("damon-record");
+    std::fs::copy(crate::common::PROGRAM, &program).unwrap();
+    let run = |name: &str| {
+        Command::new("/usr/bin/env")
+            .args(["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"])
+            .arg(&program)
+            .args(["--", name])
+            .env(
+                "PATH",
+                format!("{}:/usr/bin:/bin:{}", closed.display(), place.path(".").display()),
+            )
+            .current_dir(place.path("."))
+            .output()
+            .unwrap()
+    };
+    expect(&run("no-such-command-here"), 127, "command not found");
+    std::fs::write(place.path("text"), "not a program").unwrap();
+    expect(&run("text"), 126, "permission denied");
+}
+
+#[test]
+fn a_pid_behind_an_option_is_told_where_it_belongs() {
+    let said = expect(&Place::new().run(&["-p", "5"]), 2, "damon-record 5");
+    assert!(!said.contains("-- -p"), "{said}");
+    let said = expect(&Place::new().run(&["--no-such"]), 2, "unexpected argument");
+    assert!(!said.contains("-- --no-such"), "{said}");
+}
+
 /// What cannot be taken up leaves no file, and no older one loses its place.
 #[test]
 fn targets_that_cannot_be_taken_up_leave_older_recordings_alone() {

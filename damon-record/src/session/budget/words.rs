@@ -47,17 +47,34 @@ impl Budget {
     /// The decision before the first snapshot.
     pub(in crate::session) fn explain_beginning(&self, setting: Setting, plan: &Plan) -> String {
         let budget = show_percent(self.ceiling);
-        let cost = match &self.model {
+        let cost = self.describe_cost(setting);
+        let now = self.describe(setting);
+        let asked = self.overrides(setting, plan);
+        format!("budget {budget} of a core: {cost}, hence {now}{asked}")
+    }
+
+    /// The same for those who have just been told how `setting` looks; nothing where that is all that was asked for.
+    pub(in crate::session) fn explain_shortly(
+        &self,
+        setting: Setting,
+        plan: &Plan,
+    ) -> Option<String> {
+        let budget = show_percent(self.ceiling);
+        let cost = self.describe_cost(setting);
+        let asked = self.overrides(setting, plan);
+        (setting != self.asked)
+            .then(|| format!("more would exceed the budget of {budget} of a core: {cost}{asked}"))
+    }
+
+    fn describe_cost(&self, setting: Setting) -> String {
+        match &self.model {
             Model::Sampled(fit) => {
                 let regions = setting.max_regions.min(self.floor());
                 let cost = show_cost(fit.line().at(f64::from(regions)));
                 format!("one round over {regions} regions costs about {cost}")
             }
             Model::Exact(fit) => format!("one look costs about {}", show_cost(fit.expected())),
-        };
-        let now = self.describe(setting);
-        let asked = self.overrides(setting, plan);
-        format!("budget {budget} of a core: {cost}, hence {now}{asked}")
+        }
     }
 
     /// What the user has asked for and does not get.
@@ -183,6 +200,28 @@ mod tests {
         assert!(text.starts_with("recording costs 2.1% of a core, above"), "{text}");
         let end = "; every 5ms and 500 regions as asked for would cost more than the budget";
         assert!(text.ends_with(end), "{text}");
+    }
+
+    #[test]
+    fn the_beginning_is_explained_where_it_is_less_than_was_asked_for() {
+        let mut small = sampled(1.0);
+        let setting = small.begin();
+        let plan = Plan { sample: Some(5 * MS), ..Plan::new(Subject::pid(1)) };
+        let long = small.explain_beginning(setting, &plan);
+        assert!(
+            long.starts_with(
+                "budget 1% of a core: one round over 100 regions costs about 320us, hence"
+            ),
+            "{long}"
+        );
+        assert_eq!(
+            small.explain_shortly(setting, &plan).unwrap(),
+            "more would exceed the budget of 1% of a core: one round over 100 regions costs about 320us; every 5ms \
+             as asked for would cost more than the budget"
+        );
+        let mut large = sampled(90.0);
+        let setting = large.begin();
+        assert_eq!(large.explain_shortly(setting, &plan), None);
     }
 
     #[test]
