@@ -204,3 +204,32 @@ fn of_a_bad_file_nothing_is_used_and_of_good_ones_no_more_than_changes() {
     let changes = found.records.iter().filter(|r| matches!(r, Record::MappingsChanged(_)));
     assert_eq!(changes.count(), 1);
 }
+
+#[test]
+fn mappings_that_were_written_out_of_order_are_put_in_order_and_no_change_is_lost() {
+    let start = 1_790_000_001_000_000_000;
+    let sample = |second: u64, name: &str| {
+        let vma = format!(r#"{{"start": 4096, "end": 8192, "name": "{name}"}}"#);
+        let time = 1_790_000_000 + second;
+        format!(r#"{{"time": {time}, "procvmas": [{{"pid": 4711, "vmas": [{vma}]}}]}}"#)
+    };
+    let told = |order: &[u64]| -> Vec<(u64, String)> {
+        let name = |second| if second == 3 { "/other" } else { "/same" };
+        let samples: Vec<String> = order.iter().map(|s| sample(*s, name(*s))).collect();
+        let mut files = SideFiles::default();
+        files.add(".kdamonds", KDAMONDS.as_bytes()).unwrap();
+        files.add(".vmas", format!("[{}]", samples.join(",")).as_bytes()).unwrap();
+        let found = import(start, files);
+        let changes = found.records.iter().filter_map(|record| match record {
+            Record::MappingsChanged(one) => Some((one.time_ns, one.added[0].name.clone())),
+            _ => None,
+        });
+        changes.collect()
+    };
+    let right = [(1, "/same"), (3, "/other"), (4, "/same")];
+    let right = right.map(|(second, name)| (start + (second - 1) * 1_000_000_000, name.to_owned()));
+    // The second and the fourth sample are alike, and only the one between them tells that the latter is a change.
+    for order in [[1, 2, 3, 4, 5], [1, 2, 4, 5, 3], [5, 4, 3, 2, 1], [2, 5, 3, 1, 4]] {
+        assert_eq!(told(&order), right, "{order:?}");
+    }
+}

@@ -5,11 +5,13 @@ use crate::import::number::Quantity;
 use damon_format::{Attrs, Mapping, Permissions, TargetKind};
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Ends of the names of the files that are read.
 pub const SUFFIXES: [&str; 4] = [".kdamonds", ".mem_footprint", ".vmas", ".proc_stats"];
@@ -18,8 +20,6 @@ pub const SUFFIXES: [&str; 4] = [".kdamonds", ".mem_footprint", ".vmas", ".proc_
 const PAGE: u64 = 4096;
 /// One sample a second for days is smaller than this; larger files are not read.
 const LARGEST: u64 = 256 << 20;
-/// Samples of mappings before one, in which the one of the same process is looked for.
-const MOST_LOOKED_AT: usize = 64;
 /// Clock ticks in which Linux tells CPU times, microseconds.
 const TICK_US: u64 = 10_000;
 
@@ -35,10 +35,7 @@ pub struct SideFiles {
     /// Schemes in damo's JSON, in their order.
     pub(super) schemes: Vec<String>,
     pub(super) footprints: Vec<(u64, Sample)>,
-    /// Time, pid and all mappings.
-    pub(super) mappings: Vec<(u64, u64, Vec<Mapping>)>,
-    /// When they were looked at last; a list that stayed the same is not kept again.
-    last_mappings_ns: u64,
+    pub(super) mappings: Vec<Look>,
     pub(super) stats: Vec<(u64, ProcessStat)>,
     pub(super) notes: Vec<String>,
 }
@@ -51,6 +48,15 @@ pub(super) struct Configured {
     target: u64,
     pub(super) kind: TargetKind,
     pub(super) pid: Option<u64>,
+}
+
+/// A look at all mappings of a process. They are told every second and nearly always the same: those that follow one another
+/// in the file share the list. Each look is kept, because only in the order of time is it known what was so before.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) time_ns: u64,
+    pub(super) pid: u64,
+    pub(super) all: Arc<[Mapping]>,
 }
 
 /// One sample of memory, bytes.
@@ -99,14 +105,14 @@ impl SideFiles {
     /// nothing is added.
     pub fn add(&mut self, suffix: &str, input: impl Read) -> Result<(), serde_json::Error> {
         let mut found = Self::default();
-        let mut kdamond = 0;
+        let (mut kdamond, mut lists) = (0, BTreeMap::new());
         each(input, |member| match suffix {
             ".kdamonds" => {
                 found.take_kdamond(kdamond, member);
                 kdamond = kdamond.saturating_add(1);
             }
             ".mem_footprint" => found.take_footprints(member),
-            ".vmas" => found.take_mappings(member),
+            ".vmas" => found.take_mappings(member, &mut lists),
             ".proc_stats" => found.take_stats(member),
             _ => {}
         })?;
@@ -116,10 +122,9 @@ impl SideFiles {
         self.schemes.append(&mut found.schemes);
         self.footprints.append(&mut found.footprints);
         self.mappings.append(&mut found.mappings);
-        self.last_mappings_ns = self.last_mappings_ns.max(found.last_mappings_ns);
         self.stats.append(&mut found.stats);
         self.footprints.sort_by_key(|(time, _)| *time);
-        self.mappings.sort_by_key(|(time, ..)| *time);
+        self.mappings.sort_by_key(|look| look.time_ns);
         self.stats.sort_by_key(|(time, _)| *time);
         Ok(())
     }
@@ -128,7 +133,7 @@ impl SideFiles {
     pub(super) fn last_ns(&self) -> Option<u64> {
         let times = [
             self.footprints.last().map(|(time, _)| *time),
-            Some(self.last_mappings_ns).filter(|_| !self.mappings.is_empty()),
+            self.mappings.last().map(|look| look.time_ns),
             self.stats.last().map(|(time, _)| *time),
         ];
         times.into_iter().flatten().max()
@@ -185,20 +190,18 @@ impl SideFiles {
         }
     }
 
-    fn take_mappings(&mut self, moment: &Value) {
-        let Some(time) = time(moment) else { return };
+    /// `lists` are the latest ones of each process.
+    fn take_mappings(&mut self, moment: &Value, lists: &mut BTreeMap<u64, Arc<[Mapping]>>) {
+        let Some(time_ns) = time(moment) else { return };
         for process in members(moment, "procvmas") {
             let Some(pid) = number(process.get("pid"), Quantity::Count) else {
                 continue;
             };
             let mappings: Vec<Mapping> = members(process, "vmas").filter_map(mapping).collect();
-            // They are told every second and nearly always the same.
-            let mut before = self.mappings.iter().rev().take(MOST_LOOKED_AT);
-            let last = before.find(|(_, other, _)| *other == pid);
-            if last.is_none_or(|(before, _, known)| *before > time || *known != mappings) {
-                self.mappings.push((time, pid, mappings));
-            }
-            self.last_mappings_ns = self.last_mappings_ns.max(time);
+            let same = lists.get(&pid).filter(|known| ***known == *mappings);
+            let all = same.map_or_else(|| mappings.into(), Arc::clone);
+            lists.insert(pid, Arc::clone(&all));
+            self.mappings.push(Look { time_ns, pid, all });
         }
     }
 

@@ -12,8 +12,9 @@ use damon_format::{
     ClockAnchor, KdamondCpu, Mapping, MappingsChanged, MemorySample, Note, Record, RecordingInfo,
     SchemeInstalled, Snapshot, SystemMemory, TargetId, TargetKind, TargetStarted,
 };
-use files::{ProcessStat, Sample};
+use files::{Look, ProcessStat, Sample};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Passes a recording on and adds what the files beside it know.
 pub struct Beside<'a> {
@@ -156,27 +157,33 @@ impl<'a> Beside<'a> {
     }
 
     fn mappings(&mut self, clock: Clock) -> Result<(), ImportError> {
-        let mut known: BTreeMap<u64, BTreeMap<u64, Mapping>> = BTreeMap::new();
-        for (time_ns, pid, all) in std::mem::take(&mut self.files.mappings) {
+        let mut known: BTreeMap<u64, Arc<[Mapping]>> = BTreeMap::new();
+        for Look { time_ns, pid, all } in std::mem::take(&mut self.files.mappings) {
             let Some(&target) = self.targets.get(&pid) else {
                 continue;
             };
-            let old = known.entry(pid).or_default();
-            let new: BTreeMap<u64, Mapping> =
-                all.into_iter().map(|mapping| (mapping.start, mapping)).collect();
-            let differs = |(start, mapping): &(&u64, &Mapping)| new.get(*start) != Some(*mapping);
+            let before = known.insert(pid, Arc::clone(&all)).unwrap_or_default();
+            if Arc::ptr_eq(&before, &all) {
+                continue;
+            }
+            let [old, new] = [before.as_ref(), all.as_ref()].map(by_start);
+            let differs = |(start, mapping): &(&u64, &&Mapping)| new.get(*start) != Some(*mapping);
             let removed: Vec<u64> = old.iter().filter(differs).map(|(start, _)| *start).collect();
-            let is_new = |(start, mapping): &(&u64, &Mapping)| old.get(*start) != Some(*mapping);
-            let added: Vec<Mapping> = new.iter().filter(is_new).map(|(_, m)| m.clone()).collect();
+            let is_new = |(start, mapping): &(&u64, &&Mapping)| old.get(*start) != Some(*mapping);
+            let added: Vec<Mapping> = new.iter().filter(is_new).map(|(_, &m)| m.clone()).collect();
             if !(removed.is_empty() && added.is_empty()) {
                 let time_ns = clock.of(time_ns);
                 let change = MappingsChanged { target, time_ns, removed, added };
                 self.to.record(Record::MappingsChanged(change))?;
             }
-            *old = new;
         }
         Ok(())
     }
+}
+
+/// Of several that begin at one address, the last one.
+fn by_start(mappings: &[Mapping]) -> BTreeMap<u64, &Mapping> {
+    mappings.iter().map(|mapping| (mapping.start, mapping)).collect()
 }
 
 /// From the wall clock to that of the recording.
