@@ -44,10 +44,20 @@ pub struct RegionCount {
 pub struct Limits {
     /// From when on.
     pub time_ns: u64,
-    /// Fewest regions the monitor aims at.
-    pub min_nr_regions: u32,
-    /// Most regions, of all targets together.
-    pub max_nr_regions: u32,
+    /// Fewest regions the monitor aims at; null where the limits were not recorded.
+    pub min_nr_regions: Option<u32>,
+    /// Most regions, of all targets together; null where the limits were not recorded.
+    pub max_nr_regions: Option<u32>,
+}
+
+impl Limits {
+    /// No monitor has a limit of 0: that is what was not recorded.
+    fn of(time_ns: u64, attrs: &Attrs) -> Self {
+        let known = |limit: u32| (attrs.max_nr_regions > 0).then_some(limit);
+        let [min_nr_regions, max_nr_regions] =
+            [attrs.min_nr_regions, attrs.max_nr_regions].map(known);
+        Self { time_ns, min_nr_regions, max_nr_regions }
+    }
 }
 
 /// Counts over time.
@@ -130,7 +140,7 @@ fn count(
         skip
     };
     let ended = courses.end(left, sum);
-    let known = limits.iter().any(|limit| limit.max_nr_regions > 0);
+    let known = limits.iter().any(|limit| limit.max_nr_regions.is_some());
     let finish = |target, samples: Course<RegionCount, 1>, tally: Option<Counted<'_>>| {
         let counted = tally.unwrap_or_else(|| {
             let mut counted = none.clone();
@@ -253,14 +263,9 @@ impl Fold for Firsts<'_> {
 }
 
 fn limits(begin: Attrs, records: &[Record]) -> Vec<Limits> {
-    let of = |time_ns, attrs: &Attrs| Limits {
-        time_ns,
-        min_nr_regions: attrs.min_nr_regions,
-        max_nr_regions: attrs.max_nr_regions,
-    };
-    let mut limits = vec![of(0, &begin)];
+    let mut limits = vec![Limits::of(0, &begin)];
     let changes = records.iter().filter_map(|record| match record {
-        Record::IntervalsChanged(change) => Some(of(change.time_ns, &change.attrs)),
+        Record::IntervalsChanged(change) => Some(Limits::of(change.time_ns, &change.attrs)),
         _ => None,
     });
     let mut changes: Vec<Limits> = changes.collect();
@@ -277,11 +282,12 @@ fn limits(begin: Attrs, records: &[Record]) -> Vec<Limits> {
     limits
 }
 
-/// Least and most regions allowed at a time. No monitor has a limit of 0: that is what was not recorded.
+/// Least and most regions allowed at a time.
 fn in_force(limits: &[Limits], time_ns: u64) -> (u64, u64) {
     let after = limits.partition_point(|limit| limit.time_ns < time_ns);
-    let limit = limits.get(after.saturating_sub(1)).filter(|limit| limit.max_nr_regions > 0);
-    limit.map_or((0, u64::MAX), |l| (l.min_nr_regions.into(), l.max_nr_regions.into()))
+    let limit = limits.get(after.saturating_sub(1));
+    let known = limit.and_then(|limit| limit.min_nr_regions.zip(limit.max_nr_regions));
+    known.map_or((0, u64::MAX), |(least, most)| (least.into(), most.into()))
 }
 
 #[cfg(test)]
@@ -408,7 +414,8 @@ mod tests {
         assert_eq!(at(u64::MAX), (5, 60));
         // Another tool's recording does not tell them.
         assert_eq!(in_force(&[], 7), (0, u64::MAX));
-        let unknown = Limits { time_ns: 0, min_nr_regions: 0, max_nr_regions: 0 };
-        assert_eq!(in_force(&[unknown], 7), (0, u64::MAX));
+        let later = super::limits(attrs(0, 0), &[change(50, attrs(10, 1000))]);
+        assert_eq!([in_force(&later, 50), in_force(&later, 51)], [(0, u64::MAX), (10, 1000)]);
+        assert_eq!((later[0].min_nr_regions, later[0].max_nr_regions), (None, None));
     }
 }

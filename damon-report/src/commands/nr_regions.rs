@@ -126,12 +126,21 @@ fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"))
 }
 
+fn limits_words(limits: &Limits) -> Option<String> {
+    let (least, most) = limits.min_nr_regions.zip(limits.max_nr_regions)?;
+    Some(format!("{least} .. {most}"))
+}
+
 fn limits(out: &mut dyn Write, view: &View, counts: &NrRegions) -> io::Result<()> {
-    let words = |l: &Limits| format!("{} .. {}", l.min_nr_regions, l.max_nr_regions);
     if let [first, changes @ ..] = counts.limits.as_slice() {
-        writeln!(out, "limits: {} regions, of all targets together", words(first))?;
+        let words = match limits_words(first) {
+            Some(words) => format!("{words} regions, of all targets together"),
+            None => "unknown".to_owned(),
+        };
+        writeln!(out, "limits: {words}")?;
         for change in changes {
-            writeln!(out, "  from {}: {}", moment(change.time_ns, view.origin_ns), words(change))?;
+            let words = limits_words(change).unwrap_or_else(|| "unknown".to_owned());
+            writeln!(out, "  from {}: {words}", moment(change.time_ns, view.origin_ns))?;
         }
     }
     if let (Some(above), Some(below)) = (counts.total.above_max, counts.total.below_min) {
