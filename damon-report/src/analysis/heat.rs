@@ -100,6 +100,34 @@ impl Frame {
         let rows: usize = self.rows.iter().sum();
         rows.saturating_mul(self.columns)
     }
+
+    /// Whose memory it is, in the order of the bands.
+    pub fn targets(&self, overview: &Overview) -> Vec<TargetName> {
+        let known = overview.target_names();
+        let mut targets: Vec<TargetName> = Vec::new();
+        for span in &self.bands {
+            if targets.last().is_none_or(|t| t.target != span.target) {
+                targets.extend(known.iter().find(|t| t.target == span.target).cloned());
+            }
+        }
+        targets
+    }
+
+    /// The mappings inside each band that deserve a name: what is lower than half a row does not.
+    pub fn names(&self, overview: &Overview) -> Vec<Vec<NamedRange>> {
+        let mut of_target = (None, Vec::new());
+        let spans = self.bands.iter().zip(&self.rows);
+        let names = spans.map(|(span, &rows)| {
+            if of_target.0 != Some(span.target) {
+                let names = mappings::names(&overview.records, span.target, &self.time);
+                of_target = (Some(span.target), names);
+            }
+            let size = span.range.end.saturating_sub(span.range.start);
+            let least = size / (2 * rows.max(1) as u64);
+            mappings::names_in_band(&of_target.1, &span.range, least)
+        });
+        names.collect()
+    }
 }
 
 /// Accumulates heat of one run of snapshots; partial sums are added in a fixed order, so that the result
@@ -168,30 +196,22 @@ impl<'a> HeatSum<'a> {
     /// The finished map; `records` give names to addresses and targets.
     pub fn finish(self, frame: &Frame, overview: &Overview) -> Heatmap {
         let mut bands = Vec::with_capacity(frame.bands.len());
-        let mut targets: Vec<TargetName> = Vec::new();
-        let known = overview.target_names();
-        let mut names = Vec::new();
         let columns: Arc<[_]> = self.columns.into();
         let mut first = 0;
-        for (span, &rows) in frame.bands.iter().zip(&frame.rows) {
-            if targets.last().is_none_or(|t| t.target != span.target) {
-                targets.extend(known.iter().find(|t| t.target == span.target).cloned());
-                names = mappings::names(&overview.records, span.target, &frame.time);
-            }
-            let size = span.range.end - span.range.start;
-            let least = size / (2 * rows.max(1) as u64);
+        let names = frame.names(overview);
+        for ((span, &rows), mappings) in frame.bands.iter().zip(&frame.rows).zip(names) {
             bands.push(Band {
                 target: span.target,
                 start: span.range.start,
                 end: span.range.end,
                 rows,
                 cells: Cells::shared(&columns, first, rows),
-                mappings: mappings::names_in_band(&names, &span.range, least),
+                mappings,
             });
             first += rows;
         }
         Heatmap {
-            targets,
+            targets: frame.targets(overview),
             start_ns: frame.time.start,
             end_ns: frame.time.end,
             columns: columns.len(),

@@ -5,8 +5,9 @@ use super::picture::{Kind, subtitle, title, write};
 use super::screen::Screen;
 use super::words::{percent, wrapped};
 use super::{Streams, has_snapshots};
+use crate::analysis::axis::BandSpan;
 use crate::analysis::cells::{Cell, Pool, Ranks};
-use crate::analysis::heat::{Frame, Heatmap};
+use crate::analysis::heat::{Frame, Heatmap, NamedRange, TargetName};
 use crate::analysis::load::Trace;
 use crate::analysis::num::{edge, float};
 use crate::analysis::summary;
@@ -16,7 +17,7 @@ use crate::cli::{Colors, Format, HeatmapArgs, Pooling, Saturation};
 use crate::exit::Failure;
 use crate::render::heatmap::{Picture, grid, heatmap_png, heatmap_svg, max_bands, readable_bands};
 use crate::render::{Extras, Grid, Look, Palette, Scale, terminal as text};
-use damon_format::{AccessKind, Mark, Record};
+use damon_format::{AccessKind, Mark, Record, TargetId};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -77,14 +78,11 @@ impl Drawing {
         grid: impl Fn(&[Range<u64>], Extras) -> Result<Grid, Failure>,
         terminal: &mut Streams<'_>,
     ) -> Result<Self, Failure> {
-        let extras = extras(view, args.marginal);
         // Pictures show no intervals.
         let options = WorkingSetOptions::without_intervals(1);
         let wanted = Wanted { unmapped: args.unmapped, most, readable, options };
-        let drawn = view.picture(trace, &wanted, |bands| {
-            let ranges: Vec<_> = bands.iter().map(|b| b.range.clone()).collect();
-            grid(&ranges, extras).map(|grid| (grid.columns, grid.rows))
-        })?;
+        let drawn =
+            view.picture(trace, &wanted, |bands| fitted(view, bands, args.marginal, &grid))?;
         let Drawn { left_out, heatmap, working_set } = drawn;
         Ok(Self::of(args, (trace, view), (heatmap, &left_out), working_set, terminal))
     }
@@ -141,9 +139,25 @@ impl Drawing {
     }
 }
 
-/// What the layout must have room for.
-pub(super) fn extras(view: &View, marginal: bool) -> Extras {
-    Extras { marks: !marks(view).is_empty(), marginal }
+/// Columns, and rows of each band, of a drawing that has room for marks and names. How high the bands are does not depend on
+/// names, and which names there are does on that.
+pub(super) fn fitted(
+    view: &View,
+    bands: &[BandSpan],
+    marginal: bool,
+    grid: &impl Fn(&[Range<u64>], Extras) -> Result<Grid, Failure>,
+) -> Result<(usize, Vec<usize>), Failure> {
+    let ranges: Vec<_> = bands.iter().map(|band| band.range.clone()).collect();
+    let extras = Extras { marks: !marks(view).is_empty(), marginal, names: 0 };
+    let Grid { columns, rows } = grid(&ranges, extras)?;
+    let frame = view.frame(columns, bands.to_vec(), rows);
+    let targets = frame.targets(&view.overview);
+    let mut names = frame.names(&view.overview);
+    for (band, names) in bands.iter().zip(&mut names) {
+        name_target(&targets, band.target, names);
+    }
+    let Grid { columns, rows } = grid(&ranges, extras.with_names(names.iter().flatten()))?;
+    Ok((columns, rows))
 }
 
 /// The user's marks in the selected time, ascending.
@@ -198,25 +212,24 @@ pub(super) fn coarser(grid: Grid, resolution: Option<(usize, usize)>) -> Grid {
     Grid { columns: columns.min(grid.columns).max(1), rows: grid.rows.iter().map(share).collect() }
 }
 
+fn name_targets(heatmap: &mut Heatmap) {
+    for band in &mut heatmap.bands {
+        name_target(&heatmap.targets, band.target, &mut band.mappings);
+    }
+}
+
 /// With several targets in one picture, a mapping's name says whose it is; the pid where the command does not
 /// tell targets apart.
-fn name_targets(heatmap: &mut Heatmap) {
-    if heatmap.targets.len() < 2 {
+fn name_target(targets: &[TargetName], whose: TargetId, mappings: &mut [NamedRange]) {
+    let Some(target) = targets.iter().find(|t| t.target == whose).filter(|_| targets.len() > 1)
+    else {
         return;
-    }
-    for band in &mut heatmap.bands {
-        let Some(target) = heatmap.targets.iter().find(|t| t.target == band.target) else {
-            continue;
-        };
-        let namesakes = heatmap.targets.iter().filter(|t| t.comm == target.comm).count();
-        let owner = if namesakes > 1 {
-            format!("{} {}", target.comm, target.pid)
-        } else {
-            target.comm.clone()
-        };
-        for mapping in &mut band.mappings {
-            mapping.name = format!("{owner}: {}", mapping.name);
-        }
+    };
+    let namesakes = targets.iter().filter(|t| t.comm == target.comm).count();
+    let owner =
+        if namesakes > 1 { format!("{} {}", target.comm, target.pid) } else { target.comm.clone() };
+    for mapping in mappings {
+        mapping.name = format!("{owner}: {}", mapping.name);
     }
 }
 

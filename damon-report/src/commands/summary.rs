@@ -1,6 +1,6 @@
 //! `summary`: what there is to say first about a recording.
 
-use super::heatmap::{COLUMNS, Drawing, ROWS, coarser, extras};
+use super::heatmap::{COLUMNS, Drawing, ROWS, coarser, fitted};
 use super::output::{Document, Head, json};
 use super::picture::{subtitle, title, write};
 use super::screen::Screen;
@@ -21,7 +21,6 @@ use crate::cli::{
     Colors, Colour, Format, HeatmapArgs, Part, PlainFormat, Pooling, Saturation, SummaryArgs,
 };
 use crate::exit::Failure;
-use crate::render::Grid;
 use crate::render::curve::{Curve, Picture as CurvePicture, curve_png};
 use crate::render::heatmap::{grid, heatmap_png, max_bands, readable_bands};
 use crate::render::terminal as map;
@@ -60,8 +59,9 @@ pub(super) fn run(args: &SummaryArgs, streams: &mut Streams<'_>) -> Result<(), F
         let rows = trace.blocks().iter().fold(0, |sum: u64, block| sum.saturating_add(block.rows));
         let resolution = (rows > LONG).then_some(COARSE);
         let cells = |view: &View, bands: &[BandSpan]| {
-            let fine = grid(HEATMAP.0, HEATMAP.1, &ranges(bands), extras(view, true))?;
-            Ok(pair(coarser(fine, resolution)))
+            fitted(view, bands, true, &|ranges: &[Range<u64>], extras| {
+                Ok(coarser(grid(HEATMAP.0, HEATMAP.1, ranges, extras)?, resolution))
+            })
         };
         let picture = Some((wanted(limits), &cells as &GridOf<'_>));
         let parts = Parts { cells: Some((COLUMNS, ROWS)), picture };
@@ -80,8 +80,9 @@ pub(super) fn run(args: &SummaryArgs, streams: &mut Streams<'_>) -> Result<(), F
             let most = map::max_bands(screen.lines);
             let cells = |view: &View, bands: &[BandSpan]| {
                 let Screen { columns, lines, colours, .. } = screen;
-                let extras = extras(view, true);
-                Ok(pair(map::heatmap_grid(columns, lines, &ranges(bands), colours, extras)))
+                fitted(view, bands, true, &|ranges: &[Range<u64>], extras| {
+                    Ok(map::heatmap_grid(columns, lines, ranges, colours, extras))
+                })
             };
             let picture = Some((wanted((most, most)), &cells as &GridOf<'_>));
             let summary = new(&Parts { cells: None, picture })?;
@@ -93,14 +94,6 @@ pub(super) fn run(args: &SummaryArgs, streams: &mut Streams<'_>) -> Result<(), F
 
 /// Columns, and rows of each band.
 type GridOf<'a> = dyn Fn(&View, &[BandSpan]) -> Result<(usize, Vec<usize>), Failure> + 'a;
-
-fn pair(grid: Grid) -> (usize, Vec<usize>) {
-    (grid.columns, grid.rows)
-}
-
-fn ranges(bands: &[BandSpan]) -> Vec<Range<u64>> {
-    bands.iter().map(|band| band.range.clone()).collect()
-}
 
 fn wanted((most, readable): (usize, usize)) -> Wanted {
     let options = WorkingSetOptions::without_intervals(1);

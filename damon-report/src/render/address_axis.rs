@@ -148,14 +148,15 @@ fn torn_edge<B: DrawingBackend>(
     depth: i32,
 ) -> Result<(), RenderError> {
     let period = 4 * depth.max(1);
-    let mut points = Vec::new();
-    let mut x = gap.x;
-    let mut low = false;
-    while x < gap.right() {
-        points.push((x, if low { y + depth } else { y }));
-        low = !low;
-        x += period;
-    }
+    let last = gap.right() - 1;
+    // As far as the map goes, so that the last stroke may end on its way.
+    let height = |x: i32| {
+        let (turns, beyond) = ((x - gap.x) / period, (x - gap.x) % period);
+        let done = depth * beyond / period;
+        if turns % 2 == 0 { y + done } else { y + depth - done }
+    };
+    let turns = (gap.x..last).step_by(usize::try_from(period).unwrap_or(1));
+    let points: Vec<_> = turns.chain([last]).map(|x| (x, height(x))).collect();
     if points.len() > 1 {
         pen.path(&points, FRAME, 1)?;
     }

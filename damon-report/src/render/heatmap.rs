@@ -76,7 +76,9 @@ impl Picture<'_> {
     }
 
     pub(super) fn extras(&self) -> Extras {
-        Extras { marks: !self.marks.is_empty(), marginal: self.show_marginal }
+        let mappings = self.heatmap.bands.iter().flat_map(|band| &band.mappings);
+        Extras { marks: !self.marks.is_empty(), marginal: self.show_marginal, names: 0 }
+            .with_names(mappings)
     }
 
     /// What 100 % means, as short as `characters` demand.
@@ -191,8 +193,8 @@ fn draw<B: DrawingBackend>(
     let limits = (layout.map.x - 4 * faces.advance(), layout.map.right() + 3 * faces.advance());
     let limits = (limits.0, limits.1.min(layout.canvas.right()));
     time_axis(pen, faces, layout.time_axis, &ticks, limits)?;
-    axis_unit(pen, layout, &ticks, limits)?;
-    legend::draw(pen, picture, layout, colours)
+    let says_since = axis_unit(pen, layout, &ticks, limits)?;
+    legend::draw(pen, picture, layout, colours, says_since)
 }
 
 /// In place of a map without bands.
@@ -241,23 +243,26 @@ fn draw_panel<B: DrawingBackend>(
     pen.across(plot.x - 1, plot.right(), plot.bottom(), FRAME)
 }
 
-/// Says what the time axis counts, where the labels leave room for it.
+/// What the time axis counts.
+pub(super) const SINCE: &str = "since the recording began";
+
+/// Says what the time axis counts, where the labels leave room for it, and whether they do.
 fn axis_unit<B: DrawingBackend>(
     pen: &mut Pen<B>,
     layout: &Layout,
     ticks: &[Tick],
     limits: (i32, i32),
-) -> Result<(), RenderError> {
+) -> Result<bool, RenderError> {
     let faces = &layout.faces;
     let axis = layout.time_axis;
     let labels = tick_labels(ticks, faces, limits);
     let used = labels.last().map_or(axis.x, |(x, label)| x + faces.plain.width(label));
     let start = used.max(axis.right()) + 2 * faces.advance();
-    let text = "since the recording began";
-    if !layout.names.is_empty() && start + faces.plain.width(text) <= layout.names.right() {
-        pen.text(text, faces.plain, GREY_INK, (start, axis.y + 5), HPos::Left)?;
+    if start + faces.plain.width(SINCE) <= layout.canvas.right() - layout.faces.advance() {
+        pen.text(SINCE, faces.plain, GREY_INK, (start, axis.y + 5), HPos::Left)?;
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The area right of the plots as one rectangle with a title for screen readers: texts are cleaned here.

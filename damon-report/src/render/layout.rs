@@ -3,9 +3,13 @@
 //! The layout depends on the canvas and on the address ranges of the bands only, so that the analysis can
 //! ask first ([`Grid`]) and bin exactly one cell per pixel.
 
+use std::borrow::Borrow;
 use std::ops::Range;
 
+use crate::analysis::heat::NamedRange;
+
 use super::RenderError;
+use super::names::full_caption;
 use super::num::{coord, count, float, round};
 use super::text::Face;
 
@@ -32,6 +36,17 @@ pub struct Extras {
     pub marks: bool,
     /// The mean of each row right of the map.
     pub marginal: bool,
+    /// Characters of the longest name beside the map; 0 leaves no room for names.
+    pub names: usize,
+}
+
+impl Extras {
+    /// With room for the names of these mappings.
+    #[must_use]
+    pub fn with_names(self, mappings: impl Iterator<Item: Borrow<NamedRange>>) -> Self {
+        let names = mappings.map(|m| full_caption(m.borrow()).chars().count()).max();
+        Self { names: names.unwrap_or(0), ..self }
+    }
 }
 
 /// A rectangle in pixels.
@@ -185,15 +200,18 @@ impl Layout {
 
         let longest = spans.iter().map(|s| address(s.start).len()).max().unwrap_or(0);
         let left = margin + coord(longest.max(9)) * advance + 8;
-        let right = if w >= 80 * advance {
-            let room = (w * 21 / 100 / advance).clamp(16, 36);
-            room * advance + 3 * advance + margin
-        } else {
-            margin
-        };
         // The marginal stands on the panel's heading, where its scale is written, and beside the names.
         let roomy = extras.marginal && w >= 110 * advance && h >= 22 * line;
         let marginal_width = if roomy { 10 * advance } else { 0 };
+        let most_of_name = coord(extras.names).min((w * 21 / 100 / advance).clamp(16, 36));
+        let right = if w < 80 * advance {
+            margin
+        } else if most_of_name > 0 {
+            (most_of_name + 3) * advance + margin
+        } else {
+            // Half of the last label of the time axis; or what the scale of the marginal takes beyond it.
+            (if roomy { 9 } else { 3 }) * advance + margin
+        };
         let plot_width = w - left - right - marginal_width;
 
         let marks = Rect::new(
@@ -216,9 +234,9 @@ impl Layout {
         } else {
             Rect::new(map.right(), map.y, 0, 0)
         };
-        let names = if right > margin {
+        let names = if right > margin && most_of_name > 0 {
             let x = marginal.right() + 3 * advance;
-            Rect::new(x, map.y, right - margin - 3 * advance, map.h)
+            Rect::new(x, map.y, most_of_name * advance, map.h)
         } else {
             Rect::new(map.right(), map.y, 0, 0)
         };

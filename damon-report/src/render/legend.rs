@@ -6,7 +6,7 @@ use plotters_backend::text_anchor::HPos;
 use super::RenderError;
 use super::cells::hatch;
 use super::colour::{ColourMap, FRAME, GREY_INK, INK, Scale, bar_level};
-use super::heatmap::{Picture, hatch_scale};
+use super::heatmap::{Picture, SINCE, hatch_scale};
 use super::layout::{Layout, Rect};
 use super::num::{count, round};
 use super::pen::Pen;
@@ -17,6 +17,7 @@ pub(super) fn draw<B: DrawingBackend>(
     picture: &Picture<'_>,
     layout: &Layout,
     colours: &ColourMap<'_>,
+    says_since: bool,
 ) -> Result<(), RenderError> {
     let faces = &layout.faces;
     let (line, advance) = (faces.line(), faces.advance());
@@ -67,8 +68,14 @@ pub(super) fn draw<B: DrawingBackend>(
             x
         };
         let scale = format!("colour scale: {}", picture.look.scale.as_str());
-        if x + faces.plain.width(&scale) <= area.right() {
-            pen.text(&scale, faces.plain, GREY_INK, (x, y), HPos::Left)?;
+        let time = if says_since { String::new() } else { format!("time {SINCE}") };
+        let mut x = x;
+        for text in [scale, time] {
+            let width = faces.plain.width(&text);
+            if width > 0 && x + width <= area.right() {
+                pen.text(&text, faces.plain, GREY_INK, (x, y), HPos::Left)?;
+                x += width + 3 * advance;
+            }
         }
         return Ok(());
     }

@@ -91,6 +91,12 @@ fn rows_heat(band: &Band, of_rows: &[Cell], mapping: &NamedRange) -> f64 {
     of_rows.get(from..to).unwrap_or_default().iter().map(|c| heat(c.heat)).sum()
 }
 
+/// Name and size.
+pub(super) fn full_caption(mapping: &NamedRange) -> String {
+    let size = mapping.end.saturating_sub(mapping.start);
+    format!("{} {}", label_text(&mapping.name), bytes(size))
+}
+
 /// Name and size; a long name loses its end, never the size.
 fn caption(mapping: &NamedRange, characters: usize) -> String {
     let size = bytes(mapping.end.saturating_sub(mapping.start));
@@ -163,7 +169,12 @@ mod tests {
     #[test]
     fn hair_lines_get_a_name_only_if_hot_or_alone() {
         let size = 1_000_000;
-        let layout = Layout::new(1280, 800, &[0..size, 2 * size..3 * size], Extras::default());
+        let layout = Layout::new(
+            1280,
+            800,
+            &[0..size, 2 * size..3 * size],
+            Extras { names: 20, ..Extras::default() },
+        );
         let layout = layout.unwrap();
         let rows = usize::try_from(layout.bands[0].h).unwrap();
         let mut cells = vec![Cell { heat: 0.0, monitored: 1.0, max_rate: 0.0 }; rows];

@@ -26,7 +26,7 @@ pub const MIN_COLUMNS: usize = 20;
 /// The fewest lines.
 pub const MIN_LINES: usize = 8;
 
-/// Characters right of the map for names.
+/// Characters right of the map for names, at most.
 const NAME_WIDTH: usize = 24;
 
 /// Where things go, in characters and lines.
@@ -65,7 +65,8 @@ impl TextLayout {
         let lines = lines - usize::from(marks);
         let starts = spans.iter().map(|s| address(s.start).len() + 1);
         let left = if columns >= 50 { starts.max().unwrap_or(0) } else { 0 };
-        let right = if columns >= 100 { NAME_WIDTH + 1 } else { 0 };
+        let names = extras.names.min(NAME_WIDTH);
+        let right = if columns >= 100 && names > 0 { names + 1 } else { 0 };
         let map = Rect::new(0, 0, 1, coord(lines));
         let (bands, gap) = stack(map, spans, 1);
         Self {
@@ -346,6 +347,8 @@ fn legend(
         format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(columns)),
         format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(50)),
         format!("  {}, blank: not monitored", picture.meaning(50)),
+        format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(30)),
+        format!("  {}, blank: not monitored", picture.meaning(30)),
         format!("  {}", picture.meaning(30)),
         format!("  {}", picture.meaning(12)),
     ];

@@ -109,7 +109,8 @@ impl Scene {
     }
 
     pub(crate) fn extras(&self) -> Extras {
-        Extras { marks: !self.marks.is_empty(), marginal: true }
+        let names = self.bands.iter().flat_map(|(_, mappings)| mappings);
+        Extras { marks: !self.marks.is_empty(), marginal: true, names: 0 }.with_names(names)
     }
 
     /// Rates at pixel centres; heat and monitored in byte·nanoseconds.
