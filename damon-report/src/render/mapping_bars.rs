@@ -14,7 +14,7 @@ use super::text::fit;
 use super::units::{byte_axis, bytes};
 
 /// All of a mapping.
-const SIZE: Rgb = (222, 226, 230);
+const SIZE: Rgb = (210, 216, 222);
 /// What was idle.
 const IDLE: Rgb = (214, 160, 80);
 
@@ -141,9 +141,9 @@ fn draw<B: DrawingBackend>(
         let height = step * 3 / 4;
         pen.fill(Rect::new(plot.x, y, place(bar.size) + 1, height), SIZE)?;
         if let Some(idle) = bar.idle.filter(|idle| *idle > 0.0) {
-            // From the right, since what is idle is not touched.
+            // From the right, since what is idle is not touched; of a bar that is cut, what lies before the cut.
             let to = place(bar.size) + 1;
-            let from = (to - 1 - place(idle)).max(0);
+            let from = place(bar.size - idle).min(to - 1);
             pen.fill(Rect::new(plot.x + from, y + height * 2 / 3, to - from, height / 3), IDLE)?;
         }
         let parts = [(bar.touched, TOUCHED, 0), (bar.expected, EXPECTED, height / 3)];
@@ -181,17 +181,19 @@ pub(super) fn fit_name(name: &str, room: usize) -> String {
     fit(&format!("..{kept}"), room)
 }
 
-/// So many times the next one, the longest bar is cut if its size stands beside it: as addresses that were never mapped, of
-/// which there are gigabytes between the mappings of many programs.
+/// So many times what has to be shown of it, the longest bar is cut if its size stands beside it: as addresses that were never
+/// mapped, of which there are gigabytes between the mappings of many programs.
 const OFF_SCALE: f64 = 5.0;
 
-/// What the longest bar that is not cut stands for, bytes.
+/// What the longest bar that is not cut stands for, bytes: all of the others, and what was touched of any.
 fn longest(bars: &[Bar], may_cut: bool) -> f64 {
     let mut sizes: Vec<f64> = bars.iter().map(|bar| bar.size).collect();
     sizes.sort_unstable_by(|a, b| f64::total_cmp(b, a));
+    let used = bars.iter().map(|bar| bar.touched.max(bar.expected)).fold(0.0, f64::max);
     match sizes.as_slice() {
-        [first, second, ..] if may_cut && *second > 0.0 && *first > OFF_SCALE * second => {
-            second * 1.5
+        [first, second, ..] if may_cut && *second > 0.0 => {
+            let shown = second.max(used);
+            if *first > OFF_SCALE * shown { shown * 1.5 } else { first.max(1.0) }
         }
         [first, ..] => first.max(1.0),
         [] => 1.0,
@@ -206,12 +208,12 @@ fn draw_key<B: DrawingBackend>(
     let (faces, area) = (&layout.faces, layout.key);
     let idle = if picture.bars.iter().any(|bar| bar.idle.is_some()) { picture.idle } else { "" };
     let long = [
-        ("monitored", FRAME),
+        ("monitored", SIZE),
         ("touched (upper)", TOUCHED),
         ("expected (lower)", EXPECTED),
         (idle, IDLE),
     ];
-    let short = [("all", FRAME), ("touched", TOUCHED), ("expected", EXPECTED), (idle, IDLE)];
+    let short = [("all", SIZE), ("touched", TOUCHED), ("expected", EXPECTED), (idle, IDLE)];
     let fits = |entries: &[(&str, Rgb); 4]| {
         let words: i32 = entries.iter().map(|(name, _)| faces.plain.width(name)).sum();
         words + 4 * 5 * faces.advance() <= area.w
@@ -245,6 +247,10 @@ mod tests {
         assert_eq!(round(longest(&bars, true)), 45);
         assert_eq!(round(longest(&bars, false)), 1200);
         assert_eq!(round(longest(&[bar(30.0), bar(140.0)], true)), 140);
+        // What was used of it stays in sight.
+        let used = |touched| Bar { touched, ..bar(1200.0) };
+        assert_eq!(round(longest(&[bar(30.0), used(100.0)], true)), 150);
+        assert_eq!(round(longest(&[bar(30.0), used(400.0)], true)), 1200);
         assert_eq!(round(longest(&[bar(30.0)], true)), 30);
         assert_eq!(round(longest(&[], true)), 1);
     }
