@@ -11,7 +11,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "independent flags")]
 #[command(
-    after_help = "Presets: reclaim and lru-sort (the kernel's modules), thp, tier; a file of such a name is ./reclaim.
+    after_help = "A file of schemes, as damo takes it; this one pages out what was not accessed for two minutes:
+  [{\"action\": \"pageout\",
+    \"access_pattern\": {\"age\": {\"min\": \"2 m\"}, \"nr_accesses\": {\"max\": \"0 %\"}}}]
+Presets: reclaim and lru-sort (the kernel's modules), thp, tier; a file of such a name is ./reclaim.
 
 Examples:
   damon-report simulate work.damon --schemes pageout.json

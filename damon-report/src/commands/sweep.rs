@@ -112,11 +112,14 @@ fn varied(sweep: &Sweep) -> String {
     axes.collect::<Vec<_>>().join(", ")
 }
 
-fn reason(why: Reason) -> &'static str {
+/// What stands before the limit, and behind it.
+fn reason(why: Reason) -> (&'static str, &'static str) {
     match why {
-        Reason::MostBelowLimit => "saves most below",
-        Reason::Knee => "none is below, and beyond this one more saving costs much more than",
-        Reason::FewestPromotions => "none is below, and this one is nearest to",
+        Reason::MostBelowLimit => ("of those that bring back less than", "it saves most"),
+        Reason::Knee => {
+            ("none brings back less than", "beyond this one, more saving costs much more")
+        }
+        Reason::FewestPromotions => ("none brings back less than", "this one is nearest to that"),
     }
 }
 
@@ -156,7 +159,8 @@ fn text(
     {
         writeln!(out)?;
         let (values, limit) = (valued(sweep, &variant.values), sweep.promotion_limit_percent);
-        writeln!(out, "take {values}: {} {limit} % a minute", reason(choice.why))?;
+        let (compared, because) = reason(choice.why);
+        writeln!(out, "take {values}: {compared} {limit} % a minute, {because}")?;
         if variant.saved_percent.expected < LITTLE {
             writeln!(out, "which saves next to nothing: below that rate there is nothing to gain")?;
         }

@@ -44,11 +44,13 @@ pub(super) fn duration(ns: f64) -> String {
         let text = format!("{value:.2}");
         format!("{} {unit}", text.trim_end_matches('0').trim_end_matches('.'))
     };
-    // Rounded as a whole: 179.6 s are 3 min 0 s, and not 2 min 60 s.
+    // Rounded as a whole: 179.6 s are 3 min, and not 2 min 60 s.
     let two = |large: f64, units: [&str; 2], small: f64| {
         let all = (ns / small).round();
         let ratio = (large / small).round();
-        format!("{:.0} {} {:.0} {}", (all / ratio).floor(), units[0], all % ratio, units[1])
+        let (whole, rest) = ((all / ratio).floor(), all % ratio);
+        let rest = if rest > 0.0 { format!(" {rest:.0} {}", units[1]) } else { String::new() };
+        format!("{whole:.0} {}{rest}", units[0])
     };
     match ns {
         0.0 => "0 s".to_owned(),
@@ -205,12 +207,12 @@ mod tests {
         assert_eq!(short_bytes(9.996 * mib), "10.0M");
         let cases = [
             (999.999e6, "1 s"),
-            (179.6e9, "3 min 0 s"),
+            (179.6e9, "3 min"),
             (119.999e9, "120 s"),
-            (3599.9e9, "60 min 0 s"),
-            (7199.9e9, "2 h 0 min"),
+            (3599.9e9, "60 min"),
+            (7199.9e9, "2 h"),
             (7170e9, "119 min 30 s"),
-            (10_790e9, "3 h 0 min"),
+            (10_790e9, "3 h"),
         ];
         for (ns, text) in cases {
             assert_eq!(duration(ns), text, "{ns}");

@@ -73,7 +73,7 @@ pub(super) struct TimeTick {
     pub(super) label: String,
 }
 
-/// The smallest round step that makes at most `max_ticks` steps out of `span`.
+/// The smallest round step that makes at most `max_ticks` steps out of `span`, and the begin of one more.
 fn time_step(span: u64, max_ticks: usize) -> u64 {
     const STEPS: [u64; 28] = [
         MIN,
@@ -106,7 +106,8 @@ fn time_step(span: u64, max_ticks: usize) -> u64 {
         200_000 * DAY,
     ];
     let ticks = u64::try_from(max_ticks.max(1)).unwrap_or(1);
-    let fits = |step: &u64| step.saturating_mul(ticks) >= span;
+    // Recordings of ten seconds last a few milliseconds more.
+    let fits = |step: &u64| step.saturating_mul(ticks).saturating_add(step / 4) >= span;
     let mut decade = 1;
     while decade <= 10 * S {
         let found = [1, 2, 5].map(|m| m * decade).into_iter().find(fits);
@@ -295,6 +296,7 @@ mod tests {
         };
         assert_eq!(labels(0, 0, 10 * S, 5), ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]);
         assert_eq!(labels(S, S, S + 3 * MS, 3), ["0 ms", "1 ms", "2 ms", "3 ms"]);
+        assert_eq!(labels(0, 0, 10 * S + S / 5, 5), labels(0, 0, 10 * S, 5));
         assert_eq!(labels(0, 0, 90 * MIN, 3), ["0 min", "30 min", "60 min", "90 min"]);
         assert_eq!(labels(0, 0, 2 * DAY, 4), ["0 h", "12 h", "24 h", "36 h", "48 h"]);
         assert_eq!(labels(0, 250 * MS, 900 * MS, 4), ["0.4 s", "0.6 s", "0.8 s"]);
