@@ -7,6 +7,7 @@ pub mod commands;
 pub mod exit;
 pub mod export;
 pub mod import;
+pub mod progress;
 pub mod render;
 pub mod stdout;
 pub mod transform;

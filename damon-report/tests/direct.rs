@@ -13,7 +13,7 @@ use damon_report::analysis::select::{Query, SelectError};
 use damon_report::analysis::summary::cells;
 use damon_report::analysis::view::View;
 use damon_report::analysis::wss::WorkingSet;
-use damon_report::import::{ImportOptions, Input, Kind, SideFiles, convert, in_memory};
+use damon_report::import::{ImportOptions, Input, Kind, Reading, SideFiles, convert, in_memory};
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn both(snapshots: &[Snapshot]) -> (tempfile::TempDir, [String; 2]) {
     let names = ["damo", "trace"].map(|name| directory.path().join(name));
     let text = damo_text::text(Some(snapshots[0].sampling), "0", snapshots.to_vec());
     fs::write(&names[0], damo_text::compress(text.as_bytes())).unwrap();
-    let input = Input::File(File::open(&names[0]).unwrap());
+    let input = Input::File(File::open(&names[0]).unwrap().into());
     let to = (File::create(&names[1]).unwrap(), in_memory());
     let (kind, options) = (Kind::DamoJsonCompressed, ImportOptions::default());
     convert(input, kind, &options, SideFiles::default(), to).unwrap();
@@ -44,13 +44,15 @@ fn made(count: usize) -> Vec<Snapshot> {
 
 fn working_set(file: &str, query: &Query) -> (WorkingSet, View) {
     let (trace, view, set) =
-        View::open_for_working_set::<Error>(Path::new(file), query, 1).unwrap();
+        View::open_for_working_set::<Error>(Path::new(file), query, 1, &Reading::default())
+            .unwrap();
     assert_eq!(trace.imported_from().is_some(), file.ends_with("damo"));
     (set, view)
 }
 
 fn heat(file: &str, query: &Query) -> (Heatmap, View) {
-    let (trace, view) = View::open_for_picture::<Error>(Path::new(file), query).unwrap();
+    let (trace, view) =
+        View::open_for_picture::<Error>(Path::new(file), query, &Reading::default()).unwrap();
     (view.heat_alone(&trace, &cells(&view, 40, 30)), view)
 }
 
@@ -108,12 +110,18 @@ fn a_wrong_checksum_is_found() {
     let mut bytes = fs::read(&damo).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&damo, &bytes).unwrap();
-    let error = View::open_for_working_set::<Error>(Path::new(&damo), &Query::default(), 1);
+    let error = View::open_for_working_set::<Error>(
+        Path::new(&damo),
+        &Query::default(),
+        1,
+        &Reading::default(),
+    );
     let said = error.unwrap_err().to_string();
     let place = format!("byte {}", bytes.len() - 4);
     assert!(said.contains(&place) && said.contains("its checksum is wrong"), "{said}");
     bytes.pop();
     fs::write(&damo, &bytes).unwrap();
-    let error = View::open_for_picture::<Error>(Path::new(&damo), &Query::default());
+    let error =
+        View::open_for_picture::<Error>(Path::new(&damo), &Query::default(), &Reading::default());
     assert!(error.unwrap_err().to_string().contains("it is cut off"));
 }

@@ -12,7 +12,7 @@ use super::select::{Query, SelectError, Selection};
 use super::source::Opened;
 use super::view::View;
 use super::wss::{WorkingSet, WorkingSetOptions, WorkingSetSum};
-use crate::import::{Encoder, ImportError, Input, Kind, Sink, in_memory};
+use crate::import::{Encoder, ImportError, Input, Kind, Reading, Sink, in_memory};
 use damon_format::{Record, RecordingInfo, Snapshot, SnapshotView, Visitor};
 use std::path::Path;
 
@@ -26,12 +26,13 @@ impl View {
         path: &Path,
         query: &Query,
         threshold: u32,
+        reading: &Reading,
     ) -> Result<(Trace, Self, WorkingSet), E> {
         let options =
             |info: &RecordingInfo| WorkingSetOptions::for_backend(&info.backend, threshold);
         let everything = Selection::everything();
         let make = |info: &RecordingInfo| WorkingSetSum::new(&everything, options(info));
-        let (name, opened) = find(path)?;
+        let (name, opened) = find(path, reading)?;
         let opened = match opened {
             Opened::Foreign(kind, input) if query.is_everything() => {
                 let take = |info: &RecordingInfo| Folding(make(info));
@@ -75,8 +76,9 @@ impl View {
     pub fn open_for_picture<E: From<LoadError> + From<SelectError>>(
         path: &Path,
         query: &Query,
+        reading: &Reading,
     ) -> Result<(Trace, Self), E> {
-        let (name, opened) = find(path)?;
+        let (name, opened) = find(path, reading)?;
         let opened = match opened {
             Opened::Foreign(kind, input) if query.is_everything() => {
                 let room = room();

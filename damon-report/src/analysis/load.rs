@@ -2,8 +2,8 @@
 
 use super::room::Room;
 use super::select::Selection;
-use super::source::{Opened, Source};
-use crate::import::{self, Encoder, ImportError, ImportOptions, Input, Kind, Sink};
+use super::source::{Opened, Source, name_of};
+use crate::import::{self, Encoder, ImportError, ImportOptions, Input, Kind, Reading, Sink};
 use damon_format::{
     BlockEntry, Completeness, Damage, IndexedReader, OpenError, ReadAt, Record, RecordingInfo,
     SnapshotView, VerifyReport, Visitor,
@@ -61,13 +61,9 @@ pub struct Trace {
 }
 
 /// What stands under a path, and what it is called.
-pub(super) fn find(path: &Path) -> Result<(String, Opened), LoadError> {
-    let name = if path.as_os_str() == "-" {
-        "standard input".to_owned()
-    } else {
-        path.display().to_string()
-    };
-    match Opened::open(path) {
+pub(super) fn find(path: &Path, reading: &Reading) -> Result<(String, Opened), LoadError> {
+    let name = name_of(path);
+    match Opened::open(path, reading) {
         Ok(opened) => Ok((name, opened)),
         Err(source) => Err(LoadError::Io { name, source }),
     }
@@ -77,7 +73,12 @@ impl Trace {
     /// Opens a path, or standard input for `-`. The recording of another tool becomes a trace in memory, which takes
     /// about a byte for each of its region rows.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let (name, opened) = find(path)?;
+        Self::open_watched(path, &Reading::default())
+    }
+
+    /// [`open`](Self::open), with somebody who wants to know how far the file has been read.
+    pub fn open_watched(path: &Path, reading: &Reading) -> Result<Self, LoadError> {
+        let (name, opened) = find(path, reading)?;
         Self::of((name, path), opened)
     }
 

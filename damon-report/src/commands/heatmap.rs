@@ -29,7 +29,8 @@ pub(super) const ROWS: usize = 50;
 
 pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let (trace, view) = View::open_for_picture::<Failure>(&args.file, &args.part.query())?;
+    let (trace, view) =
+        View::open_for_picture::<Failure>(&args.file, &args.part.query(), terminal.reading)?;
     terminal.warn(trace.name(), &view.overview.damage);
     has_snapshots(&trace, &view)?;
     match (&args.output, kind) {

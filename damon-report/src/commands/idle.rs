@@ -25,7 +25,7 @@ const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
 
 pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let trace = Trace::open(&args.file)?;
+    let trace = Trace::open_watched(&args.file, streams.reading)?;
     let query = args.part.query();
     let view = match &args.at {
         Some(at) => View::at(&trace, &query, at)?,

@@ -12,7 +12,7 @@ use damon_format::{WriteError, WriterOptions};
 pub(super) fn run(args: &ImportArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     let stdin = args.file.as_os_str() == "-";
     let name = if stdin { "standard input".to_owned() } else { args.file.display().to_string() };
-    let opened = Opened::open(&args.file)
+    let opened = Opened::open(&args.file, terminal.reading)
         .map_err(|error| Failure::Input(format!("{name}: cannot read: {error}")))?;
     let Opened::Foreign(kind, input) = opened else {
         return Err(Failure::Input(format!(

@@ -15,7 +15,7 @@ use damon_format::{Attrs, Completeness, Lost, Part, RecordingInfo, TargetKind};
 use std::io::{self, Write};
 
 pub(super) fn run(args: &InfoArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let trace = Trace::open(&args.file)?;
+    let trace = Trace::open_watched(&args.file, terminal.reading)?;
     let view = View::with_all_records(&trace, &args.part.query())?;
     terminal.warn(trace.name(), &view.overview.damage);
     let info = Info::new(&trace, &view.overview);

@@ -17,7 +17,7 @@ pub(super) fn run(args: &MergeArgs, terminal: &mut Streams<'_>) -> Result<(), Fa
     let file = NewFile::new(&args.output, &paths)?;
     let mut inputs = Vec::new();
     for path in paths {
-        let input = Input::new(Trace::open(path)?).map_err(failure)?;
+        let input = Input::new(Trace::open_watched(path, terminal.reading)?).map_err(failure)?;
         terminal.warn(input.trace().name(), input.damage());
         inputs.push(input);
     }

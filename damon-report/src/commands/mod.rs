@@ -41,6 +41,7 @@ use crate::analysis::select::SelectError;
 use crate::analysis::view::View;
 use crate::cli::{Cli, Command, Part};
 use crate::exit::{Exit, Failure};
+use crate::import::Reading;
 use clap::Parser;
 use damon_format::{Completeness, Damage, DamageKind, Record};
 use std::ffi::OsString;
@@ -52,6 +53,16 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     out: &mut dyn Write,
     err: &mut dyn Write,
+) -> Exit {
+    run_watched(args, out, err, &Reading::default())
+}
+
+/// [`run`], with somebody who wants to know how far files have been read.
+pub fn run_watched(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    reading: &Reading,
 ) -> Exit {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -69,7 +80,7 @@ pub fn run(
             };
         }
     };
-    let mut terminal = Streams { out, err };
+    let mut terminal = Streams { out, err, reading };
     let mut exit = Exit::Success;
     let result = match &cli.command {
         Command::Info(args) => info::run(args, &mut terminal),
@@ -116,6 +127,8 @@ pub fn run(
 struct Streams<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
+    /// How far the input has been read.
+    reading: &'a Reading,
 }
 
 impl Streams<'_> {
@@ -163,7 +176,7 @@ fn open_as(
     terminal: &mut Streams<'_>,
     view: impl FnOnce(&Trace) -> Result<View, SelectError>,
 ) -> Result<(Trace, View), Failure> {
-    let trace = Trace::open(file)?;
+    let trace = Trace::open_watched(file, terminal.reading)?;
     let view = view(&trace)?;
     terminal.warn(trace.name(), &view.overview.damage);
     has_snapshots(&trace, &view)?;

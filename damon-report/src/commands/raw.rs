@@ -16,7 +16,7 @@ use std::io::{self, Write};
 
 pub(super) fn run(args: &RawArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
     // It may be empty.
-    let trace = Trace::open(&args.file)?;
+    let trace = Trace::open_watched(&args.file, terminal.reading)?;
     let view = View::new(&trace, &args.part.query())?;
     terminal.warn(trace.name(), &view.overview.damage);
     if args.format == RawFormat::Damo {

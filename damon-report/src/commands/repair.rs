@@ -5,6 +5,7 @@ use super::new_file::NewFile;
 use super::words::{contents, count};
 use crate::cli::RepairArgs;
 use crate::exit::Failure;
+use crate::import::{Counted, Reading};
 use damon_format::{RecoverError, RecoveryReport, WriteError, recover};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -14,7 +15,7 @@ pub(super) fn run(args: &RepairArgs, terminal: &mut Streams<'_>) -> Result<(), F
     let is_piped = args.file.as_os_str() == "-";
     let name = if is_piped { "standard input".to_owned() } else { args.file.display().to_string() };
     let file = NewFile::new(&args.output, &[&args.file])?;
-    let mut input = open(&args.file)?;
+    let mut input = open(&args.file, &name, terminal.reading)?;
     let report = file.write(terminal, |out| {
         let report = copy(&name, &mut input, out)?;
         if file.is_file() && report.snapshots == 0 && !report.damage.is_empty() {
@@ -32,16 +33,18 @@ pub(super) fn run(args: &RepairArgs, terminal: &mut Streams<'_>) -> Result<(), F
     Ok(())
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
+fn open(path: &Path, name: &str, reading: &Reading) -> Result<Box<dyn Read>, Failure> {
     if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdin().lock()));
+        return Ok(Box::new(Counted::new(io::stdin().lock(), reading.begin(name, None))));
     }
-    let cannot = |error| Failure::Input(format!("{}: cannot read: {error}", path.display()));
+    let cannot = |error| Failure::Input(format!("{name}: cannot read: {error}"));
     let file = File::open(path).map_err(cannot)?;
-    if file.metadata().map_err(cannot)?.is_dir() {
+    let metadata = file.metadata().map_err(cannot)?;
+    if metadata.is_dir() {
         return Err(cannot(io::Error::from(io::ErrorKind::IsADirectory)));
     }
-    Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
+    let place = reading.begin(name, metadata.is_file().then_some(metadata.len()));
+    Ok(Box::new(BufReader::with_capacity(1 << 16, Counted::new(file, place))))
 }
 
 fn copy(name: &str, input: &mut dyn Read, sink: &mut dyn Write) -> Result<RecoveryReport, Failure> {

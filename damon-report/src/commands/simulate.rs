@@ -40,7 +40,7 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
     }
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let output = args.output.as_deref().zip(kind);
-    let trace = Trace::open(&args.file)?;
+    let trace = Trace::open_watched(&args.file, streams.reading)?;
     let options = options(args);
     let done = match args.emit {
         Some(_) => None,
@@ -102,7 +102,7 @@ pub(super) fn opened(
     args: &SimulateArgs,
     streams: &mut Streams<'_>,
 ) -> Result<(Trace, View), Failure> {
-    let trace = Trace::open(&args.file)?;
+    let trace = Trace::open_watched(&args.file, streams.reading)?;
     let view = viewed(args, &trace, streams)?;
     Ok((trace, view))
 }

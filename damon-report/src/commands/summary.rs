@@ -51,7 +51,7 @@ const LONG: u64 = 1 << 26;
 const COARSE: (usize, usize) = (640, 400);
 
 pub(super) fn run(args: &SummaryArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let trace = Trace::open(&args.file)?;
+    let trace = Trace::open_watched(&args.file, streams.reading)?;
     let new = |parts: &Parts<&GridOf<'_>>| Summary::new(&trace, &args.part.query(), parts);
     if let Some(directory) = &args.output {
         let limits = (max_bands(HEATMAP.0, HEATMAP.1)?, readable_bands(HEATMAP.0, HEATMAP.1)?);

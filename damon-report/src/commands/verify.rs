@@ -11,7 +11,7 @@ use damon_format::{Completeness, VerifyReport};
 use std::io::{self, Write};
 
 pub(super) fn run(args: &VerifyArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let trace = Trace::open(&args.file)?;
+    let trace = Trace::open_watched(&args.file, terminal.reading)?;
     let report = trace.verify()?;
     match args.format {
         PlainFormat::Json => {

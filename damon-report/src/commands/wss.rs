@@ -32,8 +32,12 @@ pub(super) fn run(args: &WssArgs, streams: &mut Streams<'_>) -> Result<(), Failu
         let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
         return wss_more::per_target(args, &trace, &view, options, streams);
     }
-    let (trace, view, set) =
-        View::open_for_working_set::<Failure>(&args.file, &args.part.query(), args.threshold)?;
+    let (trace, view, set) = View::open_for_working_set::<Failure>(
+        &args.file,
+        &args.part.query(),
+        args.threshold,
+        streams.reading,
+    )?;
     streams.warn(trace.name(), &view.overview.damage);
     has_snapshots(&trace, &view)?;
     let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);

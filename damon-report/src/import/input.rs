@@ -1,5 +1,6 @@
 //! Where the bytes of an import come from.
 
+use super::reading::Counted;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -7,7 +8,7 @@ use std::io::{self, Read};
 /// its first byte.
 pub enum Input {
     /// A regular file.
-    File(File),
+    File(Counted<File>),
     /// Anything else.
     Stream(Box<dyn Read + Send>),
 }

@@ -18,6 +18,7 @@ mod guess;
 mod input;
 mod number;
 pub mod perf_data;
+mod reading;
 mod sink;
 mod sniff;
 pub mod trace_cmd;
@@ -29,6 +30,7 @@ pub use encode::{Counts, Encoder};
 pub use error::{ImportError, Position};
 pub use guess::are_intervals_guessed;
 pub use input::Input;
+pub use reading::{Counted, Place, Reading};
 pub use sink::{ImportOptions, Sink, SourceTarget};
 pub use sniff::{Kind, SNIFFED, sniff};
 

@@ -7,6 +7,7 @@ mod common;
 
 mod damage;
 mod outputs;
+mod progress;
 mod refusals;
 mod streams;
 
