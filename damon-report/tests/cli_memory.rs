@@ -34,40 +34,6 @@ fn texts_are_as_agreed() {
 }
 
 #[test]
-fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
-    let (directory, file) = bench(&common::ten_seconds());
-    for command in COMMANDS.into_iter().chain([&["footprint"][..]]) {
-        for format in ["text", "json", "csv"] {
-            let args = [command, &[&file, "--format", format]].concat();
-            let (one, many) = (run(&args, "1"), run(&args, "5"));
-            assert_eq!((one.status, one.err.as_str()), (0, ""), "{args:?}");
-            assert_eq!(one.out, many.out, "{args:?}");
-            match format {
-                "text" => assert!(one.out.contains("writes only, page, sampled"), "{args:?}"),
-                "json" => {
-                    let value: serde_json::Value = serde_json::from_str(&one.out).unwrap();
-                    assert_eq!(value["format"], 1, "{args:?}");
-                    assert_eq!(value["report"], command[0]);
-                    assert_eq!(value["access"]["kind"], "write");
-                }
-                _ => assert!(one.out.lines().count() > 1, "{args:?}"),
-            }
-        }
-        for (name, magic) in [("x.png", &b"\x89PNG"[..]), ("x.svg", b"<")] {
-            let path = directory.path().join(name);
-            let path = path.to_str().unwrap();
-            let drawn = [1, 5].map(|threads| {
-                let args = [command, &[&file, "-o", path]].concat();
-                let ran = run(&args, &threads.to_string());
-                assert_eq!(ran.status, 0, "{args:?}: {}", ran.err);
-                fs::read(path).unwrap()
-            });
-            assert!(drawn[0].starts_with(magic) && drawn[0] == drawn[1], "{command:?}");
-        }
-    }
-}
-
-#[test]
 fn tables_are_as_wide_as_asked_for() {
     let (_directory, file) = bench(&common::ten_seconds());
     let cases: [(&[&str], usize); 5] = [

@@ -35,41 +35,6 @@ fn texts_are_as_agreed() {
 }
 
 #[test]
-fn outputs_do_not_depend_on_threads_and_say_what_they_rest_on() {
-    let (directory, file) = bench(&common::ten_seconds());
-    for command in COMMANDS {
-        for format in ["text", "json", "csv"] {
-            let args = [command, &file, "--format", format];
-            let (one, many) = (run(&args, "1"), run(&args, "5"));
-            assert_eq!((one.status, one.err.as_str()), (0, ""), "{args:?}");
-            assert_eq!(one.out, many.out, "{args:?}");
-            match format {
-                "text" => {
-                    assert!(one.out.contains("writes only, page, sampled"), "{args:?}");
-                    assert!(one.out.is_ascii(), "{}", one.out);
-                }
-                "json" => {
-                    let value: serde_json::Value = serde_json::from_str(&one.out).unwrap();
-                    assert_eq!((&value["format"], &value["report"]), (&1.into(), &command.into()));
-                    assert_eq!(value["access"]["granularity"], "page");
-                }
-                _ => assert!(one.out.lines().count() > 1, "{args:?}"),
-            }
-        }
-    }
-    for end in ["png", "svg"] {
-        let picture = directory.path().join(format!("x.{end}"));
-        let name = picture.to_str().unwrap();
-        let draw = |threads| {
-            let ran = run(&["histogram", &file, "--by", "age", "-o", name], threads);
-            assert_eq!((ran.status, ran.err.as_str()), (0, ""));
-            fs::read(&picture).unwrap()
-        };
-        assert!(draw("1") == draw("5"), "{end}");
-    }
-}
-
-#[test]
 fn pictures_are_as_agreed() {
     let (directory, file) = bench(&common::ten_seconds());
     let path = directory.path().join("x.svg");

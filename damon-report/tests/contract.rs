@@ -59,10 +59,30 @@ fn writes_a_file(words: &[&str]) -> bool {
     words.contains(&"OUT")
 }
 
-fn has_json(words: &[&str]) -> bool {
+fn takes(words: &[&str], flag: &str) -> bool {
     let program = Cli::command();
     let command = program.find_subcommand(words[0]).unwrap();
-    command.get_arguments().any(|arg| arg.get_id() == "format")
+    command.get_arguments().any(|arg| arg.get_id() == flag)
+}
+
+fn has_json(words: &[&str]) -> bool {
+    takes(words, "format")
+}
+
+/// Into a file, with `-o`.
+fn draws(words: &[&str]) -> bool {
+    has_json(words)
+        && takes(words, "output")
+        && !matches!(words, ["summary", ..] | ["wss", .., "--per-target"])
+}
+
+/// What `--format` takes.
+fn formats(words: &[&str]) -> Vec<String> {
+    let program = Cli::command();
+    let command = program.find_subcommand(words[0]).unwrap();
+    let format = command.get_arguments().find(|arg| arg.get_id() == "format");
+    let values = format.map(clap::Arg::get_possible_values).unwrap_or_default();
+    values.iter().map(|value| value.get_name().to_owned()).collect()
 }
 
 #[test]
@@ -109,18 +129,70 @@ fn standard_input_is_what_the_file_is() {
     }
 }
 
+/// What one thread finds is what several find, in every form, and a text says what its numbers rest on.
+#[test]
+fn threads_change_nothing() {
+    let (directory, file) = bench(&common::ten_seconds());
+    let out = directory.path().join("out");
+    let run = |words: &[&str], more: &[&str], threads: &str| {
+        let mut command = command(words, &file, &out, more);
+        let ran = Ran::of(&command.env("RAYON_NUM_THREADS", threads).output().unwrap());
+        assert_eq!(ran.status, 0, "{words:?} {more:?}: {}", ran.err);
+        (ran.out, ran.err, fs::read(&out).unwrap_or_default())
+    };
+    let check = |words: &[&str], more: &[&str]| {
+        let one = run(words, more, "1");
+        drop(fs::remove_file(&out));
+        assert!(one == run(words, more, "5"), "{words:?} {more:?}");
+        drop(fs::remove_file(&out));
+        one
+    };
+    for words in COMMANDS {
+        for format in formats(words) {
+            let (said, ..) = check(words, &["--format", &format]);
+            match format.as_str() {
+                "text" => {
+                    assert!(said.is_ascii(), "{words:?}: {said}");
+                    let basis = "writes only, page, sampled";
+                    assert!(said.contains(basis) || words[0] == "verify", "{words:?}: {said}");
+                }
+                "csv" => assert!(said.lines().count() > 1, "{words:?}: {said}"),
+                _ => {}
+            }
+        }
+        if writes_a_file(words) {
+            assert!(!check(words, &[]).2.is_empty(), "{words:?}");
+        }
+    }
+}
+
+#[test]
+fn pictures_are_the_same_with_any_number_of_threads() {
+    let (directory, file) = bench(&common::ten_seconds());
+    let mut drawn = 0;
+    for words in COMMANDS.into_iter().filter(|words| draws(words)) {
+        for (name, magic) in [("x.png", &b"\x89PNG"[..]), ("x.svg", b"<svg ")] {
+            let to = directory.path().join(name);
+            let pictures = ["1", "5"].map(|threads| {
+                let mut command = command(words, &file, &to, &["-o", "OUT"]);
+                let ran = Ran::of(&command.env("RAYON_NUM_THREADS", threads).output().unwrap());
+                assert_eq!(ran.status, 0, "{words:?}: {}", ran.err);
+                fs::read(&to).unwrap()
+            });
+            assert!(pictures[0].starts_with(magic) && pictures[0] == pictures[1], "{words:?}");
+            drawn += 1;
+        }
+    }
+    assert!(drawn >= 14, "{drawn}");
+}
+
 /// Whose memory, when, on which scale: what the first two lines of a text say.
 #[test]
 fn json_says_what_the_title_of_the_text_says() {
     let (directory, file) = bench(&common::ten_seconds());
     let out = directory.path().join("unused");
     for words in COMMANDS.into_iter().filter(|words| has_json(words)) {
-        let selects = Cli::command()
-            .find_subcommand(words[0])
-            .unwrap()
-            .get_arguments()
-            .any(|arg| arg.get_id() == "time");
-        let part: &[&str] = if selects { &["--time", "2s..8s"] } else { &[] };
+        let part: &[&str] = if takes(words, "time") { &["--time", "2s..8s"] } else { &[] };
         let json = [part, &["--format", "json"]].concat();
         let ran = Ran::of(&command(words, &file, &out, &json).output().unwrap());
         assert_eq!(ran.status, 0, "{words:?}: {}", ran.err);
@@ -128,6 +200,7 @@ fn json_says_what_the_title_of_the_text_says() {
         let value: serde_json::Value = serde_json::from_str(first).unwrap();
         assert_eq!((&value["format"], &value["report"]), (&1.into(), &words[0].into()));
         assert_eq!(value["access"]["kind"], "write", "{words:?}");
+        assert_eq!(value["access"]["granularity"], "page", "{words:?}");
         if matches!(words[0], "info" | "raw" | "verify") {
             // Their own fields say more of that.
             continue;
@@ -191,7 +264,15 @@ fn one_matrix_of_exit_statuses() {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let ran = Ran::of(&command(words, &file, &out, &[]).stdout(full).output().unwrap());
         assert_eq!(ran.status, 5, "{words:?}: {}", ran.err);
+        let said = "damon-report: cannot write to standard output: ";
+        assert!(ran.err.starts_with(said), "{words:?}: {}", ran.err);
         drop(fs::remove_file(&out));
+        if draws(words) {
+            let to = directory.path().join("nowhere/x.png");
+            let ran = Ran::of(&command(words, &file, &to, &["-o", "OUT"]).output().unwrap());
+            assert_eq!((ran.status, ran.out.as_str()), (5, ""), "{words:?}: {}", ran.err);
+            assert!(ran.err.contains("/nowhere/x.png: cannot write: "), "{words:?}: {}", ran.err);
+        }
         if writes_a_file(words) {
             for (to, left) in [("nowhere/x", false), ("/dev/full", true)] {
                 let to = directory.path().join(to);
@@ -204,6 +285,24 @@ fn one_matrix_of_exit_statuses() {
     let left = fs::read_dir(directory.path()).unwrap();
     let left: BTreeSet<_> = left.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(left, ["empty", "json", "text", "work.damon"].map(String::from).into());
+}
+
+/// Rust's runtime puts `/dev/null` where standard output was closed, and its handle hides `EBADF`.
+#[test]
+fn a_standard_output_that_is_closed_or_not_for_writing_is_an_output_error() {
+    let (_directory, file) = bench(&common::ten_seconds());
+    let run = |words: &str| {
+        let script = format!("exec \"$0\" {words}");
+        let program = env!("CARGO_BIN_EXE_damon-report");
+        Ran::of(&Command::new("sh").args(["-c", &script, program, &file]).output().unwrap())
+    };
+    let closed = run("wss \"$1\" >&-");
+    assert_eq!(closed.status, 5);
+    assert!(closed.err.contains("standard output: it was closed"), "{}", closed.err);
+    assert_eq!(run("--help >&-").status, 5);
+    assert_eq!(run("wss \"$1\" 1</dev/null").status, 5);
+    assert_eq!(run("wss \"$1\" >/dev/null").status, 0);
+    assert_eq!(run("wss \"$1\" 1<>/dev/null").status, 0);
 }
 
 #[test]

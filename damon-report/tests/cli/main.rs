@@ -9,7 +9,6 @@ mod damage;
 mod outputs;
 mod progress;
 mod refusals;
-mod streams;
 
 use common::program::Ran;
 use std::fs;
@@ -36,10 +35,6 @@ fn output_with_stdin(args: &[&str], input: &[u8]) -> Output {
         .unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
-}
-
-fn run_with_stdin(args: &[&str], input: &[u8]) -> Ran {
-    Ran::of(&output_with_stdin(args, input))
 }
 
 /// A directory that holds `work.damon` and whatever else a test needs.

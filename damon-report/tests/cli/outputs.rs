@@ -2,8 +2,7 @@
 
 use super::common;
 use super::common::program::golden;
-use super::{Bench, json, program, run};
-use std::fs;
+use super::{Bench, json, run};
 
 /// Output with the temporary directory's name taken out, and whatever follows from the stored size, which is
 /// the business of the format's own tests.
@@ -48,31 +47,6 @@ fn text_outputs_are_as_agreed() {
         let ran = run(&args);
         assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{name}");
         golden(name, &neutral(&bench, &ran.out));
-    }
-}
-
-#[test]
-fn every_text_says_what_the_numbers_rest_on() {
-    let bench = Bench::new();
-    let file = bench.name("work.damon");
-    for command in ["info", "heatmap", "wss", "raw"] {
-        let ran = run(&[command, &file]);
-        assert!(ran.out.contains("writes only, page, sampled"), "{command}: {}", ran.out);
-    }
-}
-
-#[test]
-fn json_is_versioned_and_says_what_it_rests_on() {
-    let bench = Bench::new();
-    let file = bench.name("work.damon");
-    for command in ["info", "heatmap", "wss", "verify"] {
-        let ran = run(&[command, &file, "--format", "json"]);
-        assert_eq!(ran.status, 0, "{command}: {}", ran.err);
-        let value = json(&ran.out);
-        assert_eq!(value["format"], 1, "{command}");
-        assert_eq!(value["report"], command);
-        assert_eq!(value["access"]["kind"], "write");
-        assert_eq!(value["access"]["granularity"], "page");
     }
 }
 
@@ -128,26 +102,6 @@ fn raw_is_complete_in_every_format() {
     assert_eq!(text.lines().filter(|l| l.starts_with("  0x")).count(), 400);
     let part = ["raw", &file, "--format", "csv", "--address", "7fff00000000..", "--target", "work"];
     assert_eq!(run(&part).out.lines().count(), 1 + 100);
-}
-
-#[test]
-fn pictures_are_the_same_each_time() {
-    let bench = Bench::new();
-    let file = bench.name("work.damon");
-    let kinds = [("a.png", "b.png", &b"\x89PNG"[..]), ("a.svg", "b.svg", b"<")];
-    for (command, (a, b, magic)) in
-        ["heatmap", "wss"].into_iter().flat_map(|c| kinds.map(|kind| (c, kind)))
-    {
-        for (name, threads) in [(a, "1"), (b, "5")] {
-            let ran = program(&[command, &file, "-o", &bench.name(name)])
-                .env("RAYON_NUM_THREADS", threads)
-                .output()
-                .unwrap();
-            assert_eq!(ran.status.code(), Some(0));
-        }
-        let (a, b) = (fs::read(bench.path(a)).unwrap(), fs::read(bench.path(b)).unwrap());
-        assert!(a.starts_with(magic) && a == b);
-    }
 }
 
 #[test]
