@@ -4,7 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
 use super::screen::Screen;
 use super::table::{Align, Table};
-use super::words::{bytes, clean, drawn_means};
+use super::words::{PERCENTILES, bytes, clean, drawn_means};
 use super::{Streams, open};
 use crate::analysis::bandwidth::{Bandwidth, BandwidthSample, bandwidth};
 use crate::analysis::load::Trace;
@@ -15,9 +15,6 @@ use crate::exit::Failure;
 use crate::render::timeline::{TimeLine, time_lines};
 use serde::Serialize;
 use std::io::{self, Write};
-
-/// Percentiles that the text shows; JSON has all.
-const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
 
 pub(super) fn run(args: &BandwidthArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let (trace, view) = open(&args.file, &args.part, streams)?;
@@ -62,7 +59,7 @@ fn text(
     writeln!(out)?;
     let mut table =
         Table::new(&[("of time", Align::Right), ("low", Align::Right), ("high", Align::Right)]);
-    for percent in SHOWN {
+    for percent in PERCENTILES {
         if let (Some(low), Some(high)) = (estimate.low.at(percent), estimate.high.at(percent)) {
             table.row(vec![format!("{percent} %"), speed(low), speed(high)]);
         }

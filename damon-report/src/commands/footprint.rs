@@ -1,7 +1,7 @@
 //! `footprint`: memory that is held against memory that is used.
 
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean};
@@ -20,7 +20,7 @@ use std::io::{self, Write};
 const SHOWN: [usize; 7] = [0, 5, 25, 50, 75, 95, 100];
 
 pub(super) fn run(args: &FootprintArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     let (trace, view) = open(&args.file, &args.part, streams)?;
     let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
     let (found, working_set) = view.footprint(&trace, options);
@@ -30,8 +30,7 @@ pub(super) fn run(args: &FootprintArgs, streams: &mut Streams<'_>) -> Result<(),
             trace.name()
         )));
     }
-    if let (Some(path), Some(kind)) = (&args.output, kind) {
-        let (width, height) = args.size;
+    if let Some(file) = file {
         let time = view.time();
         let picture = Picture {
             footprint: &found,
@@ -42,10 +41,7 @@ pub(super) fn run(args: &FootprintArgs, streams: &mut Streams<'_>) -> Result<(),
             end_ns: time.end,
             origin_ns: view.origin_ns,
         };
-        return match kind {
-            Kind::Png => write(path, &footprint_png(&picture, width, height)?, streams),
-            Kind::Svg => write(path, footprint_svg(&picture, width, height)?.as_bytes(), streams),
-        };
+        return file.put(&picture, footprint_png, footprint_svg, streams);
     }
     match args.format {
         Format::Text => Ok(text(streams.out, (&trace, &view), &found, table_width(args.columns))?),

@@ -1,7 +1,7 @@
 //! `heatmap`: hotness over time and address.
 
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::Screen;
 use super::words::{percent, wrapped};
 use super::{Streams, has_snapshots};
@@ -21,21 +21,20 @@ use damon_format::{AccessKind, Mark, Record, TargetId};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::Path;
 
 /// Cells of the JSON and CSV output unless told otherwise.
 pub(super) const COLUMNS: usize = 100;
 pub(super) const ROWS: usize = 50;
 
 pub(super) fn run(args: &HeatmapArgs, terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     let (trace, view) =
         View::open_for_picture::<Failure>(&args.file, &args.part.query(), terminal.reading)?;
     terminal.warn(trace.name(), &view.overview.damage);
     has_snapshots(&trace, &view)?;
-    match (&args.output, kind) {
-        (Some(path), Some(kind)) => picture(args, &trace, &view, (path, kind), terminal),
-        _ => match args.format {
+    match file {
+        Some(file) => picture(args, &trace, &view, file, terminal),
+        None => match args.format {
             Format::Text => text(args, &trace, &view, terminal),
             Format::Json | Format::Csv => cells(args, &trace, &view, terminal),
         },
@@ -238,7 +237,7 @@ fn picture(
     args: &HeatmapArgs,
     trace: &Trace,
     view: &View,
-    (path, kind): (&Path, Kind),
+    file: PictureFile<'_>,
     terminal: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let (width, height) = args.size;
@@ -248,10 +247,7 @@ fn picture(
     };
     let drawing = Drawing::new(args, trace, view, limits, cells, terminal)?;
     let picture = drawing.picture();
-    match kind {
-        Kind::Png => write(path, &heatmap_png(&picture, width, height)?, terminal),
-        Kind::Svg => write(path, heatmap_svg(&picture, width, height)?.as_bytes(), terminal),
-    }
+    file.put(&picture, heatmap_png, heatmap_svg, terminal)
 }
 
 fn text(

@@ -1,7 +1,7 @@
 //! `histogram`: how monitored bytes are distributed.
 
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::Screen;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
@@ -24,7 +24,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 
 pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     if args.temperature.is_some() && args.by != By::Temperature {
         let why = "--temperature weighs temperatures: say --by temperature, too";
         return Err(Failure::Usage(why.to_owned()));
@@ -48,8 +48,7 @@ pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(),
     let selection = narrow.as_ref().unwrap_or(&view.selection);
     let histogram = histogram(&trace, selection, &args.options());
     let at_ns = at.map(|moment| moment.time_ns);
-    if let (Some(path), Some(kind)) = (&args.output, kind) {
-        let (width, height) = args.size;
+    if let Some(file) = file {
         let title = match at_ns {
             Some(at) => format!("{}, at {}", title(&view), moment(at, view.origin_ns)),
             None => title(&view),
@@ -61,10 +60,7 @@ pub(super) fn run(args: &HistogramArgs, streams: &mut Streams<'_>) -> Result<(),
             title: &title,
             subtitle: &subtitle,
         };
-        return match kind {
-            Kind::Png => write(path, &histogram_png(&picture, width, height)?, streams),
-            Kind::Svg => write(path, histogram_svg(&picture, width, height)?.as_bytes(), streams),
-        };
+        return file.put(&picture, histogram_png, histogram_svg, streams);
     }
     match args.format {
         Format::Text => {

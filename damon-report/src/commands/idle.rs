@@ -1,10 +1,10 @@
 //! `idle`: for how long memory has not been accessed.
 
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::table_width;
 use super::table::{Align, Table};
-use super::words::{bytes, clean, duration, moment};
+use super::words::{PERCENTILES, bytes, clean, duration, moment};
 use super::wss::{NOT_RESIDENT, resident};
 use super::{Streams, has_snapshots};
 use crate::analysis::idle::IdleTimes;
@@ -20,11 +20,8 @@ use crate::render::curve::{Curve, Picture, curve_png, curve_svg};
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// Percentiles that the text shows; JSON has all.
-const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
-
 pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     let trace = Trace::open_watched(&args.file, streams.reading)?;
     let query = args.part.query();
     let view = match &args.at {
@@ -50,22 +47,11 @@ pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Fail
         return compat(args, &trace, &view, streams);
     }
     let idle = view.idle_times(&trace);
-    if let (Some(path), Some(kind)) = (&args.output, kind) {
+    if let Some(file) = file {
         let (title, subtitle) = (heading(args, &view), subtitle(&trace, &view));
-        let points = idle.untouched().into_iter().map(|(us, bytes)| (us * 1000.0, bytes));
-        let curves = [Curve { name: String::new(), points: points.collect() }];
-        let picture = Picture {
-            title: &title,
-            subtitle: &subtitle,
-            caption: "memory that had not been accessed for at least ...",
-            curves: &curves,
-            steps: true,
-        };
-        let (width, height) = args.size;
-        return match kind {
-            Kind::Png => write(path, &curve_png(&picture, width, height)?, streams),
-            Kind::Svg => write(path, curve_svg(&picture, width, height)?.as_bytes(), streams),
-        };
+        let curves = [curve_of(&idle)];
+        let picture = picture_of(&curves, &title, &subtitle);
+        return file.put(&picture, curve_png, curve_svg, streams);
     }
     match args.format {
         Format::Text => Ok(text(streams.out, args, &trace, &view, &idle)?),
@@ -75,6 +61,21 @@ pub(super) fn run(args: &IdleArgs, streams: &mut Streams<'_>) -> Result<(), Fail
             json(streams, &Document { head: Head::of("idle", &trace, &view), body })
         }
     }
+}
+
+/// Bytes by how long they had not been accessed.
+pub(super) fn curve_of(idle: &IdleTimes) -> Curve {
+    let points = idle.untouched().into_iter().map(|(us, bytes)| (us * 1000.0, bytes));
+    Curve { name: String::new(), points: points.collect() }
+}
+
+pub(super) fn picture_of<'a>(
+    curves: &'a [Curve],
+    title: &'a str,
+    subtitle: &'a str,
+) -> Picture<'a> {
+    let caption = "memory that had not been accessed for at least ...";
+    Picture { title, subtitle, caption, curves, steps: true }
 }
 
 /// What is looked at, and when if it is a moment.
@@ -109,7 +110,7 @@ fn text(
     writeln!(out, "idle time: (age + 1) aggregations where no access was seen, else 0")?;
     writeln!(out)?;
     let mut table = Table::new(&[("of bytes", Align::Right), ("idle at most", Align::Right)]);
-    for percent in SHOWN {
+    for percent in PERCENTILES {
         if let Some(us) = idle.percentiles.get(percent) {
             table.row(vec![format!("{percent} %"), duration(us * 1000.0)]);
         }

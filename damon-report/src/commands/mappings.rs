@@ -1,7 +1,7 @@
 //! `mappings`: how the memory of each mapping was used.
 
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration};
@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 
 pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     let (trace, view) = open(&args.file, &args.part, streams)?;
     let options =
         UseOptions { threshold: args.threshold, idle_ns: args.idle, group_by: args.group.into() };
@@ -31,7 +31,7 @@ pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), 
     }
     sort(&mut all.groups, args.sort);
     let shown = args.top.unwrap_or(usize::MAX).min(all.groups.len());
-    if let (Some(path), Some(kind)) = (&args.output, kind) {
+    if let Some(file) = file {
         let (title, subtitle) = (title(&view), subtitle(&trace, &view));
         let idle = format!("idle for {}", duration(float(all.idle_ns)));
         let bars: Vec<Bar> = all.groups.iter().take(shown).map(bar).collect();
@@ -42,11 +42,7 @@ pub(super) fn run(args: &MappingsArgs, streams: &mut Streams<'_>) -> Result<(), 
             bars: &bars,
             others: all.groups.len() - shown,
         };
-        let (width, height) = args.size;
-        return match kind {
-            Kind::Png => write(path, &mappings_png(&picture, width, height)?, streams),
-            Kind::Svg => write(path, mappings_svg(&picture, width, height)?.as_bytes(), streams),
-        };
+        return file.put(&picture, mappings_png, mappings_svg, streams);
     }
     match args.format {
         Format::Text => {

@@ -4,7 +4,7 @@ use super::output::{Document, Head, json};
 use super::picture::{subtitle, title};
 use super::screen::Screen;
 use super::table::{Align, Table};
-use super::words::{clean, drawn_means, moment, percent};
+use super::words::{PERCENTILES, clean, drawn_means, moment, percent};
 use super::{Streams, open};
 use crate::analysis::load::Trace;
 use crate::analysis::nr_regions::{Limits, NrRegions, Percentiles, RegionCounts, nr_regions};
@@ -15,9 +15,6 @@ use crate::exit::Failure;
 use crate::render::timeline::{TimeLine, time_lines};
 use serde::Serialize;
 use std::io::{self, Write};
-
-/// Percentiles that the text shows; JSON has all.
-const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
 
 /// Targets that the text shows beside the sum; JSON and CSV have all.
 const MOST_TARGETS: usize = 8;
@@ -88,7 +85,7 @@ fn text(
         Percentiles::Damo => "of snapshots",
     };
     let mut lines: Vec<Vec<String>> = Vec::new();
-    for percent in SHOWN {
+    for percent in PERCENTILES {
         let values = shown.iter().map(|(_, one)| number(one.distribution.at(percent)));
         lines.push([format!("{percent} %")].into_iter().chain(values).collect());
     }

@@ -1,6 +1,6 @@
 //! What `simulate` tells of what would have come of it, beside the bytes away.
 
-use super::picture::Kind;
+use super::picture::PictureFile;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, percent};
 use crate::analysis::num::float;
@@ -209,8 +209,7 @@ impl Drawn<'_> {
         show: Show,
         view: &View,
         simulation: &Simulation,
-        kind: Kind,
-        (width, height): (u32, u32),
+        file: PictureFile<'_>,
     ) -> Result<Vec<u8>, Failure> {
         let &Drawn { title, subtitle, verb } = self;
         match show {
@@ -228,10 +227,7 @@ impl Drawn<'_> {
                     end_ns: view.time().end,
                     origin_ns: view.origin_ns,
                 };
-                Ok(match kind {
-                    Kind::Png => what_if::what_if_png(&picture, width, height)?,
-                    Kind::Svg => what_if::what_if_svg(&picture, width, height)?.into_bytes(),
-                })
+                file.draw(&picture, what_if::what_if_png, what_if::what_if_svg)
             }
             Show::Tiers => {
                 let tiers = simulation.tiers.as_ref();
@@ -241,10 +237,7 @@ impl Drawn<'_> {
                     title,
                     subtitle,
                 };
-                Ok(match kind {
-                    Kind::Png => tiers::tiers_png(&picture, width, height)?,
-                    Kind::Svg => tiers::tiers_svg(&picture, width, height)?.into_bytes(),
-                })
+                file.draw(&picture, tiers::tiers_png, tiers::tiers_svg)
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Files that appear under their name when they are complete, so that a full disk neither leaves half of
 //! one nor costs the one before it.
 
+use crate::exit::Failure;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -49,10 +50,18 @@ impl Drop for Partial {
     }
 }
 
+/// Writes a whole file, with these permissions less the umask.
+pub(super) fn save(place: &Path, mode: u32, bytes: &[u8]) -> Result<(), Failure> {
+    let written = Partial::create(place, mode).and_then(|(mut file, partial)| {
+        file.write_all(bytes)?;
+        partial.keep()
+    });
+    written.map_err(|error| Failure::Output(format!("{}: cannot write: {error}", place.display())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();

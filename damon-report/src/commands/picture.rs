@@ -1,25 +1,24 @@
 //! What pictures have in common: titles, file names, writing.
 
 use super::Streams;
-use super::partial::Partial;
+use super::partial::save;
 use super::words::{access, duration};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
 use crate::analysis::view::View;
 use crate::exit::Failure;
 use crate::render::RenderError;
-use std::io::Write as _;
 use std::path::Path;
 
 /// Kinds of pictures, told by the end of their name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     Png,
     Svg,
 }
 
 impl Kind {
-    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
+    fn of(path: &Path) -> Result<Self, Failure> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             Some("png") => Ok(Self::Png),
@@ -32,14 +31,49 @@ impl Kind {
     }
 }
 
+/// Where a picture goes, in which form and how large.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PictureFile<'a> {
+    pub(super) path: &'a Path,
+    kind: Kind,
+    size: (u32, u32),
+}
+
+impl<'a> PictureFile<'a> {
+    /// What `-o` and `--size` ask for. A name that does not tell the form is refused before anything is read.
+    pub(super) fn of(output: Option<&'a Path>, size: (u32, u32)) -> Result<Option<Self>, Failure> {
+        output.map(|path| Ok(Self { path, kind: Kind::of(path)?, size })).transpose()
+    }
+
+    /// The bytes of the file, by that one of the two functions that draws its form.
+    pub(super) fn draw<P>(
+        &self,
+        picture: &P,
+        png: impl FnOnce(&P, u32, u32) -> Result<Vec<u8>, RenderError>,
+        svg: impl FnOnce(&P, u32, u32) -> Result<String, RenderError>,
+    ) -> Result<Vec<u8>, Failure> {
+        let (width, height) = self.size;
+        Ok(match self.kind {
+            Kind::Png => png(picture, width, height)?,
+            Kind::Svg => svg(picture, width, height)?.into_bytes(),
+        })
+    }
+
+    /// Draws and writes it.
+    pub(super) fn put<P>(
+        &self,
+        picture: &P,
+        png: impl FnOnce(&P, u32, u32) -> Result<Vec<u8>, RenderError>,
+        svg: impl FnOnce(&P, u32, u32) -> Result<String, RenderError>,
+        terminal: &mut Streams<'_>,
+    ) -> Result<(), Failure> {
+        write(self.path, &self.draw(picture, png, svg)?, terminal)
+    }
+}
+
 /// Writes a finished picture, and says so when somebody may read it.
 pub(super) fn write(path: &Path, bytes: &[u8], terminal: &mut Streams<'_>) -> Result<(), Failure> {
-    let written = Partial::create(path, 0o666).and_then(|(mut file, partial)| {
-        file.write_all(bytes)?;
-        partial.keep()
-    });
-    written
-        .map_err(|error| Failure::Output(format!("{}: cannot write: {error}", path.display())))?;
+    save(path, 0o666, bytes)?;
     writeln!(terminal.out, "{}", path.display())?;
     Ok(())
 }

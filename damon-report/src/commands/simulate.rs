@@ -2,7 +2,7 @@
 
 use super::outcomes;
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title, write};
 use super::screen::table_width;
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration, moment, percent};
@@ -38,8 +38,7 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
                    --mapping they were judged by a part of it; give the schemes a filter of type addr instead";
         return Err(Failure::Usage(why.to_owned()));
     }
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
-    let output = args.output.as_deref().zip(kind);
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     let trace = Trace::open_watched(&args.file, streams.reading)?;
     let options = options(args);
     let done = match args.emit {
@@ -64,12 +63,11 @@ pub(super) fn run(args: &SimulateArgs, streams: &mut Streams<'_>) -> Result<(), 
     };
     let migrates = schemes.as_slice().iter().all(|scheme| scheme.action.migrates());
     let show = args.show.unwrap_or(if migrates { Show::Tiers } else { Show::Line });
-    if let Some((path, kind)) = output {
+    if let Some(file) = file {
         warn(streams, &simulation);
         let (title, subtitle) = (title(&view), subtitle(&trace, &view));
         let drawn = outcomes::Drawn { title: &title, subtitle: &subtitle, verb: verb(&simulation) };
-        let picture = drawn.picture(show, &view, &simulation, kind, args.size)?;
-        return write(path, &picture, streams);
+        return write(file.path, &drawn.picture(show, &view, &simulation, file)?, streams);
     }
     match args.format {
         Format::Text => {

@@ -1,6 +1,7 @@
 //! `summary`: what there is to say first about a recording.
 
 use super::heatmap::{COLUMNS, Drawing, ROWS, coarser, fitted};
+use super::idle::{curve_of, picture_of};
 use super::output::{Document, Head, json};
 use super::picture::{subtitle, title, write};
 use super::screen::Screen;
@@ -21,7 +22,7 @@ use crate::cli::{
     Colors, Colour, Format, HeatmapArgs, Part, PlainFormat, Pooling, Saturation, SummaryArgs,
 };
 use crate::exit::Failure;
-use crate::render::curve::{Curve, Picture as CurvePicture, curve_png};
+use crate::render::curve::curve_png;
 use crate::render::heatmap::{grid, heatmap_png, max_bands, readable_bands};
 use crate::render::terminal as map;
 use crate::render::wss::wss_png;
@@ -206,14 +207,8 @@ fn files(
     write(&directory.join("wss.png"), &wss_png(&sizes, CURVE.0, CURVE.1)?, streams)?;
     match &idle {
         Some(idle) => {
-            let points = idle.untouched().into_iter().map(|(us, bytes)| (us * 1000.0, bytes));
-            let picture = CurvePicture {
-                title: &title,
-                subtitle: &subtitle,
-                caption: "memory that had not been accessed for at least ...",
-                curves: &[Curve { name: String::new(), points: points.collect() }],
-                steps: true,
-            };
+            let curves = [curve_of(idle)];
+            let picture = picture_of(&curves, &title, &subtitle);
             write(&directory.join("idle.png"), &curve_png(&picture, CURVE.0, CURVE.1)?, streams)?;
         }
         None => streams.say("note: no idle.png: the ages of regions were not recorded"),

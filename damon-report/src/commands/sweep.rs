@@ -2,7 +2,7 @@
 
 use super::Streams;
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::table_width;
 use super::simulate::{opened, options, said};
 use super::table::{Align, Table};
@@ -34,7 +34,7 @@ pub(super) fn run(
     base: &Schemes,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     let axes = Axes::parse(axes, base)
         .map_err(|error| Failure::Usage(format!("--sweep {axes}: {error}")))?;
     let (trace, view) = opened(args, streams)?;
@@ -44,11 +44,8 @@ pub(super) fn run(
     if args.output.is_some() || args.format != Format::Text {
         sweep.warnings.iter().for_each(|warning| streams.say(&format!("warning: {warning}")));
     }
-    if let (Some(path), Some(kind)) = (&args.output, kind) {
-        return picture(&view, &sweep, args.size, |drawn, (width, height)| match kind {
-            Kind::Png => write(path, &pareto_png(drawn, width, height)?, streams),
-            Kind::Svg => write(path, pareto_svg(drawn, width, height)?.as_bytes(), streams),
-        });
+    if let Some(file) = file {
+        return picture(&view, &sweep, file, streams);
     }
     match args.format {
         Format::Text => {
@@ -334,8 +331,8 @@ fn numbers(out: &mut dyn Write, variant: &Variant) -> io::Result<()> {
 fn picture(
     view: &View,
     sweep: &Sweep,
-    size: (u32, u32),
-    draw: impl FnOnce(&Picture<'_>, (u32, u32)) -> Result<(), Failure>,
+    file: PictureFile<'_>,
+    streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let dots: Vec<Dot> = sweep
         .variants
@@ -357,16 +354,14 @@ fn picture(
     }
     named.extend(sweep.knee.filter(|knee| Some(*knee) != choice).map(|at| label(at, "knee")));
     let what = format!("bytes away, mean, of {} variants: {}", dots.len(), varied(sweep));
-    draw(
-        &Picture {
-            title: &title(view),
-            subtitle: &what,
-            dots: &dots,
-            front: &sweep.front,
-            named: &named,
-            limit: sweep.promotion_limit_percent,
-            whole: whole(sweep),
-        },
-        size,
-    )
+    let picture = Picture {
+        title: &title(view),
+        subtitle: &what,
+        dots: &dots,
+        front: &sweep.front,
+        named: &named,
+        limit: sweep.promotion_limit_percent,
+        whole: whole(sweep),
+    };
+    file.put(&picture, pareto_png, pareto_svg, streams)
 }

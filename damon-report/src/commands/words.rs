@@ -3,6 +3,9 @@
 use crate::analysis::num::float;
 use damon_format::{AccessKind, Backend};
 
+/// Percentiles that tables of text show, where there is room for them; JSON has all.
+pub(super) const PERCENTILES: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
+
 const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /// `4096 B`, `12.00 MiB`.

@@ -1,9 +1,9 @@
 //! `wss`: how large the working set was.
 
 use super::output::{Document, Head, json, rounds_down};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::Screen;
-use super::words::{bytes, clean, short_bytes};
+use super::words::{PERCENTILES, bytes, clean, short_bytes};
 use super::{Streams, has_snapshots, open, wss_more};
 use crate::analysis::load::Trace;
 use crate::analysis::num::float;
@@ -16,18 +16,15 @@ use crate::render::wss::{Picture, wss_png, wss_svg};
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// Percentiles that the text shows; JSON has all.
-const SHOWN: [usize; 9] = [0, 1, 5, 25, 50, 75, 95, 99, 100];
-
 pub(super) fn run(args: &WssArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     if args.compat.is_some() || args.windows || args.per_target {
         let (trace, view) = open(&args.file, &args.part, streams)?;
         if args.compat.is_some() {
             return wss_more::compat(args, &trace, &view, streams);
         }
         if args.windows {
-            return wss_more::windows(args, &trace, &view, streams);
+            return wss_more::windows(args, &trace, &view, file, streams);
         }
         let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
         return wss_more::per_target(args, &trace, &view, options, streams);
@@ -41,14 +38,10 @@ pub(super) fn run(args: &WssArgs, streams: &mut Streams<'_>) -> Result<(), Failu
     streams.warn(trace.name(), &view.overview.damage);
     has_snapshots(&trace, &view)?;
     let options = WorkingSetOptions::for_backend(&trace.info().backend, args.threshold);
-    if let (Some(path), Some(kind)) = (&args.output, kind) {
-        let (width, height) = args.size;
+    if let Some(file) = file {
         let (title, subtitle) = (title(&view), subtitle(&trace, &view));
         let picture = picture_of(&view, &set, &title, &subtitle);
-        return match kind {
-            Kind::Png => write(path, &wss_png(&picture, width, height)?, streams),
-            Kind::Svg => write(path, wss_svg(&picture, width, height)?.as_bytes(), streams),
-        };
+        return file.put(&picture, wss_png, wss_svg, streams);
     }
     match args.format {
         Format::Text => {
@@ -187,7 +180,7 @@ pub(super) fn table(out: &mut dyn Write, set: &WorkingSet, columns: usize) -> io
         writeln!(out, "{name:>5} {touched:>width$} {expected:>width$}")
     };
     line(name, "touched", expected)?;
-    for percent in SHOWN {
+    for percent in PERCENTILES {
         let at = (set.touched.at(percent), set.expected.at(percent));
         if let (Some(touched), Some(expected)) = at {
             line(&format!("{percent} %"), &size(touched), &size(expected))?;

@@ -2,7 +2,7 @@
 
 use super::Streams;
 use super::output::{Document, Head, json};
-use super::picture::{Kind, subtitle, title, write};
+use super::picture::{PictureFile, subtitle, title};
 use super::screen::{Screen, table_width};
 use super::table::{Align, Table};
 use super::words::{bytes, clean, duration};
@@ -104,10 +104,11 @@ pub(super) fn windows(
     args: &WssArgs,
     trace: &Trace,
     view: &View,
+    file: Option<PictureFile<'_>>,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     let levels = view.windows(trace, args.threshold);
-    if let Some(path) = &args.output {
+    if let Some(file) = file {
         let (title, subtitle) = (title(view), subtitle(trace, view));
         let curve = |name: &str, value: &dyn Fn(&WindowLevel) -> f64| Curve {
             name: name.to_owned(),
@@ -124,11 +125,7 @@ pub(super) fn windows(
             curves: &curves,
             steps: false,
         };
-        let (width, height) = args.size;
-        return match Kind::of(path)? {
-            Kind::Png => write(path, &curve_png(&picture, width, height)?, streams),
-            Kind::Svg => write(path, curve_svg(&picture, width, height)?.as_bytes(), streams),
-        };
+        return file.put(&picture, curve_png, curve_svg, streams);
     }
     match args.format {
         Format::Json => {

@@ -1,6 +1,6 @@
 //! Histories of runs: read before comparing, added to afterwards.
 
-use super::save;
+use super::super::partial::save;
 use crate::analysis::compare::{Comparison, History};
 use crate::exit::Failure;
 use std::fs;

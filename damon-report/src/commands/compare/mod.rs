@@ -9,8 +9,8 @@ mod picture;
 mod text;
 mod words;
 
-use super::partial::Partial;
-use super::picture::Kind;
+use super::partial::save;
+use super::picture::PictureFile;
 use super::screen::table_width;
 use super::{Streams, open};
 use crate::analysis::compare::{
@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 const MOST_BYTES: u64 = 1 << 20;
 
 pub(super) fn run(args: &CompareArgs, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
-    let kind = args.output.as_deref().map(Kind::of).transpose()?;
+    let file = PictureFile::of(args.output.as_deref(), args.size)?;
     let settings = settings(args)?;
     let damaged = settings.allow_damaged.unwrap_or(false);
     let options = options(settings);
@@ -64,8 +64,8 @@ pub(super) fn run(args: &CompareArgs, streams: &mut Streams<'_>) -> Result<Exit,
     let mut found = compare(&base, &new, history.as_ref(), &options)?;
     warnings.append(&mut found.warnings);
     found.warnings = warnings;
-    if let (Some(file), Some(kind)) = (&args.output, kind) {
-        picture::draw((file, kind), args.size, (&base, &new), &found, &options)?;
+    if let Some(file) = file {
+        picture::draw(file, (&base, &new), &found, &options)?;
     }
     let link = args.picture_url.clone();
     let link = link.or_else(|| args.output.as_ref().map(|file| file.display().to_string()));
@@ -213,14 +213,6 @@ fn options(settings: Settings) -> Options {
 }
 
 /// Writes a file that is complete or not there.
-fn save(file: &Path, mode: u32, bytes: &[u8]) -> Result<(), Failure> {
-    let written = Partial::create(file, mode).and_then(|(mut to, partial)| {
-        to.write_all(bytes)?;
-        partial.keep()
-    });
-    written.map_err(|error| Failure::Output(format!("{}: cannot write: {error}", file.display())))
-}
-
 impl From<CompareError> for Failure {
     fn from(error: CompareError) -> Self {
         Self::Usage(error.to_string())

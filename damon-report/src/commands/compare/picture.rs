@@ -1,18 +1,16 @@
 //! The picture of what became hotter and what colder.
 
-use super::super::picture::Kind;
+use super::super::partial::save;
+use super::super::picture::PictureFile;
 use super::super::words::clean;
-use super::save;
 use super::words::setting;
 use crate::analysis::compare::{Comparison, Options, Recording, difference};
 use crate::exit::Failure;
 use crate::render::difference::{Picture, difference_png, difference_svg};
-use std::path::Path;
 
 /// Draws it into a file.
 pub(super) fn draw(
-    (file, kind): (&Path, Kind),
-    (width, height): (u32, u32),
+    file: PictureFile<'_>,
     (base, new): (&[Recording], &[Recording]),
     found: &Comparison,
     options: &Options,
@@ -25,8 +23,5 @@ pub(super) fn draw(
     let title = format!("{program}{} against {}", runs(new.len()), runs(base.len()));
     let subtitle = setting(found).unwrap_or_default();
     let picture = Picture { map: &map, title: &title, subtitle: &subtitle };
-    match kind {
-        Kind::Png => save(file, 0o666, &difference_png(&picture, width, height)?),
-        Kind::Svg => save(file, 0o666, difference_svg(&picture, width, height)?.as_bytes()),
-    }
+    save(file.path, 0o666, &file.draw(&picture, difference_png, difference_svg)?)
 }
