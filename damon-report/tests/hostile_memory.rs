@@ -5,8 +5,9 @@
 mod common;
 
 use clap::CommandFactory as _;
+use common::by_hand::{block_behind, quiet};
+use common::program::peak_memory;
 use common::{BEGIN, SECOND, info, started};
-use damon_format::layout::{BlockHeader, BlockKind, Footer, FrameHeader};
 use damon_format::{
     AccessKind, Mapping, MappingsChanged, Note, Permissions, Record, RecordingInfo, Region,
     Sampling, Snapshot, TargetId, TraceWriter, WriterOptions,
@@ -16,7 +17,6 @@ use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -60,63 +60,9 @@ fn snapshot(target: u32, index: u32, regions: u64) -> Snapshot {
     Snapshot::new(TargetId(target), start, start + SECOND / 10, sampling, regions)
 }
 
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap());
-    out
-}
-
-/// The Exp-Golomb code of a number, as text.
-fn golomb(value: u64, order: u32) -> String {
-    let x = u128::from(value) + (1 << order);
-    let low = (0..x.ilog2()).map(|bit| if x >> bit & 1 == 1 { '1' } else { '0' });
-    "0".repeat((x.ilog2() - order) as usize) + "1" + &low.collect::<String>()
-}
-
-/// A section of snapshots of 100 ms in which nothing ever happens: a bit a region. It is the first one of the target in its
-/// block if it `begins`.
-fn quiet(target: u64, begins: bool, count: u64, regions: u64) -> Vec<u8> {
-    let size = SECOND / 10;
-    let mut bits =
-        if begins { golomb(size << 1, 6) + &golomb(regions << 1, 2) } else { String::new() };
-    let known = golomb(0, 6) + &golomb(0, 2);
-    bits += &known.repeat(usize::try_from(count - u64::from(begins)).unwrap());
-    // One page behind the other, counter and age as predicted.
-    bits +=
-        &("11110011".to_owned() + "10" + &golomb(1, 8)).repeat(usize::try_from(regions).unwrap());
-    let bytes: Vec<u8> = bits.bytes().map(|bit| bit - b'0').collect();
-    let mut bytes: Vec<u8> =
-        bytes.chunks(8).map(|byte| byte.iter().rev().fold(0, |sum, bit| sum << 1 | bit)).collect();
-    let all = bits.len() + usize::try_from((count - 1) * regions).unwrap();
-    bytes.resize(all.div_ceil(8), 0);
-    // Ages, the scale, and no starts.
-    let mut body = varint(target << 4 | 0b1101);
-    for number in [5_000, 100_000, 20, 12, 0, count] {
-        body.extend(varint(number));
-    }
-    body.extend(bytes);
-    [varint((body.len() as u64) << 1 | 1), body].concat()
-}
-
-/// A block with these sections in one frame.
-fn block_of(sections: &[Vec<u8>]) -> Vec<u8> {
-    let mut trace = packed(|_| {});
-    let footer = trace.split_off(trace.len() - Footer::LEN);
-    let index = Footer::decode(footer.as_slice()).unwrap().index_offset;
-    trace.truncate(usize::try_from(index).unwrap());
-    let (kind, optional, sequence) = (BlockKind::DATA, false, 2);
-    trace.extend(BlockHeader { kind, optional, sequence, start_ns: BEGIN }.encode());
-    let mut encoder = zstd::Encoder::new(Vec::new(), 9).unwrap();
-    encoder.window_log(20).unwrap();
-    encoder.write_all(&sections.concat()).unwrap();
-    let payload = encoder.finish().unwrap();
-    FrameHeader::for_payload(sequence, 0, &payload).encode(&mut trace);
-    trace.extend(payload);
-    trace
+/// A recording of one block with these sections.
+fn one_block(sections: &[Vec<u8>]) -> Vec<u8> {
+    block_behind(packed(|_| {}), BEGIN, sections)
 }
 
 /// Each holds more than the ceiling in some form that a command might keep.
@@ -129,7 +75,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
             permissions: Permissions { read: true, write: true, execute: false, shared: false },
             offset: 0,
             inode: 0,
-            name: "/".repeat(15_000),
+            name: format!("/{number}/{index}{}", "/".repeat(15_000)),
         };
         let (target, time_ns) = (TargetId(0), BEGIN);
         let added = (number * 250..(number + 1) * 250).map(mapping).collect();
@@ -168,9 +114,9 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
                 writer.snapshot(&snapshot(0, 0, 5)).unwrap();
             }),
         ),
-        ("targets apart", block_of(&[0, 1].map(|target| quiet(target, true, 700, 1000)))),
-        ("snapshots", block_of(&empty)),
-        ("regions", block_of(&[quiet(0, true, 1500, 2000)])),
+        ("targets apart", one_block(&[0, 1].map(|target| quiet(target, true, 700, 1000)))),
+        ("snapshots", one_block(&empty)),
+        ("regions", one_block(&[quiet(0, true, 1500, 2000)])),
     ]
 }
 
@@ -247,12 +193,6 @@ fn one_walk() {
     let before = peak_memory();
     let exit = damon_report::commands::run(args, &mut std::io::sink(), &mut std::io::stderr());
     println!("took {} {exit:?}", peak_memory().saturating_sub(before));
-}
-
-fn peak_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
 #[test]

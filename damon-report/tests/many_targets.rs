@@ -4,12 +4,14 @@
 
 mod common;
 
+use common::program::peak_memory;
 use common::{BEGIN, SECOND, info, started};
 use damon_format::{
     AccessKind, Mapping, MappingsChanged, MemorySample, Permissions, Record, Region, Sampling,
     Snapshot, TargetExited, TargetId, TraceWriter, WriterOptions,
 };
 use std::fs;
+use std::process::Command;
 
 const PROCESSES: u32 = 2_000;
 const MAPPINGS: u64 = 300;
@@ -127,5 +129,50 @@ fn forked_children_with_equal_mappings_are_no_reason_for_distrust() {
         assert_eq!((format!("{exit:?}").as_str(), said.as_str()), ("Success", ""), "{command}");
         let out = String::from_utf8(out).unwrap();
         assert!(command != "mappings" || out.contains("libsomething-7.so"), "{out}");
+    }
+}
+
+const SCHEME: &str = r#"[{"action": "pageout", "access_pattern": {"age": {"min": "100 ms"}}}]"#;
+
+/// Runs in a process of its own; prints what the command took.
+#[test]
+#[ignore = "run by mappings_of_thousands_of_processes_take_little_memory in child processes"]
+fn one_command() {
+    let words = std::env::var("MANY_TARGETS").unwrap();
+    let args = words.split(' ').map(std::ffi::OsString::from);
+    let before = peak_memory();
+    let exit = damon_report::commands::run(args, &mut std::io::sink(), &mut std::io::stderr());
+    println!("took {} {exit:?}", peak_memory().saturating_sub(before));
+}
+
+/// 600,000 mappings, each at another address. As they are read they would take 75 MiB, and their groups several times as much.
+#[test]
+fn mappings_of_thousands_of_processes_take_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, schemes] = ["build.damon", "schemes.json"].map(|name| folder.path().join(name));
+    fs::write(&file, build(false, 2)).unwrap();
+    fs::write(&schemes, SCHEME).unwrap();
+    let [file, schemes] = [&file, &schemes].map(|path| path.to_str().unwrap());
+    for (command, most) in [
+        (format!("info {file}"), 50),
+        (format!("wss {file} --mapping libsomething-7.so.0"), 80),
+        (format!("mappings {file}"), 90),
+        (format!("summary {file}"), 130),
+        (format!("simulate {file} --schemes {schemes} --accept-write-only"), 110),
+        (format!("compare {file} --new {file}"), 170),
+    ] {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "one_command", "--ignored", "--nocapture"])
+            .env("MANY_TARGETS", format!("damon-report {command}"))
+            .env("RAYON_NUM_THREADS", "2")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let took = text.lines().find_map(|line| line.split_once("took ")).map(|(_, took)| took);
+        let (bytes, exit) = took.and_then(|took| took.split_once(' ')).unwrap();
+        let mib = bytes.parse::<u64>().unwrap() >> 20;
+        println!("{mib} MiB {exit}: {command}");
+        assert!(mib < most, "{command}: {text}");
+        assert!(["Success", "Inconclusive"].contains(&exit), "{command}: {text}");
     }
 }

@@ -29,7 +29,7 @@ pub fn split_holes(overview: &Overview, time: &Range<u64>) -> (Vec<BandSpan>, Ve
         let add = |to: &mut Vec<BandSpan>, set: &SpanSet| {
             to.extend(set.ranges().map(|range| BandSpan { target, range }));
         };
-        match mappings::mapped(&overview.records, target, time) {
+        match mappings::mapped(&overview.mappings, target, time) {
             Some(known) => {
                 add(&mut mapped, &extent.spans.intersection(&known));
                 add(&mut holes, &extent.spans.difference(&known));
@@ -119,6 +119,7 @@ pub fn share_rows(bands: &[BandSpan], rows: usize, least: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::mapping_history::MappingHistory;
     use crate::analysis::overview::TargetExtent;
     use damon_format::{Mapping, MappingsChanged, Permissions, Record};
 
@@ -195,7 +196,7 @@ mod tests {
         let mut overview = Overview { targets: vec![extent], ..Overview::default() };
         let (shown, holes) = split_holes(&overview, &(0..9));
         assert_eq!((list(&shown), list(&holes)), (vec![(0, 0, 1000)], vec![]));
-        overview.records = vec![mapped(0, 100), mapped(900, 1100)];
+        overview.mappings = MappingHistory::of(&[mapped(0, 100), mapped(900, 1100)]);
         let (shown, holes) = split_holes(&overview, &(0..9));
         assert_eq!(list(&shown), [(0, 0, 100), (0, 900, 1000)]);
         assert_eq!(list(&holes), [(0, 100, 900)]);

@@ -1,8 +1,9 @@
 //! What a mapping is called so that it has the same name in another run: address-space layout randomisation moves
 //! mappings, so that addresses do not identify them.
 
+use super::mapping_history::Mapped;
 use super::num::float;
-use damon_format::Mapping;
+
 use serde::{Deserialize, Serialize};
 
 /// What kind of memory.
@@ -113,12 +114,12 @@ impl MappingId {
     }
 
     /// Uninitialised data of the file of a mapping.
-    pub(super) fn bss(of: &Mapping) -> Self {
+    pub(super) fn bss(of: &Mapped) -> Self {
         Self::named(MemoryKind::Bss, path(of))
     }
 
     /// What a mapping's own name says; `None` for what has no name that would be the same in another run.
-    pub(super) fn of(mapping: &Mapping) -> Option<Self> {
+    pub(super) fn of(mapping: &Mapped) -> Option<Self> {
         let name = path(mapping);
         if name.is_empty() || is_thread_stack(name) {
             return None;
@@ -175,8 +176,8 @@ impl MappingId {
 const SHARED: [&str; 4] = ["/memfd:", "/dev/shm/", "/dev/zero", "/SYSV"];
 
 /// The name without what the kernel adds when the file is gone.
-fn path(mapping: &Mapping) -> &str {
-    let name = mapping.name.trim();
+fn path(mapping: &Mapped) -> &str {
+    let name = mapping.name().trim();
     name.strip_suffix(" (deleted)").unwrap_or(name)
 }
 
@@ -196,17 +197,17 @@ fn power_of_two(exponent: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damon_format::Permissions;
+    use damon_format::{Mapping, Permissions};
 
-    fn mapping(name: &str) -> Mapping {
-        Mapping {
+    fn mapping(name: &str) -> Mapped {
+        Mapped::from(Mapping {
             start: 0x1000,
             end: 0x4000,
             permissions: Permissions::default(),
             offset: 0x2000,
             inode: 7,
             name: name.to_owned(),
-        }
+        })
     }
 
     fn label(name: &str) -> Option<String> {

@@ -119,7 +119,7 @@ impl Frame {
         let spans = self.bands.iter().zip(&self.rows);
         let names = spans.map(|(span, &rows)| {
             if of_target.0 != Some(span.target) {
-                let names = mappings::names(&overview.records, span.target, &self.time);
+                let names = mappings::names(&overview.mappings, span.target, &self.time);
                 of_target = (Some(span.target), names);
             }
             let size = span.range.end.saturating_sub(span.range.start);

@@ -4,7 +4,8 @@
 mod labelled;
 
 use super::groups::{GroupBy, MappingId, MemoryKind, is_thread_stack};
-use damon_format::{Mapping, Record, TargetId};
+use super::mapping_history::{Event, Mapped, MappingHistory};
+use damon_format::TargetId;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -53,36 +54,17 @@ struct Change {
     time_ns: u64,
     /// Everything goes: another program is executed.
     clear: bool,
-    removed: Vec<u64>,
-    added: Vec<Slot>,
+    removed: Box<[u64]>,
+    added: Box<[Slot]>,
 }
 
 impl Layouts {
-    /// From all records, in file order.
-    pub fn new(records: &[Record], by: GroupBy) -> Self {
-        let mut makers: BTreeMap<TargetId, Maker<'_>> = BTreeMap::new();
-        for record in records {
-            let Some(target) = record.target() else { continue };
-            match record {
-                Record::MappingsChanged(change) => {
-                    let maker = makers.entry(target).or_default();
-                    maker.change(change.time_ns, &change.removed, &change.added);
-                }
-                Record::TargetStarted(started) => {
-                    makers.entry(target).or_default().exe.clone_from(&started.exe);
-                }
-                Record::TargetExecuted(executed) => {
-                    let maker = makers.entry(target).or_default();
-                    maker.exe.clone_from(&executed.exe);
-                    maker.clear(executed.time_ns);
-                }
-                _ => {}
-            }
-        }
+    /// Of all targets, one after the other: on the way to a layout much more is held than is left of it.
+    pub fn new(history: &MappingHistory, by: GroupBy) -> Self {
         let mut numbers = Numbers::default();
         numbers.number(MappingId::kind(MemoryKind::Unknown).grouped(by));
-        let targets = makers.into_iter().map(|(id, maker)| (id, maker.finish(by, &mut numbers)));
-        let targets = targets.collect();
+        let layout = |(target, events)| (target, Maker::of(events).finish(by, &mut numbers));
+        let targets = history.targets().map(layout).collect();
         Self { groups: numbers.groups, targets }
     }
 
@@ -176,8 +158,8 @@ struct Object {
 /// Collects the changes of one target.
 #[derive(Debug, Default)]
 struct Maker<'a> {
-    exe: String,
-    alive: BTreeMap<u64, (&'a Mapping, Option<Who>)>,
+    exe: &'a str,
+    alive: BTreeMap<u64, (&'a Mapped, Option<Who>)>,
     objects: Vec<Object>,
     changes: Vec<RawChange>,
 }
@@ -192,6 +174,24 @@ struct RawChange {
 }
 
 impl<'a> Maker<'a> {
+    fn of(events: &'a [Event]) -> Self {
+        let mut maker = Self::default();
+        for event in events {
+            match event {
+                Event::Changed(change) => {
+                    maker.change(change.time_ns, &change.removed, &change.added);
+                }
+                Event::Started { exe } => maker.exe = exe,
+                Event::Executed { time_ns, exe } => {
+                    maker.exe = exe;
+                    maker.clear(*time_ns);
+                }
+                Event::Exited { .. } => {}
+            }
+        }
+        maker
+    }
+
     fn clear(&mut self, time_ns: u64) {
         for (_, who) in std::mem::take(&mut self.alive).into_values() {
             self.gone(who.as_ref(), u64::MAX, time_ns);
@@ -210,8 +210,8 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn change(&mut self, time_ns: u64, removed: &[u64], added: &'a [Mapping]) {
-        let mut before: Vec<(&Mapping, Option<Who>)> = Vec::new();
+    fn change(&mut self, time_ns: u64, removed: &[u64], added: &'a [Mapped]) {
+        let mut before: Vec<(&Mapped, Option<Who>)> = Vec::new();
         before.extend(removed.iter().filter_map(|start| self.alive.remove(start)));
         let added = || added.iter().filter(|mapping| mapping.start < mapping.end);
         before.extend(added().filter_map(|new| self.alive.insert(new.start, (new, None))));
@@ -233,25 +233,26 @@ impl<'a> Maker<'a> {
         self.changes.push(RawChange { time_ns, clear: false, removed, added: slots });
     }
 
-    fn below(&self, mapping: &Mapping) -> Option<&'a Mapping> {
+    fn below(&self, mapping: &Mapped) -> Option<&'a Mapped> {
         let (_, (below, _)) = self.alive.range(..mapping.start).next_back()?;
         (below.end == mapping.start).then_some(*below)
     }
 
     /// What the mapping is, or else the kind of an object that needs a number.
-    fn named(&self, mapping: &Mapping) -> Result<MappingId, MemoryKind> {
+    fn named(&self, mapping: &Mapped) -> Result<MappingId, MemoryKind> {
         if let Some(id) = MappingId::of(mapping) {
             return Ok(id);
         }
-        let name = mapping.name.trim();
+        let name = mapping.name().trim();
         let above = self.alive.get(&mapping.end).map(|(above, _)| *above);
         let below = self.below(mapping);
-        let guarded = |guard: &Mapping, stack: &Mapping| {
-            let size = |m: &Mapping| m.end.saturating_sub(m.start);
-            let (has_none, may) = (guard.permissions, stack.permissions);
+        let guarded = |guard: &Mapped, stack: &Mapped| {
+            let size = |m: &Mapped| m.end.saturating_sub(m.start);
+            let (has_none, may) = (guard.permissions(), stack.permissions());
             let closed = !has_none.read && !has_none.write && !has_none.execute;
             let open = may.read && may.write && !may.shared;
-            let nameless = |m: &Mapping| m.name.trim().is_empty() || is_thread_stack(m.name.trim());
+            let nameless =
+                |m: &Mapped| m.name().trim().is_empty() || is_thread_stack(m.name().trim());
             let sizes = size(guard) <= GUARD && size(stack) <= THREAD_STACK;
             closed && open && sizes && nameless(guard) && nameless(stack)
         };
@@ -262,31 +263,31 @@ impl<'a> Maker<'a> {
         }
         let file = below.filter(|below| {
             let id = MappingId::of(below);
-            below.permissions.write && id.is_some_and(|id| id.kind == MemoryKind::File)
+            below.permissions().write && id.is_some_and(|id| id.kind == MemoryKind::File)
         });
         match file {
-            Some(file) if mapping.permissions.write && self.may_be_bss(mapping, file) => {
+            Some(file) if mapping.permissions().write && self.may_be_bss(mapping, file) => {
                 Ok(MappingId::bss(file))
             }
             _ => Err(MemoryKind::Anonymous),
         }
     }
 
-    fn may_be_bss(&self, mapping: &Mapping, file: &Mapping) -> bool {
-        let all = self.alive.values().filter(|(other, _)| other.name == file.name);
+    fn may_be_bss(&self, mapping: &Mapped, file: &Mapped) -> bool {
+        let all = self.alive.values().filter(|(other, _)| other.name() == file.name());
         let mapped = all.fold(0_u64, |sum, (m, _)| sum.saturating_add(m.end - m.start));
-        mapping.end - mapping.start <= mapped.max(BSS) || file.name.trim() == self.exe
+        mapping.end - mapping.start <= mapped.max(BSS) || file.name().trim() == self.exe
     }
 
     /// The object that a mapping without a name continues, or a new one.
     fn object(
         &mut self,
         kind: MemoryKind,
-        mapping: &Mapping,
-        before: &[(&Mapping, Option<Who>)],
+        mapping: &Mapped,
+        before: &[(&Mapped, Option<Who>)],
         time_ns: u64,
     ) -> usize {
-        let meets = |old: &Mapping| old.start < mapping.end && mapping.start < old.end;
+        let meets = |old: &Mapped| old.start < mapping.end && mapping.start < old.end;
         let old = before.iter().filter(|(old, _)| meets(old)).find_map(|(_, who)| match who {
             Some(Who::Object(index)) => {
                 self.objects.get(*index).filter(|o| o.kind == kind).map(|_| *index)
@@ -300,7 +301,7 @@ impl<'a> Maker<'a> {
                 let (other, who) = self.alive.get(&start)?;
                 match who {
                     Some(Who::Object(index)) => {
-                        let closed = |m: &Mapping| !m.permissions.read && !m.permissions.write;
+                        let closed = |m: &Mapped| !m.permissions().read && !m.permissions().write;
                         let object = self.objects.get(*index)?;
                         let pair = if start == mapping.end {
                             closed(mapping) && !closed(other)
@@ -378,8 +379,11 @@ impl<'a> Maker<'a> {
                     Who::Object(index) => objects.get(index).copied().unwrap_or(UNKNOWN),
                 },
             };
-            let mut added: Vec<Slot> = added.into_iter().map(slot).collect();
-            added.sort_by_key(|slot| slot.start);
+            // Collected in place, slots would keep the room of what is four times as large.
+            let mut slots: Vec<Slot> = Vec::with_capacity(added.len());
+            slots.extend(added.into_iter().map(slot));
+            slots.sort_by_key(|slot| slot.start);
+            let (removed, added) = (removed.into(), slots.into());
             let change = Change { time_ns, clear, removed, added };
             if layout.changes.len().is_multiple_of(STEP) {
                 layout.states.push(state.clone());

@@ -1,5 +1,7 @@
 //! Opening a trace and walking over its blocks in parallel.
 
+use super::mapping_history::MappingHistory;
+use super::records::Keeper;
 use super::room::Room;
 use super::select::Selection;
 use super::source::{Opened, Source, name_of};
@@ -222,24 +224,31 @@ impl Trace {
         concerned.map(|(block, _)| block).collect()
     }
 
-    /// The records of the whole trace that matter [from their time on](damon_format::Lasting::FromThenOn), in file order, without
-    /// the damage.
-    pub fn lasting_records(&self) -> Vec<Record> {
+    /// The mappings of the whole recording, without the damage; of a recording that claims too many, none.
+    pub(super) fn mapping_history(&self) -> MappingHistory {
         let blocks = self.blocks().iter().filter(|b| b.records > 0 && b.lasting != Some(0));
-        let room = self.room_for_records();
+        let keeper = self.keeper();
         let found = blocks.collect::<Vec<_>>().into_par_iter().map(|block| {
-            let mut records = Lasting(Vec::new(), &room);
+            let mut history = Mappings(MappingHistory::default(), &keeper);
             // Whoever reads the trace meets the damage, and tells.
-            let _met_again: Result<(), Damage> = self.reader.visit_records(block, &mut records);
-            records.0
+            let _met_again: Result<(), Damage> = self.reader.visit_records(block, &mut history);
+            history.0
         });
-        let found = found.collect::<Vec<_>>();
-        if room.is_exceeded() { Vec::new() } else { found.into_iter().flatten().collect() }
+        let mut all = MappingHistory::default();
+        for some in found.collect::<Vec<_>>() {
+            all.extend(some);
+        }
+        if keeper.is_exceeded() { MappingHistory::default() } else { all }
+    }
+
+    /// Keeps the records of this recording as long as they take no more than [room](Self::room_for_records).
+    pub(super) fn keeper(&self) -> Keeper {
+        Keeper::new(self.room_for_records())
     }
 
     /// For all records of the recording, in bytes of memory: what those of true recordings never take, since each takes some of
     /// the file, too. Of more than that none is used. Most of it for their file take forked children that share what they
-    /// have mapped and live for a moment: 300 mappings each are 120 bytes a byte.
+    /// have mapped and live for a moment: unless they [share](Keeper) it here as well, 300 mappings each are 120 bytes a byte.
     pub(crate) fn room_for_records(&self) -> Room {
         Room::new(self.bytes.saturating_mul(256).saturating_add(8 << 20))
     }
@@ -272,15 +281,12 @@ impl Trace {
     }
 }
 
-struct Lasting<'r>(Vec<Record>, &'r Room);
+struct Mappings<'k>(MappingHistory, &'k Keeper);
 
-impl Visitor for Lasting<'_> {
+impl Visitor for Mappings<'_> {
     fn snapshot(&mut self, _snapshot: &SnapshotView<'_>) {}
 
     fn record(&mut self, record: Record) {
-        let lasts = record.lasting() == damon_format::Lasting::FromThenOn;
-        if lasts && self.1.take(record.held_bytes() as u64).is_some() {
-            self.0.push(record);
-        }
+        self.1.keep_mappings_of(record, &mut self.0);
     }
 }

@@ -90,7 +90,7 @@ pub struct MappingUse {
 impl View {
     /// How the mappings were used.
     pub fn mapping_use(&self, trace: &Trace, options: UseOptions) -> MappingUse {
-        let layouts = Layouts::new(&self.overview.records, options.group_by);
+        let layouts = Layouts::new(&self.overview.mappings, options.group_by);
         let sum = trace.fold(&self.selection, || UseSum::new(&self.selection, &layouts, options));
         let resident = self.resident();
         sum.finish(resident)

@@ -3,15 +3,16 @@
 use super::groups::GroupBy;
 use super::heat::NamedRange;
 use super::layout::Layouts;
+use super::mapping_history::{Event, Mapped, MappingHistory};
 use super::spans::SpanSet;
-use damon_format::{Mapping, Record, TargetId};
+use damon_format::TargetId;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Short name of a mapping: base name of its file, `[heap]`, `[stack]`, `anon`.
-pub fn label(mapping: &Mapping) -> String {
-    let name = mapping.name.trim();
+pub fn label(mapping: &Mapped) -> String {
+    let name = mapping.name().trim();
     let name = name.strip_suffix(" (deleted)").unwrap_or(name);
     if name.is_empty() {
         return "anon".to_owned();
@@ -24,8 +25,8 @@ pub fn label(mapping: &Mapping) -> String {
 
 /// Names of a target's addresses during `time`, ascending and disjoint. Where an address had several
 /// names, the one it had longest; neighbours of one name are joined.
-pub fn names(records: &[Record], target: TargetId, time: &Range<u64>) -> Vec<NamedRange> {
-    let mut candidates = lifetimes(records, target, time);
+pub fn names(history: &MappingHistory, target: TargetId, time: &Range<u64>) -> Vec<NamedRange> {
+    let mut candidates = lifetimes(history, target, time);
     candidates.sort_by_key(|life| (Reverse(life.ns), life.mapping.start));
     let mut painted: BTreeMap<u64, (u64, String)> = BTreeMap::new();
     for life in candidates {
@@ -60,33 +61,34 @@ pub fn names_in_band(names: &[NamedRange], band: &Range<u64>, least: u64) -> Vec
 }
 
 /// All addresses that were mapped at some moment of `time`; `None` when no mappings were recorded.
-pub fn mapped(records: &[Record], target: TargetId, time: &Range<u64>) -> Option<SpanSet> {
-    mapped_where(records, target, time, |_| true)
+pub fn mapped(history: &MappingHistory, target: TargetId, time: &Range<u64>) -> Option<SpanSet> {
+    mapped_where(history, target, time, |_| true)
 }
 
 /// Those of them that could be read, written or executed: without any right there is nothing to access, and as a rule
 /// nothing in memory (guard pages, address space that an allocator keeps for later). Where no mapping has any
 /// right, rights were not recorded, and all count.
-pub fn accessible(records: &[Record], target: TargetId, time: &Range<u64>) -> Option<SpanSet> {
-    let set = mapped_where(records, target, time, |mapping| {
-        let rights = mapping.permissions;
-        rights.read || rights.write || rights.execute
-    })?;
-    if set.is_empty() { mapped(records, target, time) } else { Some(set) }
+pub fn accessible(
+    history: &MappingHistory,
+    target: TargetId,
+    time: &Range<u64>,
+) -> Option<SpanSet> {
+    let set = mapped_where(history, target, time, Mapped::has_rights)?;
+    if set.is_empty() { mapped(history, target, time) } else { Some(set) }
 }
 
 fn mapped_where(
-    records: &[Record],
+    history: &MappingHistory,
     target: TargetId,
     time: &Range<u64>,
-    wanted: impl Fn(&Mapping) -> bool,
+    wanted: impl Fn(&Mapped) -> bool,
 ) -> Option<SpanSet> {
-    let known = |r: &Record| matches!(r, Record::MappingsChanged(m) if m.target == target);
-    if !records.iter().any(known) {
+    let is_change = |event: &Event| matches!(event, Event::Changed(_));
+    if !history.of_target(target).iter().any(is_change) {
         return None;
     }
     let mut set = SpanSet::default();
-    for life in lifetimes(records, target, time) {
+    for life in lifetimes(history, target, time) {
         if wanted(life.mapping) {
             set.insert(life.range());
         }
@@ -98,7 +100,7 @@ fn mapped_where(
 /// exactly that, in any of the targets, wins over names that only contain it, and these over what reports call
 /// [groups of mappings](Layouts::labelled) (`anonymous 64 MiB #0`).
 pub fn called(
-    records: &[Record],
+    history: &MappingHistory,
     targets: &[TargetId],
     time: &Range<u64>,
     asked: &str,
@@ -106,7 +108,7 @@ pub fn called(
     let find = |matches: &dyn Fn(&Lifetime<'_>) -> bool| {
         let mut found: BTreeMap<TargetId, SpanSet> = BTreeMap::new();
         for &target in targets {
-            for life in lifetimes(records, target, time).iter().filter(|life| matches(life)) {
+            for life in lifetimes(history, target, time).iter().filter(|life| matches(life)) {
                 found.entry(target).or_default().insert(life.range());
             }
         }
@@ -116,23 +118,23 @@ pub fn called(
     if !exact.is_empty() || asked.is_empty() {
         return exact;
     }
-    let partly = find(&|life| life.mapping.name.contains(asked));
+    let partly = find(&|life| life.mapping.name().contains(asked));
     if partly.is_empty() {
-        return Layouts::new(records, GroupBy::Mapping).labelled(targets, time, asked);
+        return Layouts::new(history, GroupBy::Mapping).labelled(targets, time, asked);
     }
     partly
 }
 
 /// Short names of the largest mappings during `time`, at most `most`, the largest first.
 pub fn largest(
-    records: &[Record],
+    history: &MappingHistory,
     targets: &[TargetId],
     time: &Range<u64>,
     most: usize,
 ) -> Vec<String> {
     let mut sizes: BTreeMap<String, SpanSet> = BTreeMap::new();
     for &target in targets {
-        for life in lifetimes(records, target, time) {
+        for life in lifetimes(history, target, time) {
             sizes.entry(label(life.mapping)).or_default().insert(life.range());
         }
     }
@@ -145,7 +147,7 @@ pub fn largest(
 /// A mapping and how long it existed inside the time looked at.
 struct Lifetime<'a> {
     ns: u64,
-    mapping: &'a Mapping,
+    mapping: &'a Mapped,
 }
 
 impl Lifetime<'_> {
@@ -155,42 +157,41 @@ impl Lifetime<'_> {
 }
 
 /// Each mapping of the target with the time it existed inside `time`.
-fn lifetimes<'a>(records: &'a [Record], target: TargetId, time: &Range<u64>) -> Vec<Lifetime<'a>> {
-    let mut alive: BTreeMap<u64, (u64, &'a Mapping)> = BTreeMap::new();
+fn lifetimes<'a>(
+    history: &'a MappingHistory,
+    target: TargetId,
+    time: &Range<u64>,
+) -> Vec<Lifetime<'a>> {
+    let mut alive: BTreeMap<u64, (u64, &'a Mapped)> = BTreeMap::new();
     let mut found = Vec::new();
-    let mut close = |since: u64, until: u64, mapping: &'a Mapping| {
+    let mut close = |since: u64, until: u64, mapping: &'a Mapped| {
         let (since, until) = (since.max(time.start), until.min(time.end));
         // A mapping that was seen exactly once still names its addresses.
         if since <= until && mapping.start < mapping.end {
             found.push(Lifetime { ns: until - since, mapping });
         }
     };
-    for record in records {
-        match record {
-            Record::MappingsChanged(change) if change.target == target => {
+    for event in history.of_target(target) {
+        match event {
+            Event::Changed(change) => {
                 for start in &change.removed {
                     if let Some((since, mapping)) = alive.remove(start) {
                         close(since, change.time_ns, mapping);
                     }
                 }
-                for mapping in &change.added {
+                for mapping in change.added.iter() {
                     let new = (change.time_ns, mapping);
                     if let Some((since, old)) = alive.insert(mapping.start, new) {
                         close(since, change.time_ns, old);
                     }
                 }
             }
-            Record::TargetExecuted(executed) if executed.target == target => {
+            Event::Executed { time_ns, .. } | Event::Exited { time_ns } => {
                 for (since, mapping) in std::mem::take(&mut alive).into_values() {
-                    close(since, executed.time_ns, mapping);
+                    close(since, *time_ns, mapping);
                 }
             }
-            Record::TargetExited(exited) if exited.target == target => {
-                for (since, mapping) in std::mem::take(&mut alive).into_values() {
-                    close(since, exited.time_ns, mapping);
-                }
-            }
-            _ => {}
+            Event::Started { .. } => {}
         }
     }
     for (since, mapping) in alive.into_values() {
@@ -223,7 +224,7 @@ fn paint(painted: &mut BTreeMap<u64, (u64, String)>, range: Range<u64>, name: &s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damon_format::{MappingsChanged, Permissions, TargetExited};
+    use damon_format::{Mapping, MappingsChanged, Permissions, Record, TargetExited};
 
     const T: TargetId = TargetId(0);
 
@@ -262,28 +263,28 @@ mod tests {
             ("/", "/"),
         ];
         for (name, short) in cases {
-            assert_eq!(label(&mapping(0, 1, name)), short);
+            assert_eq!(label(&mapping(0, 1, name).into()), short);
         }
     }
 
     #[test]
     fn neighbours_of_one_file_are_joined() {
         let libc = "/lib/libc.so.6";
-        let records = [change(
+        let records = MappingHistory::of(&[change(
             0,
             &[],
             vec![mapping(10, 20, libc), mapping(20, 30, libc), mapping(30, 40, "")],
-        )];
+        )]);
         let names = names(&records, T, &(0..100));
         assert_eq!(list(&names), [(10, 30, "libc.so.6"), (30, 40, "anon")]);
     }
 
     #[test]
     fn the_name_an_address_had_longest_wins() {
-        let records = [
+        let records = MappingHistory::of(&[
             change(0, &[], vec![mapping(10, 30, "/a")]),
             change(60, &[10], vec![mapping(5, 20, "/b")]),
-        ];
+        ]);
         assert_eq!(list(&names(&records, T, &(0..100))), [(5, 10, "b"), (10, 30, "a")]);
         assert_eq!(list(&names(&records, T, &(50..100))), [(5, 20, "b"), (20, 30, "a")]);
     }
@@ -296,30 +297,30 @@ mod tests {
         let ranges = |set: Option<SpanSet>| -> Vec<(u64, u64)> {
             set.unwrap().ranges().map(|range| (range.start, range.end)).collect()
         };
-        let records = [change(0, &[], vec![used, guard.clone()])];
+        let records = MappingHistory::of(&[change(0, &[], vec![used, guard.clone()])]);
         assert_eq!(ranges(mapped(&records, T, &(0..9))), [(10, 30)]);
         assert_eq!(ranges(accessible(&records, T, &(0..9))), [(10, 20)]);
-        let unknown = [change(0, &[], vec![guard])];
+        let unknown = MappingHistory::of(&[change(0, &[], vec![guard])]);
         assert_eq!(ranges(accessible(&unknown, T, &(0..9))), [(20, 30)]);
-        assert_eq!(accessible(&[], T, &(0..9)), None);
+        assert_eq!(accessible(&MappingHistory::default(), T, &(0..9)), None);
     }
 
     #[test]
     fn names_end_with_the_target_and_belong_to_it() {
-        let records = [
+        let records = MappingHistory::of(&[
             change(0, &[], vec![mapping(10, 30, "/a")]),
             Record::TargetExited(TargetExited { target: T, time_ns: 10, wait_status: None }),
-        ];
+        ]);
         assert!(names(&records, T, &(20..30)).is_empty());
         assert!(names(&records, TargetId(1), &(0..30)).is_empty());
     }
 
     #[test]
     fn a_mapping_is_called_by_its_short_name_or_by_a_part_of_its_path() {
-        let records = [
+        let records = MappingHistory::of(&[
             change(0, &[], vec![mapping(10, 20, "/lib/libc.so.6"), mapping(20, 30, "[heap]")]),
             change(50, &[20], vec![mapping(40, 60, "/opt/libc.so.6.data"), mapping(70, 80, "")]),
-        ];
+        ]);
         let found = |asked: &str, time: Range<u64>| -> Vec<(u64, u64)> {
             let sets = called(&records, &[T], &time, asked);
             let ranges = sets.values().flat_map(|set| set.ranges().collect::<Vec<_>>());

@@ -4,6 +4,8 @@ use super::fold::{AHEAD, Fold};
 use super::heat::TargetName;
 use super::kept::{self, Kept};
 use super::load::Trace;
+use super::mapping_history::MappingHistory;
+use super::records::{Keeper, Records};
 use super::room::Room;
 use super::select::Selection;
 use super::spans::SpanSet;
@@ -80,9 +82,11 @@ impl TargetExtent {
 /// What a recording, or a part of it, holds.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    /// Records in file order: all that [matter](Trace::blocks_for) in the selected time, and more; except for those of what
-    /// schemes were applied to, of which there are as many as there are snapshots.
+    /// Records in file order: all that [matter](Trace::blocks_for) in the selected time, and more; except for those of
+    /// [mappings](Self::mappings), and of what schemes were applied to, of which there are as many as there are snapshots.
     pub records: Vec<Record>,
+    /// What the records say of mappings.
+    pub mappings: MappingHistory,
     /// Targets with at least one snapshot, by number.
     pub targets: Vec<TargetExtent>,
     /// Different scales of counters, in order of appearance.
@@ -116,8 +120,8 @@ impl Overview {
     /// `ages`: whether damage in ages is looked for, too, for what goes over them later.
     fn of_blocks(trace: &Trace, blocks: &[&BlockEntry], selection: &Selection, ages: bool) -> Self {
         let mut parts = Parts::of(trace);
-        let room = parts.room.clone();
-        let new = || OverviewVisitor { ages, ..OverviewVisitor::new(selection, &room) };
+        let keeper = parts.keeper.clone();
+        let new = || OverviewVisitor { ages, ..OverviewVisitor::new(selection, &keeper) };
         let damage = trace.scan(blocks, selection, MANY_AHEAD, new, |part| parts.add(part));
         parts.finish(damage)
     }
@@ -133,7 +137,7 @@ impl Overview {
         looked_at.dedup();
         let mut found = Parts::of(trace);
         let parts = looked_at.into_par_iter().filter_map(|index| blocks.get(index)).map(|block| {
-            let mut visitor = OverviewVisitor::new(selection, &found.room);
+            let mut visitor = OverviewVisitor::new(selection, &found.keeper);
             // Whoever reads all of it meets the damage again.
             let _met_again: Result<(), Damage> = trace.visit_block(block, &mut visitor);
             visitor
@@ -155,9 +159,9 @@ impl Overview {
             return (Self::of_blocks(trace, &blocks, selection, false), None);
         }
         let (mut parts, mut kept) = (Parts::of(trace), Vec::new());
-        let room = parts.room.clone();
+        let keeper = parts.keeper.clone();
         let kept_room = kept::room();
-        let new = || Both((OverviewVisitor::new(selection, &room), kept::Part::new(&kept_room)));
+        let new = || Both((OverviewVisitor::new(selection, &keeper), kept::Part::new(&kept_room)));
         let damage = trace.scan(&blocks, selection, MANY_AHEAD, new, |Both((part, snapshots))| {
             parts.add(part);
             kept.push(snapshots);
@@ -174,8 +178,8 @@ impl Overview {
     ) -> (Self, F) {
         let blocks = trace.blocks_for(selection);
         let (mut parts, mut sum) = (Parts::of(trace), make());
-        let room = parts.room.clone();
-        let new = || AndFold(OverviewVisitor::new(selection, &room), make());
+        let keeper = parts.keeper.clone();
+        let new = || AndFold(OverviewVisitor::new(selection, &keeper), make());
         let damage = trace.scan(&blocks, selection, AHEAD, new, |AndFold(part, folded)| {
             parts.add(part);
             sum.merge(folded);
@@ -186,7 +190,7 @@ impl Overview {
     /// Of the records in a trace, and of snapshots that were seen elsewhere.
     pub(super) fn of_records(trace: &Trace, seen: OverviewVisitor<'_>) -> Self {
         let (mut parts, mut damage) = (Parts::of(trace), Vec::new());
-        let mut records = OverviewVisitor::new(seen.selection, &parts.room);
+        let mut records = OverviewVisitor::new(seen.selection, &parts.keeper);
         for block in trace.blocks() {
             damage.extend(trace.visit_records(block, &mut records).err());
         }
@@ -197,23 +201,28 @@ impl Overview {
 
     /// The records that [`read_all_records`](Self::read_all_records) finds, without a look at snapshots; `None` where something cannot
     /// be read.
-    pub(super) fn records_alone(trace: &Trace, selection: &Selection) -> Option<Vec<Record>> {
+    pub(super) fn records_alone(trace: &Trace, selection: &Selection) -> Option<Records> {
         let blocks: Vec<_> = trace.blocks().iter().filter(|b| selection.may_hold(b)).collect();
-        let room = trace.room_for_records();
+        let keeper = trace.keeper();
         let found = blocks.into_par_iter().map(|block| {
-            let mut visitor = OverviewVisitor::new(selection, &room);
+            let mut visitor = OverviewVisitor::new(selection, &keeper);
             trace.visit_records(block, &mut visitor).ok()?;
-            Some(visitor.records)
+            Some(visitor.kept)
         });
         let found = found.collect::<Option<Vec<_>>>()?;
-        (!room.is_exceeded()).then(|| found.into_iter().flatten().collect())
+        let mut all = Records::default();
+        for some in found {
+            all.extend(some);
+        }
+        (!keeper.is_exceeded()).then_some(all)
     }
 
     /// Of snapshots that were seen, and records that are known.
-    pub(super) fn of_snapshots(seen: OverviewVisitor<'_>, records: Vec<Record>) -> Self {
-        let mut parts = Parts::with(seen.room.clone());
+    pub(super) fn of_snapshots(seen: OverviewVisitor<'_>, known: Records) -> Self {
+        let mut parts = Parts::with(seen.keeper.clone());
         parts.add(seen);
-        Self { records, ..parts.finish(Vec::new()) }
+        let Records { records, mappings } = known;
+        Self { records, mappings, ..parts.finish(Vec::new()) }
     }
 
     /// From the begin of the first to the end of the last snapshot; empty without snapshots.
@@ -270,23 +279,28 @@ const MANY_AHEAD: usize = 32;
 /// An overview as it grows, block by block: records are put into one list at once, so that they are never there twice.
 struct Parts {
     overview: Overview,
+    kept: Records,
     targets: BTreeMap<TargetId, TargetExtent>,
-    /// For records.
-    room: Room,
+    keeper: Keeper,
 }
 
 impl Parts {
     fn of(trace: &Trace) -> Self {
-        Self::with(trace.room_for_records())
+        Self::with(trace.keeper())
     }
 
-    fn with(room: Room) -> Self {
-        Self { overview: Overview::default(), targets: BTreeMap::new(), room }
+    fn with(keeper: Keeper) -> Self {
+        Self {
+            overview: Overview::default(),
+            kept: Records::default(),
+            targets: BTreeMap::new(),
+            keeper,
+        }
     }
 
     fn add(&mut self, part: OverviewVisitor<'_>) {
         let overview = &mut self.overview;
-        overview.records.extend(part.records);
+        self.kept.extend(part.kept);
         overview.has_ages |= part.has_ages;
         for sampling in part.samplings {
             if !overview.samplings.contains(&sampling) {
@@ -299,12 +313,14 @@ impl Parts {
     }
 
     fn finish(mut self, mut damage: Vec<Damage>) -> Overview {
-        if self.room.is_exceeded() {
-            self.overview.records = Vec::new();
+        if self.keeper.is_exceeded() {
+            self.kept = Records::default();
             let why = "its records take more memory than any recording's of its size: none is used";
             damage.push(Damage { offset: 0, block: None, kind: DamageKind::Malformed(why.into()) });
         }
-        Overview { targets: self.targets.into_values().collect(), damage, ..self.overview }
+        let Records { records, mappings } = self.kept;
+        let targets = self.targets.into_values().collect();
+        Overview { records, mappings, targets, damage, ..self.overview }
     }
 }
 
@@ -319,9 +335,8 @@ struct TargetState {
 
 pub(super) struct OverviewVisitor<'a> {
     selection: &'a Selection,
-    /// For records.
-    room: Room,
-    records: Vec<Record>,
+    keeper: Keeper,
+    kept: Records,
     targets: BTreeMap<TargetId, TargetState>,
     samplings: Vec<Sampling>,
     has_ages: bool,
@@ -331,11 +346,11 @@ pub(super) struct OverviewVisitor<'a> {
 }
 
 impl<'a> OverviewVisitor<'a> {
-    fn new(selection: &'a Selection, room: &Room) -> Self {
+    fn new(selection: &'a Selection, keeper: &Keeper) -> Self {
         Self {
             selection,
-            room: room.clone(),
-            records: Vec::new(),
+            keeper: keeper.clone(),
+            kept: Records::default(),
             targets: BTreeMap::new(),
             samplings: Vec::new(),
             has_ages: false,
@@ -348,7 +363,7 @@ impl<'a> OverviewVisitor<'a> {
 impl<'a> OverviewVisitor<'a> {
     /// For snapshots alone.
     pub(super) fn of_snapshots(selection: &'a Selection) -> Self {
-        Self::new(selection, &Room::new(0))
+        Self::new(selection, &Keeper::new(Room::new(0)))
     }
 }
 
@@ -438,9 +453,8 @@ impl Visitor for OverviewVisitor<'_> {
     }
 
     fn record(&mut self, record: Record) {
-        let is_kept = !matches!(record, Record::SchemeApplied(_));
-        if is_kept && self.room.take(record.held_bytes() as u64).is_some() {
-            self.records.push(record);
+        if !matches!(record, Record::SchemeApplied(_)) {
+            self.keeper.keep(record, &mut self.kept);
         }
     }
 }

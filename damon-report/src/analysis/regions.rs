@@ -143,7 +143,7 @@ fn table(moment: &CoveredMoment, view: &View, options: &RegionOptions) -> Region
     let (mut total, mut matching) = (Sum::default(), Sum::default());
     for snapshot in &moment.snapshots {
         let time = snapshot.start_ns..snapshot.end_ns;
-        let names = mappings::names(&view.overview.records, snapshot.target, &time);
+        let names = mappings::names(&view.overview.mappings, snapshot.target, &time);
         for region in seen(snapshot) {
             let matches = options.pattern.matches(&region);
             let pieces = view.selection.pieces(snapshot.target, region.start, region.end);

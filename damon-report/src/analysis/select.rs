@@ -222,13 +222,13 @@ impl Query {
         }
         let wanted: Vec<TargetId> = all.targets.iter().map(|t| t.target).collect();
         let is_monitored = |name: &String| {
-            let places = mappings::called(&all.records, &wanted, time, name);
+            let places = mappings::called(&all.mappings, &wanted, time, name);
             let spans = |of: &TargetId| all.targets.iter().find(|t| t.target == *of);
             places.iter().any(|(target, set)| {
                 spans(target).is_some_and(|t| !t.spans.intersection(set).is_empty())
             })
         };
-        let mut known = mappings::largest(&all.records, &wanted, time, 12);
+        let mut known = mappings::largest(&all.mappings, &wanted, time, 12);
         known.retain(is_monitored);
         let ranges = all.targets.iter().flat_map(|t| t.spans.ranges());
         known.extend(ranges.take(MOST).map(|r| format!("{:#x}..{:#x}", r.start, r.end)));
@@ -247,9 +247,9 @@ impl Query {
         let wanted: Vec<TargetId> = wanted.copied().collect();
         let mut named: BTreeMap<TargetId, SpanSet> = BTreeMap::new();
         for asked in &self.mapping {
-            let found = mappings::called(&all.records, &wanted, time, asked);
+            let found = mappings::called(&all.mappings, &wanted, time, asked);
             if found.is_empty() {
-                let largest = mappings::largest(&all.records, &wanted, time, 12);
+                let largest = mappings::largest(&all.mappings, &wanted, time, 12);
                 let known = match largest.as_slice() {
                     [] => "the recording names none".to_owned(),
                     names => format!("the largest are {}", names.join(", ")),

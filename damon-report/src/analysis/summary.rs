@@ -3,7 +3,7 @@
 //! A frame for the heat has to be known before the pass, and what was monitored is known behind it. So the frame is made for
 //! what a few blocks tell (`Overview::sketch`), and made again when all is known: if both are the same, as they are
 //! nearly always, that was it; else the heat alone is computed again. What was mapped when has to be known before, too, and is
-//! [looked up](Trace::lasting_records). Results are those of the single analyses.
+//! [looked up](Trace::mapping_history). Results are those of the single analyses.
 
 use super::axis::{self, BandSpan};
 use super::groups::GroupBy;
@@ -100,7 +100,7 @@ impl Summary {
         let selection = &guess.selection;
         let edges = frames.list().map(|frame| frame.map(|frame| Edges::new(frame, selection)));
         let scale = IdleScale::new();
-        let layouts = Layouts::new(&trace.lasting_records(), GroupBy::Mapping);
+        let layouts = Layouts::new(&trace.mapping_history(), GroupBy::Mapping);
         let (overview, (heat, (working_set, (idle, mappings)))) =
             Overview::read_and_fold(trace, selection, || {
                 let [cells, picture, holes] = &edges;

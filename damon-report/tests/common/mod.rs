@@ -8,6 +8,7 @@
     reason = "each test file uses a part of this module; a helper that fails is a test that fails"
 )]
 
+pub mod by_hand;
 pub mod made;
 pub mod program;
 

@@ -33,6 +33,13 @@ pub fn run(args: &[&str], threads: &str) -> Ran {
     Ran::of(&output)
 }
 
+/// The most memory that this process has had, bytes.
+pub fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
 /// A directory that holds a trace, and its name.
 pub fn bench(bytes: &[u8]) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();

@@ -263,6 +263,7 @@ fn add(cells: &mut [Sums], cut: &Cut, place: &Range<u64>, rate: f64, shares: &[(
 mod tests {
     use super::*;
     use crate::analysis::groups::GroupBy;
+    use crate::analysis::mapping_history::MappingHistory;
     use damon_format::{Mapping, MappingsChanged, Permissions, Record, TargetId};
 
     #[test]
@@ -313,7 +314,8 @@ mod tests {
             removed: Vec::new(),
             added: (1..3000).map(mapping).collect(),
         };
-        let layouts = Layouts::new(&[Record::MappingsChanged(change)], GroupBy::Mapping);
+        let history = MappingHistory::of(&[Record::MappingsChanged(change)]);
+        let layouts = Layouts::new(&history, GroupBy::Mapping);
         let cuts = cuts(&layouts);
         assert_eq!(cuts.len(), 3000);
         let kept: Vec<&Cut> = cuts.iter().filter(|cut| cut.rows > 0).collect();

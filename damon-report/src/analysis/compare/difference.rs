@@ -172,7 +172,7 @@ impl Run {
         columns: &[(Option<String>, Range<usize>)],
         options: &Options,
     ) -> Self {
-        let layouts = Layouts::new(&view.overview.records, options.group_by);
+        let layouts = Layouts::new(&view.overview.mappings, options.group_by);
         let cuts = cuts(&layouts);
         let of = |phase: &Phase| {
             let columns = columns.iter().find(|(name, _)| *name == phase.name)?;

@@ -284,7 +284,7 @@ fn courses(
     let by_sight = Hotness::exact(options.hot);
     let hotness = if exact { &by_sight } else { hotness };
     let options_of = CourseOptions { hotness, idle_ns: options.idle_ns, exact };
-    let layouts = Layouts::new(&view.overview.records, options.group_by);
+    let layouts = Layouts::new(&view.overview.mappings, options.group_by);
     let new = || CourseSum::new(&view.selection, &layouts, phases, options_of);
     let courses = trace.fold(&view.selection, new).finish(&view.resident());
     let present: BTreeSet<&MappingId> =

@@ -1,5 +1,7 @@
 use super::*;
-use damon_format::{MappingsChanged, Permissions, TargetExecuted, TargetKind, TargetStarted};
+use damon_format::{
+    Mapping, MappingsChanged, Permissions, Record, TargetExecuted, TargetKind, TargetStarted,
+};
 use proptest::prelude::*;
 
 const T: TargetId = TargetId(0);
@@ -28,7 +30,7 @@ fn at(layouts: &Layouts, time_ns: u64) -> Vec<(u64, String)> {
 }
 
 fn labels(records: &[Record], time_ns: u64) -> Vec<String> {
-    let layouts = Layouts::new(records, GroupBy::Mapping);
+    let layouts = Layouts::new(&MappingHistory::of(records), GroupBy::Mapping);
     at(&layouts, time_ns).into_iter().map(|(_, label)| label).collect()
 }
 
@@ -89,7 +91,7 @@ fn a_number_is_free_again_when_its_mapping_went() {
         let removed = if i == 1 { vec![] } else { vec![(i - 1) * 10 * M] };
         records.push(change(i, &removed, vec![mapping(i * 10 * M, M, "")]));
     }
-    let layouts = Layouts::new(&records, GroupBy::Mapping);
+    let layouts = Layouts::new(&MappingHistory::of(&records), GroupBy::Mapping);
     assert_eq!(layouts.groups().len(), 3, "nothing, the first, and whoever is the second");
     assert_eq!(at(&layouts, 30)[0], (300 * M, "anonymous 1 MiB #1".to_owned()));
 }
@@ -126,7 +128,7 @@ fn another_program_has_nothing_of_the_one_before() {
         executed,
         change(12, &[], vec![mapping(3 * M, M, "/bin/y")]),
     ];
-    let layouts = Layouts::new(&records, GroupBy::File);
+    let layouts = Layouts::new(&MappingHistory::of(&records), GroupBy::File);
     let starts = |time| at(&layouts, time).into_iter().map(|(s, _)| s / M).collect::<Vec<_>>();
     assert_eq!((starts(0), starts(9)), (vec![1], vec![1]), "before the first look as at it");
     assert_eq!((starts(10), starts(12)), (vec![], vec![3]));
@@ -140,7 +142,7 @@ fn any_moment_is_reached_from_any_other() {
         let removed = if i % 3 == 0 { vec![(i / 2) * M] } else { vec![] };
         records.push(change(i, &removed, vec![mapping(i * M, M, "/x")]));
     }
-    let layouts = Layouts::new(&records, GroupBy::Mapping);
+    let layouts = Layouts::new(&MappingHistory::of(&records), GroupBy::Mapping);
     let mut walking = Cursor::new(&layouts);
     for time in [0, 1, 255, 256, 257, 700, 775, 900, 512, 513, 3, 768, 767] {
         let fresh: Vec<Slot> = {

@@ -1,10 +1,11 @@
 //! Which addresses of a target could be accessed when, and how much of it was resident: what tells how much of its memory
 //! has pages.
 
+use crate::analysis::mapping_history::{Event, Mapped, MappingHistory};
 use crate::analysis::num::float;
 use crate::analysis::spans::SpanSet;
 use crate::analysis::wss::ResidentSample;
-use damon_format::{Mapping, Record, TargetId};
+use damon_format::{Record, TargetId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -15,33 +16,22 @@ pub(super) struct Backing {
 }
 
 impl Backing {
-    /// From all records, in file order.
-    pub(super) fn of(records: &[Record]) -> Self {
-        let mut makers: BTreeMap<TargetId, Maker> = BTreeMap::new();
-        for record in records {
-            let Some(target) = record.target() else { continue };
-            match record {
-                Record::MappingsChanged(change) => {
-                    let maker = makers.entry(target).or_default();
-                    maker.change(change.time_ns, &change.removed, &change.added);
-                }
-                // Another program has mappings of its own, which are told when they are seen.
-                Record::TargetExecuted(executed) => {
-                    if let Some(maker) = makers.get_mut(&target) {
-                        let all: Vec<u64> = maker.alive.keys().copied().collect();
-                        maker.change(executed.time_ns, &all, &[]);
-                    }
-                }
-                Record::Memory(sample) => makers
-                    .entry(target)
-                    .or_default()
-                    .resident
-                    .push(ResidentSample { time_ns: sample.time_ns, rss: sample.rss }),
-                _ => {}
+    /// Of the sizes among records, and of mappings.
+    pub(super) fn of(records: &[Record], history: &MappingHistory) -> Self {
+        let mut targets: BTreeMap<TargetId, Course> = BTreeMap::new();
+        for (target, events) in history.targets() {
+            let changes = Maker::of(events).finish();
+            if !changes.is_empty() {
+                targets.entry(target).or_default().changes = changes;
             }
         }
-        let made = makers.into_iter().map(|(target, maker)| (target, maker.finish()));
-        Self { targets: made.collect() }
+        for record in records {
+            if let Record::Memory(sample) = record {
+                let sized = ResidentSample { time_ns: sample.time_ns, rss: sample.rss };
+                targets.entry(sample.target).or_default().resident.push(sized);
+            }
+        }
+        Self { targets }
     }
 
     pub(super) fn target(&self, target: TargetId) -> Option<&Course> {
@@ -102,7 +92,6 @@ struct Maker {
     alive: BTreeMap<u64, Alive>,
     /// Of each time, what was taken away and what was added: with any right to access it, and without.
     steps: Vec<(u64, [Step; 2])>,
-    resident: Vec<ResidentSample>,
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +101,25 @@ struct Step {
 }
 
 impl Maker {
-    fn change(&mut self, time_ns: u64, removed: &[u64], added: &[Mapping]) {
+    fn of(events: &[Event]) -> Self {
+        let mut maker = Self::default();
+        for event in events {
+            match event {
+                Event::Changed(change) => {
+                    maker.change(change.time_ns, &change.removed, &change.added);
+                }
+                // Another program has mappings of its own, which are told when they are seen.
+                Event::Executed { time_ns, .. } if !maker.steps.is_empty() => {
+                    let all: Vec<u64> = maker.alive.keys().copied().collect();
+                    maker.change(*time_ns, &all, &[]);
+                }
+                Event::Executed { .. } | Event::Started { .. } | Event::Exited { .. } => {}
+            }
+        }
+        maker
+    }
+
+    fn change(&mut self, time_ns: u64, removed: &[u64], added: &[Mapped]) {
         // Time does not go back.
         let last_ns = self.steps.last().map(|step| step.0);
         if last_ns.is_none_or(|last_ns| last_ns < time_ns) {
@@ -130,9 +137,7 @@ impl Maker {
             }
         }
         for mapping in added.iter().filter(|mapping| mapping.start < mapping.end) {
-            let rights = mapping.permissions;
-            let has_rights = rights.read || rights.write || rights.execute;
-            let new = Alive { end: mapping.end, has_rights };
+            let new = Alive { end: mapping.end, has_rights: mapping.has_rights() };
             if let Some(replaced) = self.alive.insert(mapping.start, new) {
                 take(mapping.start, replaced);
             }
@@ -144,7 +149,7 @@ impl Maker {
         }
     }
 
-    fn finish(self) -> Course {
+    fn finish(self) -> Vec<Change> {
         let any_rights = self.steps.iter().any(|(_, [with, _])| !with.added.is_empty());
         let mut changes: Vec<Change> = Vec::new();
         for (time_ns, [with, without]) in self.steps {
@@ -159,7 +164,7 @@ impl Maker {
         changes.retain(|change| {
             change.time_ns == 0 || !(change.gone.is_empty() && change.come.is_empty())
         });
-        Course { changes, resident: self.resident }
+        changes
     }
 }
 
@@ -171,7 +176,7 @@ fn of(steps: &mut [Step; 2], alive: Alive) -> &mut Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damon_format::{MappingsChanged, Permissions, TargetExecuted};
+    use damon_format::{Mapping, MappingsChanged, Permissions, TargetExecuted};
 
     const T: TargetId = TargetId(0);
 
@@ -195,7 +200,7 @@ mod tests {
     type Listed = (u64, Vec<(u64, u64)>, Vec<(u64, u64)>);
 
     fn list(records: &[Record]) -> Vec<Listed> {
-        let backing = Backing::of(records);
+        let backing = Backing::of(&[], &MappingHistory::of(records));
         let pairs = |ranges: &[Range<u64>]| ranges.iter().map(|r| (r.start, r.end)).collect();
         let changes = backing.target(T).unwrap().changes(0, u64::MAX);
         changes.map(|c| (c.time_ns, pairs(&c.gone), pairs(&c.come))).collect()

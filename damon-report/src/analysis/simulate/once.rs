@@ -10,6 +10,7 @@ use super::plan::{Options, Plan, SimulateError};
 use super::{Simulation, simulation};
 use crate::analysis::load::Trace;
 use crate::analysis::overview::Overview;
+use crate::analysis::records::Records;
 use crate::analysis::select::{Query, SelectError};
 use crate::analysis::spans::SpanSet;
 use crate::analysis::view::View;
@@ -45,8 +46,8 @@ fn simulate(
     schemes: &Schemes,
     options: &Options,
 ) -> Option<Viewed> {
-    let records = Overview::records_alone(trace, &guess.selection)?;
-    let overview = Overview { records, ..std::mem::take(&mut guess.overview) };
+    let Records { records, mappings } = Overview::records_alone(trace, &guess.selection)?;
+    let overview = Overview { records, mappings, ..std::mem::take(&mut guess.overview) };
     let mut guess = guess.with_overview(overview);
     let guessed_time = guess.time();
     let selection = guess.selection.clone();
@@ -65,8 +66,9 @@ fn simulate(
     }
     let (ended, without_ages) = (engine?.end(), fed.without_ages);
     let guessed = plan.depends();
-    let records = std::mem::take(&mut guess.overview.records);
-    let view = guess.with_overview(Overview::of_snapshots(fed.seen?, records));
+    let Overview { records, mappings, .. } = std::mem::take(&mut guess.overview);
+    let known = Records { records, mappings };
+    let view = guess.with_overview(Overview::of_snapshots(fed.seen?, known));
     let plan = Plan::new(trace, &view, schemes, options.clone()).ok()?;
     if view.time() != guessed_time || !plan.is_as(&guessed) {
         return None;

@@ -212,7 +212,7 @@ impl<'a> Plan<'a> {
         let page_size = if info.page_size == 0 { 4096 } else { u64::from(info.page_size) };
         let time = view.time();
         let mapped = overview.targets.iter().filter_map(|target| {
-            Some((target.target, mappings::accessible(records, target.target, &time)?))
+            Some((target.target, mappings::accessible(&overview.mappings, target.target, &time)?))
         });
         let mapped: BTreeMap<TargetId, SpanSet> = mapped.collect();
         let mut exits: Vec<(u64, TargetId)> = records
@@ -233,8 +233,8 @@ impl<'a> Plan<'a> {
             resident: view.resident(),
             exits,
             mapped,
-            backing: Backing::of(records),
-            layouts: Layouts::new(records, options.group_by),
+            backing: Backing::of(records, &overview.mappings),
+            layouts: Layouts::new(&overview.mappings, options.group_by),
             exact: info.backend.exact || info.backend.granularity == Granularity::Mapping,
             single: overview.targets.len() <= 1,
             origin_ns: view.origin_ns,

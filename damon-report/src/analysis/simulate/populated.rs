@@ -115,6 +115,7 @@ fn share(used: u64, accessible: u64, resident: Option<f64>) -> f64 {
 mod tests {
     use super::super::backing::Backing;
     use super::*;
+    use crate::analysis::mapping_history::MappingHistory;
     use damon_format::{Mapping, MappingsChanged, MemorySample, Permissions, Record, TargetId};
 
     const T: TargetId = TargetId(0);
@@ -144,6 +145,10 @@ mod tests {
         })
     }
 
+    fn backing(records: &[Record]) -> Backing {
+        Backing::of(records, &MappingHistory::of(records))
+    }
+
     /// What was freed.
     fn learn(
         populated: &mut Populated,
@@ -166,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_accessible_memory_counts_and_each_byte_once() {
-        let backing = Backing::of(&[change(0, &[], &[(10, 100)]), memory(0, 38)]);
+        let backing = backing(&[change(0, &[], &[(10, 100)]), memory(0, 38)]);
         let course = backing.target(T);
         let mut populated = Populated::default();
         let _freed = learn(&mut populated, course, 1, &[(0, 20), (40, 50)]);
@@ -186,7 +191,7 @@ mod tests {
             memory(5, 30),
             change(8, &[], &[(60, 100)]),
         ];
-        let backing = Backing::of(&records);
+        let backing = backing(&records);
         let course = backing.target(T);
         let mut populated = Populated::default();
         assert!(learn(&mut populated, course, 1, &[(0, 20), (60, 90)]).is_empty());
@@ -208,7 +213,7 @@ mod tests {
         let mut unknown = Populated::default();
         assert!(learn(&mut unknown, None, 1, &[(0, 20)]).is_empty());
         assert_eq!(parts(&unknown, 10..30), [(10, 30, 1.0)]);
-        let backing = Backing::of(&[change(0, &[], &[(10, 100)])]);
+        let backing = backing(&[change(0, &[], &[(10, 100)])]);
         let mut populated = Populated::default();
         let _freed = learn(&mut populated, backing.target(T), 1, &[(10, 20)]);
         assert_eq!(parts(&populated, 0..30), [(10, 20, 1.0), (20, 30, 1.0)]);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::analysis::overview::Overview;
+use crate::analysis::records::Records;
 use crate::analysis::testing::written;
 use damon_format::Snapshot;
 use proptest::prelude::*;
@@ -39,7 +40,7 @@ fn moments(trace: &Trace, held: usize) -> (Moments, u64) {
         }
     });
     assert!(!fed.damaged && fed.crowded.is_none());
-    let seen = Overview::of_snapshots(fed.seen.unwrap(), Vec::new());
+    let seen = Overview::of_snapshots(fed.seen.unwrap(), Records::default());
     (found, seen.snapshots())
 }
 
