@@ -133,7 +133,10 @@ pub(super) fn options(args: &SimulateArgs) -> Options {
 /// Whose fault an error is.
 pub(super) fn said(args: &SimulateArgs, trace: &Trace, error: &SimulateError) -> Failure {
     match error {
-        SimulateError::NoAges | SimulateError::TooShort { .. } | SimulateError::Crowded { .. } => {
+        SimulateError::NoAges
+        | SimulateError::TooShort { .. }
+        | SimulateError::Crowded { .. }
+        | SimulateError::CrowdedBlock { .. } => {
             Failure::Input(format!("{}: {error}", trace.name()))
         }
         _ => Failure::Usage(format!("{}: {error}", args.schemes)),

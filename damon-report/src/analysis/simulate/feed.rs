@@ -22,6 +22,10 @@ const BATCH: usize = 1 << 14;
 /// several times, some time of it after the other.
 pub(super) const HELD: usize = 1 << 20;
 
+/// How often a block is gone through at most. Our writer's blocks have a quarter of [`HELD`]; small files can hold blocks of
+/// billions of regions, and each pass decodes all of it.
+pub(super) const PASSES: usize = 32;
+
 /// A snapshot takes as much memory as so many regions, beside its own.
 const HEAD: usize = 3;
 
@@ -161,6 +165,26 @@ pub(super) struct Source<'s> {
     pub(super) observe: bool,
     /// Regions to hold: [`HELD`].
     pub(super) held: usize,
+    /// Passes over a block: [`PASSES`].
+    pub(super) passes: usize,
+}
+
+/// What is too much, in regions.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Crowded {
+    /// At the same time.
+    Moment { most: usize },
+    /// In a block.
+    Block { most: usize },
+}
+
+impl From<Crowded> for SimulateError {
+    fn from(crowded: Crowded) -> Self {
+        match crowded {
+            Crowded::Moment { most } => Self::Crowded { most },
+            Crowded::Block { most } => Self::CrowdedBlock { most },
+        }
+    }
 }
 
 /// What there was beside the moments.
@@ -172,14 +196,14 @@ pub(super) struct Fed<'s> {
     pub(super) seen: Option<OverviewVisitor<'s>>,
     /// Something could not be read.
     pub(super) damaged: bool,
-    /// So many regions at the same time are more than can be held; what follows is missing.
-    pub(super) crowded: Option<usize>,
+    /// There is too much to put together; what follows is missing.
+    pub(super) crowded: Option<Crowded>,
 }
 
 impl Fed<'_> {
     /// Whether everything was handed over that could be read.
     pub(super) fn is_whole(&self) -> Result<(), SimulateError> {
-        self.crowded.map_or(Ok(()), |most| Err(SimulateError::Crowded { most }))
+        self.crowded.map_or(Ok(()), |crowded| Err(crowded.into()))
     }
 }
 
@@ -187,7 +211,7 @@ impl<'s> Source<'s> {
     /// What a plan is about.
     pub(super) fn of(plan: &'s Plan<'_>, trace: &'s Trace) -> Self {
         let (selection, single) = (plan.selection, plan.single);
-        Self { trace, selection, single, observe: false, held: HELD }
+        Self { trace, selection, single, observe: false, held: HELD, passes: PASSES }
     }
 
     /// Hands over all selected moments, some at a time, while the next ones are decoded.
@@ -221,7 +245,7 @@ impl<'s> Source<'s> {
     }
 
     fn decode(self, give: impl FnMut(Batch) -> Option<Batch>) -> Fed<'s> {
-        let Self { trace, selection, single, observe, held } = self;
+        let Self { trace, selection, single, observe, held, passes } = self;
         let seen = observe.then(|| OverviewVisitor::of_snapshots(selection));
         let mut to = To { batch: Batch::default(), give, stopped: false };
         let mut fed = Fed { seen, ..Fed::default() };
@@ -234,7 +258,7 @@ impl<'s> Source<'s> {
             // The index tells, or it is met on the way.
             let is_large = usize::try_from(block.rows).unwrap_or(usize::MAX) > held;
             let most = if is_large { 0 } else { held };
-            let time = Time { all: 0..u64::MAX, again: false, held, most };
+            let time = Time { all: 0..u64::MAX, again: false, held, most, passes };
             let mut visitor = Taker { selection, is_all, single, fed, waiting, to, time };
             visitor.block(trace, block, begin);
             if to.stopped || fed.crowded.is_some() {
@@ -304,6 +328,8 @@ struct Time {
     held: usize,
     /// Regions that may be held.
     most: usize,
+    /// How often the block may be gone through.
+    passes: usize,
 }
 
 /// Takes the snapshots of a block.
@@ -340,7 +366,14 @@ impl<G: FnMut(Batch) -> Option<Batch>> Taker<'_, '_, G> {
         let of_file = usize::try_from(trace.bytes()).unwrap_or(usize::MAX).saturating_mul(4);
         self.time.most = self.time.held.saturating_add(of_file);
         self.time.again = true;
-        for window in costs.windows(self.time.held / 4) {
+        let each = self.time.held / 4;
+        let windows = costs.windows(each);
+        if windows.len() > self.time.passes {
+            let most = each.saturating_mul(self.time.passes);
+            self.fed.crowded = Some(Crowded::Block { most });
+            return;
+        }
+        for window in windows {
             if self.to.stopped {
                 return;
             }
@@ -348,7 +381,7 @@ impl<G: FnMut(Batch) -> Option<Batch>> Taker<'_, '_, G> {
             self.time.all = window;
             let _known: Result<(), Damage> = trace.visit_block(block, self);
             if self.is_full() {
-                self.fed.crowded = Some(self.time.most);
+                self.fed.crowded = Some(Crowded::Moment { most: self.time.most });
                 return;
             }
         }

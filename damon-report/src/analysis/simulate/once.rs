@@ -5,7 +5,7 @@
 //! same, as they do nearly always, that was it.
 
 use super::engine::Engine;
-use super::feed::{HELD, Source};
+use super::feed::{HELD, PASSES, Source};
 use super::plan::{Options, Plan, SimulateError};
 use super::{Simulation, simulation};
 use crate::analysis::load::Trace;
@@ -54,7 +54,8 @@ fn simulate(
     let plan = Plan::new(trace, &guess, schemes, options.clone()).ok()?;
     let mut engine: Option<Engine<'_>> = None;
     let single = plan.single;
-    let source = Source { trace, selection: &selection, single, observe: true, held: HELD };
+    let (observe, held, passes) = (true, HELD, PASSES);
+    let source = Source { trace, selection: &selection, single, observe, held, passes };
     let fed = source.feed(|batch| {
         for moment in batch.moments() {
             let new = || Engine::new(&plan, &plan.schemes, moment.sampling());

@@ -108,6 +108,14 @@ pub enum SimulateError {
         /// What is wrong with the first one.
         why: String,
     },
+    /// A block has so many regions of several targets that going through it again and again would take too long.
+    #[error(
+        "a block of the recording has more than {most} regions of several targets, too many to put together: no recorder          of ours writes such blocks; --target takes one target alone"
+    )]
+    CrowdedBlock {
+        /// Most that can be.
+        most: usize,
+    },
     /// Moments of several targets have more regions than a recording of this size can have.
     #[error(
         "the recording has more than {most} regions of several targets at the same time, more than a file of its size \

@@ -31,7 +31,8 @@ type Moments = Vec<(Range<u64>, Vec<(u32, usize)>)>;
 
 fn moments(trace: &Trace, held: usize) -> (Moments, u64) {
     let selection = Selection::everything();
-    let source = Source { trace, selection: &selection, single: false, observe: true, held };
+    let (single, observe, passes) = (false, true, usize::MAX);
+    let source = Source { trace, selection: &selection, single, observe, held, passes };
     let mut found = Vec::new();
     let fed = source.feed(|batch| {
         for moment in batch.moments() {
@@ -58,4 +59,40 @@ proptest! {
         let small = written(&list, 30);
         prop_assert_eq!(&moments(&small, HELD), &moments(&small, 20));
     }
+}
+
+#[test]
+fn a_block_that_takes_too_many_passes_is_refused_unless_one_target_is_all() {
+    let list = (0..100_u64).flat_map(|index| {
+        (0..2).map(move |target| {
+            let start_ns = BEGIN + index * 100_000_000;
+            let region =
+                |i: u64| Region { start: i << 12, end: (i + 1) << 12, nr_accesses: 1, age: 3 };
+            let sampling = Sampling::from_intervals(5_000, 100_000);
+            let regions = (0..7).map(region).collect();
+            let target = TargetId(target);
+            Snapshot::new(target, start_ns, start_ns + 100_000_000, sampling, regions)
+        })
+    });
+    let trace = written(&list.collect::<Vec<_>>(), u64::MAX);
+    let selection = Selection::everything();
+    let fed = |single, passes| {
+        let source = Source {
+            trace: &trace,
+            selection: &selection,
+            single,
+            observe: false,
+            held: 200,
+            passes,
+        };
+        let mut seen = 0;
+        let fed = source.feed(|batch| seen += batch.moments().count());
+        (seen, fed.is_whole().map_err(|error| error.to_string()))
+    };
+    // Two snapshots of ten each to 50 in a pass.
+    assert_eq!(fed(false, 50), (100, Ok(())));
+    let (seen, refused) = fed(false, 49);
+    assert_eq!(seen, 0, "it is told before anything is done");
+    assert!(refused.unwrap_err().contains("more than 2450 regions of several targets"));
+    assert_eq!(fed(true, 1), (200, Ok(())));
 }
