@@ -156,7 +156,9 @@ pub(super) fn fitted(
     for (band, names) in bands.iter().zip(&mut names) {
         name_target(&targets, band.target, names);
     }
-    let Grid { columns, rows } = grid(&ranges, extras.with_names(names.iter().flatten()))?;
+    let named = ranges.iter().cloned().zip(names.iter().map(Vec::as_slice));
+    let extras = extras.with_names(&named.collect::<Vec<_>>());
+    let Grid { columns, rows } = grid(&ranges, extras)?;
     Ok((columns, rows))
 }
 

@@ -9,7 +9,7 @@ use super::furniture::{Tick, headings, time_axis, to_png, to_svg};
 use super::heatmap::hatch_scale;
 use super::layout::Rect;
 use super::lines::{EXPECTED, RIBBON, TOUCHED, byte_scale, key_entry};
-use super::num::round;
+use super::num::{coord, round};
 use super::one_plot::OnePlot;
 use super::pen::Pen;
 use super::series::height_at;
@@ -71,6 +71,9 @@ fn landmarks() -> impl Iterator<Item = (f64, String, bool)> {
     })
 }
 
+/// Pixels of the axis for each label: two or three times what one takes, since steps on a logarithmic axis differ by that.
+const EACH: i32 = 80;
+
 /// A logarithmic axis.
 struct Axis {
     least: f64,
@@ -97,7 +100,9 @@ impl Axis {
         let inside = |time: &f64| (self.least * 0.999..=self.most * 1.001).contains(time);
         let all: Vec<_> = landmarks().filter(|(time, _, _)| inside(time)).collect();
         let main = all.iter().filter(|(_, _, main)| *main).count();
-        let shown = all.into_iter().filter(|(_, _, is_main)| main < 4 || *is_main);
+        // All, where they are few or have room; else the round ones.
+        let all_fit = coord(all.len()).saturating_mul(EACH) <= self.plot.w;
+        let shown = all.into_iter().filter(|(_, _, is_main)| all_fit || main < 4 || *is_main);
         shown.map(|(time, label, _)| Tick { x: self.x(time), label }).collect()
     }
 }
@@ -212,6 +217,9 @@ mod tests {
         };
         assert_eq!(labels(1e8, 1.1e9), ["100 ms", "200 ms", "500 ms", "1 s"]);
         assert_eq!(labels(1e8, 3600e9), ["100 ms", "1 s", "10 s", "1 min", "10 min", "1 h"]);
+        let some = labels(1e8, 120e9);
+        assert_eq!(some[..4], ["100 ms", "200 ms", "500 ms", "1 s"]);
+        assert_eq!(some[7..], ["20 s", "30 s", "1 min", "2 min"]);
     }
 
     #[test]

@@ -76,9 +76,9 @@ impl Picture<'_> {
     }
 
     pub(super) fn extras(&self) -> Extras {
-        let mappings = self.heatmap.bands.iter().flat_map(|band| &band.mappings);
+        let bands = self.heatmap.bands.iter().map(|b| (b.start..b.end, b.mappings.as_slice()));
         Extras { marks: !self.marks.is_empty(), marginal: self.show_marginal, names: 0 }
-            .with_names(mappings)
+            .with_names(&bands.collect::<Vec<_>>())
     }
 
     /// What 100 % means, as short as `characters` demand.

@@ -3,7 +3,6 @@
 //! The layout depends on the canvas and on the address ranges of the bands only, so that the analysis can
 //! ask first ([`Grid`]) and bin exactly one cell per pixel.
 
-use std::borrow::Borrow;
 use std::ops::Range;
 
 use crate::analysis::heat::NamedRange;
@@ -41,11 +40,22 @@ pub struct Extras {
 }
 
 impl Extras {
-    /// With room for the names of these mappings.
+    /// With room for the names of these bands' mappings. What is but a line in the picture has to do with what the others
+    /// need, or with a few characters.
     #[must_use]
-    pub fn with_names(self, mappings: impl Iterator<Item: Borrow<NamedRange>>) -> Self {
-        let names = mappings.map(|m| full_caption(m.borrow()).chars().count()).max();
-        Self { names: names.unwrap_or(0), ..self }
+    pub fn with_names(self, bands: &[(Range<u64>, &[NamedRange])]) -> Self {
+        const SHORT: usize = 16;
+        let bytes = |range: &Range<u64>| range.end.saturating_sub(range.start);
+        let all = bands.iter().fold(0, |sum: u64, (range, _)| sum.saturating_add(bytes(range)));
+        let names = bands.iter().flat_map(|(band, mappings)| {
+            let least = (bytes(band) / 8).min(all / 100);
+            mappings.iter().map(move |mapping| {
+                let length = full_caption(mapping).chars().count();
+                let is_area = mapping.end.saturating_sub(mapping.start) >= least;
+                if is_area || mappings.len() == 1 { length } else { length.min(SHORT) }
+            })
+        });
+        Self { names: names.max().unwrap_or(0), ..self }
     }
 }
 

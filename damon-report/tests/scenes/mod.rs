@@ -109,8 +109,9 @@ impl Scene {
     }
 
     pub(crate) fn extras(&self) -> Extras {
-        let names = self.bands.iter().flat_map(|(_, mappings)| mappings);
-        Extras { marks: !self.marks.is_empty(), marginal: true, names: 0 }.with_names(names)
+        let names = self.bands.iter().map(|(range, names)| (range.clone(), names.as_slice()));
+        let extras = Extras { marks: !self.marks.is_empty(), marginal: true, names: 0 };
+        extras.with_names(&names.collect::<Vec<_>>())
     }
 
     /// Rates at pixel centres; heat and monitored in byte·nanoseconds.
