@@ -3,6 +3,7 @@
 mod alone;
 pub mod attach;
 pub mod choose;
+mod clear_refs;
 mod conflict;
 pub mod damon;
 pub mod exclusive;
@@ -15,6 +16,7 @@ pub mod soft_dirty;
 pub mod survey;
 pub mod writes;
 
+use crate::proc::ProcRoot;
 use damon_format::Mapping;
 use std::time::Duration;
 
@@ -42,6 +44,16 @@ pub enum WatchError {
     /// Anything else; says what failed, where, and what to do.
     #[error("{0}")]
     Failed(String),
+}
+
+impl WatchError {
+    /// What has become of `pid` when the address space behind the files that are open is no more: exit, or another
+    /// program?
+    fn of_lost_memory(proc: &ProcRoot, pid: u32) -> Self {
+        let maps = format!("{}maps", proc.memory_dir(pid));
+        let is_alive = proc.read(pid, &maps).is_ok_and(|text| !text.is_empty());
+        if is_alive { Self::Replaced } else { Self::Gone }
+    }
 }
 
 /// What observing a target has cost and missed.

@@ -6,13 +6,12 @@
 
 use super::alone::{self, Clears};
 use super::kind::{Kind, Looks};
-use super::{Toll, Touched, Watch, WatchError};
+use super::{Toll, Touched, Watch, WatchError, clear_refs};
 use crate::plan::Intervals;
 use crate::proc::{ProcError, ProcRoot, SmapsFile};
 use crate::sys::own_pages::{OwnPages, page_size};
 use damon_format::{AccessKind, Granularity, Mapping};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::File;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -57,35 +56,18 @@ impl Referenced {
     /// Opens the files of `pid`; changes nothing yet.
     pub fn attach(proc: &ProcRoot, pid: u32) -> Result<Self, ProcError> {
         let smaps = SmapsFile::open(proc, pid)?;
-        let path = proc.of(pid, &format!("{}clear_refs", proc.memory_dir(pid)));
-        let clear_refs =
-            OpenOptions::new().write(true).open(&path).map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied => ProcError::Denied { path },
-                io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
-                _ => ProcError::Io { path, source },
-            })?;
+        let clear_refs = clear_refs::open(proc, pid)?;
         let proc = proc.clone();
         Ok(Self { pid, proc, smaps, clear_refs, armed: false, accessed: 0 })
     }
 
-    /// The address space behind the open files is no more: exit, or another program?
+    /// The open files no longer tell of memory.
     fn ended(&self) -> WatchError {
-        let alive = self
-            .proc
-            .read(self.pid, &format!("{}maps", self.proc.memory_dir(self.pid)))
-            .is_ok_and(|text| !text.is_empty());
-        if alive { WatchError::Replaced } else { WatchError::Gone }
+        WatchError::of_lost_memory(&self.proc, self.pid)
     }
 
     fn clear(&mut self) -> Result<(), WatchError> {
-        match self.clear_refs.write_all(CLEAR_ACCESSED) {
-            Ok(()) => Ok(()),
-            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Err(WatchError::Gone),
-            Err(error) => Err(WatchError::Failed(format!(
-                "cannot write /proc/{}/clear_refs: {error}",
-                self.pid
-            ))),
-        }
+        clear_refs::clear(&self.clear_refs, self.pid, CLEAR_ACCESSED)
     }
 }
 

@@ -54,8 +54,8 @@ fn widening_mul(a: u64, b: u64) -> (u64, u64) {
     ((product >> 64) as u64, product as u64)
 }
 
-/// One step of `SplitMix64` (Steele, Lea and Flood, 2014).
-fn split_mix(word: &mut u64) -> u64 {
+/// The next number of the `SplitMix64` sequence (Steele, Lea and Flood, 2014).
+pub(crate) fn split_mix(word: &mut u64) -> u64 {
     *word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *word;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

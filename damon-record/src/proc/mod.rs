@@ -175,12 +175,7 @@ impl ProcRoot {
 
 /// The kernel's page size; 4096 where it cannot be asked.
 pub fn page_size() -> u64 {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .and_then(|size| u64::try_from(size).ok())
-        .filter(|size| size.is_power_of_two())
-        .unwrap_or(4096)
+    crate::sys::own_pages::page_size() as u64
 }
 
 fn numeric_entries(directory: &Path) -> Vec<u32> {

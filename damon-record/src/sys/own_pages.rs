@@ -2,20 +2,16 @@
 
 #![expect(unsafe_code, reason = "mmap, and access that the compiler must not remove")]
 
+use super::area;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, mprotect, munmap};
-use nix::unistd::{SysconfVar, sysconf};
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-/// Size of a page in bytes.
+/// Size of a page in bytes; 4096 where the system does not say.
 pub fn page_size() -> usize {
-    sysconf(SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(4096)
+    area::page_size().unwrap_or(4096)
 }
 
 /// Private anonymous memory, never huge pages, unmapped on drop.

@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 
 use super::memory::{Memory, MemoryError};
-use super::pattern::{Pattern, Sweep, split_mix};
+use super::pattern::{Pattern, Sweep};
 use super::run::{self, Done, Machine, Outcome, Stream, Tempo};
 use super::simulated::SimulationError;
 use super::spec::{AccessSpec, AreaSpec, Pace, PhaseSpec, Spec};
 use super::truth::{AccessRun, AreaTruth, Begin, Event, FORMAT, PhaseRun};
 use crate::marks;
+use crate::monitor::rng::split_mix;
 use crate::sys::area::page_size;
 
 /// How a workload is performed.

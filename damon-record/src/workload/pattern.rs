@@ -1,6 +1,7 @@
 //! Which offsets one sweep touches, and in which order: a function of (range, pattern, seed) alone,
 //! so that whoever reads the truth can compute the very same offsets.
 
+use crate::monitor::rng::split_mix;
 use serde::{Deserialize, Serialize};
 
 /// How a sweep walks through its range.
@@ -128,15 +129,6 @@ impl Shuffle {
             }
         }
     }
-}
-
-/// The next number of the `SplitMix64` sequence (Steele, Lea, Flood 2014).
-pub(super) fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

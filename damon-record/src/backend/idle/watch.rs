@@ -89,13 +89,9 @@ impl IdleWatch {
         self.samples.iter().map(|sample| matches!(sample, Sample::Marked { .. }))
     }
 
-    /// The address space behind the open pagemap is no more: exit, or another program?
+    /// The open file no longer tells of memory.
     fn ended(&self) -> WatchError {
-        let alive = self
-            .proc
-            .read(self.pid, &format!("{}maps", self.proc.memory_dir(self.pid)))
-            .is_ok_and(|text| !text.is_empty());
-        if alive { WatchError::Replaced } else { WatchError::Gone }
+        WatchError::of_lost_memory(&self.proc, self.pid)
     }
 
     /// The frame that holds the page of `address`, if it is in memory.

@@ -2,13 +2,14 @@
 
 use super::follow::{Follower, WORTH_IT};
 use super::tables::Leaf;
+use crate::backend::clear_refs;
 use crate::host::monotonic_ns;
 use crate::proc::{ProcError, ProcRoot};
 use crate::sys::madvise::{self, Range};
 use crate::sys::own_pages::OwnPages;
 use crate::sys::pidfd;
 use nix::errno::Errno;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
@@ -162,13 +163,7 @@ impl Process {
             Errno::ESRCH => ProcError::Gone { pid },
             errno => ProcError::Io { path: proc.of(pid, ""), source: errno.into() },
         })?;
-        let path = proc.of(pid, &format!("{memory_dir}clear_refs"));
-        let clear_refs =
-            OpenOptions::new().write(true).open(&path).map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied => ProcError::Denied { path },
-                io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
-                _ => ProcError::Io { path, source },
-            })?;
+        let clear_refs = clear_refs::open(proc, pid)?;
         let open = |name: &str| {
             let path = proc.path().join(name);
             File::open(&path).map_err(|source| match source.kind() {

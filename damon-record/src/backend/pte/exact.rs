@@ -9,10 +9,6 @@ use super::sampled::{Means, RoundError};
 use super::tables::{Leaf, Tables};
 use crate::backend::{Touched, WatchError};
 
-/// What `clear_refs` takes per GiB of small pages in memory, when the target uses them all meanwhile; a
-/// quarter of that when it is idle.
-pub(super) const REFS_NS_PER_GIB: u64 = 22_000_000;
-
 /// The end of user space with five levels of page tables; with four nothing is mapped beyond 1 << 47.
 const USER_END: u64 = 1 << 56;
 

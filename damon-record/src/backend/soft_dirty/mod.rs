@@ -24,14 +24,13 @@ mod selftest;
 
 use super::alone::{self, Clears};
 use super::kind::{Kind, Looks};
-use super::{Toll, Touched, Watch, WatchError};
+use super::{Toll, Touched, Watch, WatchError, clear_refs};
 use crate::plan::Intervals;
 use crate::proc::{MapsFile, ProcError, ProcRoot};
 use bits::Bits;
 use damon_format::{AccessKind, Granularity, Mapping};
 use news::News;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
 use std::time::Duration;
 
 /// This backend.
@@ -74,13 +73,7 @@ impl SoftDirty {
     pub fn attach(proc: &ProcRoot, pid: u32) -> Result<Self, ProcError> {
         let maps = MapsFile::open(proc, pid)?;
         let bits = Bits::open(proc, pid)?;
-        let path = proc.of(pid, &format!("{}clear_refs", proc.memory_dir(pid)));
-        let clear_refs =
-            OpenOptions::new().write(true).open(&path).map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied => ProcError::Denied { path },
-                io::ErrorKind::NotFound if proc.stat(pid).is_err() => ProcError::Gone { pid },
-                _ => ProcError::Io { path, source },
-            })?;
+        let clear_refs = clear_refs::open(proc, pid)?;
         Ok(Self {
             pid,
             proc: proc.clone(),
@@ -94,13 +87,9 @@ impl SoftDirty {
         })
     }
 
-    /// The address space behind the open files is no more: exit, or another program?
+    /// The open files no longer tell of memory.
     fn ended(&self) -> WatchError {
-        let alive = self
-            .proc
-            .read(self.pid, &format!("{}maps", self.proc.memory_dir(self.pid)))
-            .is_ok_and(|text| !text.is_empty());
-        if alive { WatchError::Replaced } else { WatchError::Gone }
+        WatchError::of_lost_memory(&self.proc, self.pid)
     }
 
     fn sort_out(&self, error: ProcError) -> WatchError {
@@ -119,14 +108,7 @@ impl SoftDirty {
     }
 
     fn clear(&mut self) -> Result<(), WatchError> {
-        match self.clear_refs.write_all(CLEAR_SOFT_DIRTY) {
-            Ok(()) => Ok(()),
-            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Err(WatchError::Gone),
-            Err(error) => Err(WatchError::Failed(format!(
-                "cannot write /proc/{}/clear_refs: {error}",
-                self.pid
-            ))),
-        }
+        clear_refs::clear(&self.clear_refs, self.pid, CLEAR_SOFT_DIRTY)
     }
 }
 

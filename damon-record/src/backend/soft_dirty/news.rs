@@ -5,6 +5,7 @@
 
 use super::bits::Marked;
 use crate::backend::Touched;
+use crate::proc::page_size;
 use damon_format::Mapping;
 
 /// Bytes of a huge page, which takes one fault.
@@ -134,10 +135,6 @@ impl<'a> Old<'a> {
             new(position, range.end, found);
         }
     }
-}
-
-fn page_size() -> u64 {
-    crate::proc::page_size()
 }
 
 /// Whether `new` may hold the pages that `old` held: the same memory at the same addresses.

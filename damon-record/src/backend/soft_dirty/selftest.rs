@@ -1,13 +1,12 @@
 //! Has this kernel soft-dirty bits? One without them accepts the request to clear them and does nothing, so
 //! it is tried on pages of our own.
 
+use super::SoftDirty;
 use super::bits::Bits;
-use super::{CLEAR_SOFT_DIRTY, SoftDirty};
 use crate::backend::kind::Refusal;
 use crate::proc::ProcRoot;
 use crate::sys::own_pages::OwnPages;
 use damon_format::{Mapping, Permissions};
-use std::io::Write as _;
 use std::sync::Mutex;
 
 static SELF_TEST: Mutex<()> = Mutex::new(());
@@ -60,10 +59,7 @@ fn try_on_own_pages(proc: &ProcRoot) -> Result<[bool; 3], String> {
     }
     let mut watch = SoftDirty::attach(proc, me).map_err(|error| error.to_string())?;
     let mut bits = Bits::open(proc, me).map_err(|error| error.to_string())?;
-    watch
-        .clear_refs
-        .write_all(CLEAR_SOFT_DIRTY)
-        .map_err(|error| format!("cannot write /proc/self/clear_refs: {error}"))?;
+    watch.clear().map_err(|error| error.to_string())?;
     let _value = pages.read(0);
     pages.write(1, 2);
     bits.read(&[own]).map_err(|error| error.to_string())?;
