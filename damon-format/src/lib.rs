@@ -7,6 +7,7 @@
 //! * [`StreamReader`] reads front to back, also from a pipe; [`IndexedReader`] reads any block in any
 //!   order, from several threads. Both hand what they decode to a [`Visitor`], in constant memory.
 //! * [`verify()`] checks every byte; [`recover()`] copies what is readable of a damaged trace.
+//! * [`decimal`]: numbers as people write them, in front of a unit.
 //! * [`damos`]: schemes (what to do to memory of which access pattern) as data.
 //!
 //! No input makes this crate panic. What decoding allocates is bounded, see [`layout`] for the limits; only the
@@ -16,6 +17,7 @@ mod bits;
 mod block;
 mod columns;
 pub mod damos;
+pub mod decimal;
 mod error;
 mod indexed;
 mod lasting;

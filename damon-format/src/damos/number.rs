@@ -1,8 +1,7 @@
 //! The numbers of damo's JSON: commas, units, percent, `min` and `max`.
-//!
-//! Arithmetic is exact: what is written with a decimal point stays a fraction until its unit is known.
 
 use super::scheme::{Age, Frequency};
+use crate::decimal::Decimal;
 
 /// Sizes: each unit is 1024 of the one before, whatever it is called.
 const SIZE_UNITS: [(&str, &str, &str); 7] = [
@@ -45,77 +44,6 @@ impl TimeUnit {
     }
 }
 
-/// A non-negative decimal number as it was written: `digits / 10^places`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Decimal {
-    digits: u128,
-    places: u32,
-}
-
-impl Decimal {
-    /// Reads `12`, `1,000`, `.5`, `1.5` and, as JSON writes it, `1e6`.
-    fn parse(text: &str) -> Option<Self> {
-        let (number, exponent) = match text.find(['e', 'E']) {
-            Some(at) => (text.get(..at)?, text.get(at + 1..)?.parse::<i32>().ok()?),
-            None => (text, 0),
-        };
-        let (mut digits, mut places, mut any, mut point) = (0_u128, 0_i32, false, false);
-        for letter in number.chars() {
-            match letter {
-                ',' if !point => {}
-                '.' if !point => point = true,
-                _ => {
-                    let digit = letter.to_digit(10)?;
-                    digits = digits.checked_mul(10)?.checked_add(u128::from(digit))?;
-                    any = true;
-                    places += i32::from(point);
-                }
-            }
-        }
-        let places = places.checked_sub(exponent)?;
-        if !any {
-            return None;
-        }
-        match u32::try_from(places) {
-            Ok(places) => Some(Self { digits, places }),
-            Err(_negative) => {
-                let shift = 10_u128.checked_pow(places.unsigned_abs())?;
-                Some(Self { digits: digits.checked_mul(shift)?, places: 0 })
-            }
-        }
-    }
-
-    /// `self * unit`, fractions dropped.
-    fn times(self, unit: u64) -> Option<u64> {
-        let product = self.digits.checked_mul(u128::from(unit))?;
-        let divisor = 10_u128.checked_pow(self.places)?;
-        u64::try_from(product / divisor).ok()
-    }
-
-    fn whole(self) -> Option<u64> {
-        let divisor = 10_u128.checked_pow(self.places)?;
-        let whole = self.digits.is_multiple_of(divisor).then_some(self.digits / divisor)?;
-        u64::try_from(whole).ok()
-    }
-}
-
-/// Splits a number from what follows it.
-fn split(text: &str) -> (&str, &str) {
-    let number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',');
-    let mut end = text.find(|c: char| !number(c)).unwrap_or(text.len());
-    // An exponent belongs to the number; the unit `E` is not followed by a digit.
-    if let Some(rest) = text.get(end..).and_then(|rest| rest.strip_prefix(['e', 'E'])) {
-        let sign = usize::from(rest.starts_with(['+', '-']));
-        let digits = rest.get(sign..).unwrap_or("");
-        let count = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-        if count > 0 {
-            end += 1 + sign + count;
-        }
-    }
-    let (number, rest) = text.split_at(end);
-    (number, rest.trim_start())
-}
-
 /// The two words that every number may be replaced by.
 fn extreme(text: &str) -> Option<u64> {
     match text {
@@ -146,8 +74,9 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     if let Some(value) = extreme(text) {
         return Ok(value);
     }
-    let (number, unit) = split(text);
-    let Some(number) = Decimal::parse(number) else { return refuse(text, SIZE) };
+    let Some((number, unit)) = Decimal::leading_grouped(text) else {
+        return refuse(text, SIZE);
+    };
     let power = if unit.is_empty() {
         Some(0)
     } else {
@@ -181,8 +110,9 @@ fn nanos(text: &str, bare: TimeUnit, expected: &str) -> Result<Option<u64>, Stri
     }
     let (mut rest, mut sum) = (text, 0_u64);
     loop {
-        let (number, tail) = split(rest);
-        let Some(number) = Decimal::parse(number) else { return refuse(text, expected) };
+        let Some((number, tail)) = Decimal::leading_grouped(rest) else {
+            return refuse(text, expected);
+        };
         let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
         let scale = match unit {
@@ -216,15 +146,16 @@ pub(super) fn frequency(text: &str) -> Result<Frequency, String> {
         Some(_) => return Ok(Frequency::Max),
         None => {}
     }
-    let (number, unit) = split(text);
-    let Some(number) = Decimal::parse(number) else { return refuse(text, FREQUENCY) };
+    let Some((number, unit)) = Decimal::leading_grouped(text) else {
+        return refuse(text, FREQUENCY);
+    };
     match unit {
         "" | "%" => {
             let parts = number.times(Frequency::PARTS_PER_PERCENT);
             // damo writes its "max" as 2^64-1 per cent.
             Ok(parts.map_or(Frequency::Max, Frequency::Percent))
         }
-        "samples" | "sample" => match number.whole() {
+        "samples" | "sample" => match number.times_exactly(1) {
             // The kernel counts in 32 bits.
             Some(samples) if samples >= u64::from(u32::MAX) => Ok(Frequency::Max),
             Some(samples) => Ok(Frequency::Samples(samples)),
@@ -237,9 +168,9 @@ pub(super) fn frequency(text: &str) -> Result<Frequency, String> {
 /// An age; a bare number is microseconds.
 pub(super) fn age(text: &str) -> Result<Age, String> {
     let text = text.trim();
-    let (number, unit) = split(text);
-    if matches!(unit, "aggr_intervals" | "aggr_interval") {
-        return match Decimal::parse(number).and_then(Decimal::whole) {
+    let number = Decimal::leading_grouped(text);
+    if let Some((number, "aggr_intervals" | "aggr_interval")) = number {
+        return match number.times_exactly(1) {
             Some(count) if count >= u64::from(u32::MAX) => Ok(Age::Max),
             Some(count) => Ok(Age::Aggregations(count)),
             None => refuse(text, AGE),
@@ -252,8 +183,9 @@ pub(super) fn age(text: &str) -> Result<Age, String> {
 /// A share in units of `1 / whole`: per cent of `whole`, or a bare number of these units.
 pub(super) fn share(text: &str, whole: u64) -> Result<u64, String> {
     let text = text.trim();
-    let (number, unit) = split(text);
-    let Some(number) = Decimal::parse(number) else { return refuse(text, SHARE) };
+    let Some((number, unit)) = Decimal::leading_grouped(text) else {
+        return refuse(text, SHARE);
+    };
     let value = match unit {
         "" => number.times(1),
         "%" => number.times(whole / 100),
@@ -268,7 +200,8 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
     if let Some(value) = extreme(text) {
         return Ok(value);
     }
-    match Decimal::parse(text).and_then(Decimal::whole) {
+    let number = Decimal::leading_grouped(text).filter(|(_, rest)| rest.is_empty());
+    match number.and_then(|(number, _)| number.times_exactly(1)) {
         Some(value) => Ok(value),
         None => refuse(text, COUNT),
     }

@@ -1,5 +1,7 @@
 //! Numbers as people write them: `4K`, `1.5M`, `20ms`, `37.5%`.
 
+use damon_format::decimal::Decimal;
+
 /// Binary multiples of bytes.
 const SIZES: &[(&str, u64)] = &[
     ("B", 1),
@@ -47,23 +49,19 @@ pub fn percent_ppm(text: &str) -> Option<u64> {
     scaled(text, PERCENT).filter(|&ppm| ppm <= 1_000_000)
 }
 
-/// A number and one of `units`; `None` unless the result is a whole number of u64.
+/// A number, with digits on both sides of its point if it has one, and one of `units` directly after it; `None` unless
+/// the result is a whole number of u64.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits_end);
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
     let &(_, factor) = units.iter().find(|(name, _)| *name == unit)?;
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    if fraction.len() > 9 {
+    if number.starts_with('.') || number.ends_with('.') {
         return None;
     }
-    let denominator = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    let whole = u128::from(whole.parse::<u64>().ok()?);
-    let fraction = u128::from(fraction.parse::<u64>().ok()?);
-    let total = (whole * denominator + fraction) * u128::from(factor);
-    if total % denominator != 0 {
-        return None;
+    match Decimal::leading(number)? {
+        (number, "") => number.times_exactly(factor),
+        _ => None,
     }
-    u64::try_from(total / denominator).ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Amounts as people write them: sizes, durations, shares.
 
 use super::select::parse_duration;
+use damon_format::decimal::Decimal;
 use std::str::FromStr;
 
 /// Why an amount cannot be read.
@@ -26,7 +27,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
         let wrong = || QuantityError::Size(text.to_owned());
-        let (number, unit) = split(text.trim()).ok_or_else(wrong)?;
+        let (number, unit) = Decimal::leading(text.trim()).ok_or_else(wrong)?;
         let power = match unit.to_ascii_lowercase().as_str() {
             "" | "b" => 0,
             "k" | "kb" | "kib" => 1,
@@ -36,7 +37,7 @@ impl FromStr for Size {
             "p" | "pb" | "pib" => 5,
             _ => return Err(wrong()),
         };
-        decimal(number, 1 << (10 * power)).map(Self).ok_or_else(wrong)
+        number.times(1 << (10 * power)).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -76,17 +77,6 @@ fn split(text: &str) -> Option<(&str, &str)> {
     let (number, unit) = text.split_at_checked(end)?;
     let plain = number.matches('.').count() <= 1 && number.contains(|c: char| c.is_ascii_digit());
     plain.then_some((number, unit.trim_start()))
-}
-
-/// `number * unit`, fractions of one dropped; exact.
-fn decimal(number: &str, unit: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // More places than this are less than a byte of the largest unit.
-    let fraction = fraction.get(..fraction.len().min(17))?;
-    let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
-    let places = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let sum = digits(whole)?.checked_mul(places)?.checked_add(digits(fraction)?)?;
-    u64::try_from(sum.checked_mul(u128::from(unit))? / places).ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Numbers as damo writes and reads them: commas, units, `min` and `max`.
 
+use damon_format::decimal::Decimal;
+
 /// What a number counts, and with that its units and what it means without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quantity {
@@ -40,11 +42,11 @@ impl Quantity {
         let mut rest = text;
         let mut sum = 0_u64;
         while !rest.is_empty() {
-            let (number, behind) = split(rest)?;
+            let (number, behind) = Decimal::leading_grouped(rest)?;
             let letters = behind.find(|c: char| !c.is_alphabetic() && c != '%');
             let (unit, behind) = behind.split_at(letters.unwrap_or(behind.len()));
             let (times, over) = self.unit(unit)?;
-            sum = sum.checked_add(number.times(times, over)?)?;
+            sum = sum.checked_add(number.times_over(times, over)?)?;
             rest = behind.trim_start();
             // Several groups make a time; several numbers are no number.
             if !rest.is_empty() && matches!(self, Self::Count | Self::Size) {
@@ -107,65 +109,6 @@ pub(super) fn plain(text: &[u8]) -> Option<u64> {
         }
     }
     any.then_some(value)
-}
-
-/// `digits / 10^places`, exact until its unit is known.
-struct Decimal {
-    digits: u128,
-    places: u32,
-}
-
-impl Decimal {
-    /// `self * times / over`, fractions dropped.
-    fn times(&self, times: u64, over: u64) -> Option<u64> {
-        let product = self.digits.checked_mul(u128::from(times))?;
-        let divisor = 10_u128.checked_pow(self.places)?.checked_mul(u128::from(over))?;
-        u64::try_from(product.checked_div(divisor)?).ok()
-    }
-}
-
-/// Takes a number from the begin of a text: `12`, `1,000`, `.5`, `1.5e3`.
-fn split(text: &str) -> Option<(Decimal, &str)> {
-    let (mut digits, mut places, mut any, mut point) = (0_u128, 0_i32, false, false);
-    let mut end = text.len();
-    for (at, letter) in text.char_indices() {
-        match letter {
-            ',' if !point => {}
-            '.' if !point => point = true,
-            '0'..='9' => {
-                let digit = u128::from(letter.to_digit(10)?);
-                digits = digits.checked_mul(10)?.checked_add(digit)?;
-                places = places.checked_add(i32::from(point))?;
-                any = true;
-            }
-            _ => {
-                end = at;
-                break;
-            }
-        }
-    }
-    let mut rest = text.get(end..)?;
-    // An exponent is followed by digits, the unit E is not.
-    if let Some(behind) = rest.strip_prefix(['e', 'E']) {
-        let unsigned = behind.strip_prefix(['+', '-']).unwrap_or(behind);
-        let count = unsigned.bytes().take_while(u8::is_ascii_digit).count();
-        if count > 0 {
-            let length = behind.len().checked_sub(unsigned.len())?.checked_add(count)?;
-            places = places.checked_sub(behind.get(..length)?.parse().ok()?)?;
-            rest = behind.get(length..)?;
-        }
-    }
-    if !any {
-        return None;
-    }
-    let decimal = match u32::try_from(places) {
-        Ok(places) => Decimal { digits, places },
-        Err(_negative) => {
-            let shift = 10_u128.checked_pow(places.unsigned_abs())?;
-            Decimal { digits: digits.checked_mul(shift)?, places: 0 }
-        }
-    };
-    Some((decimal, rest.trim_start()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::SelectError;
 use crate::analysis::num::{float, round};
+use damon_format::decimal::Decimal;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -68,21 +69,19 @@ impl Moment {
 
 /// `1.5s`, `200ms`, `2min`, `1h`, `10us`, `7ns`, or a bare `0`, in nanoseconds.
 pub fn parse_duration(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: f64 = number.parse().ok()?;
-    let scale = match unit.trim() {
-        "ns" => 1.0,
-        "us" | "µs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" | "min" => 60e9,
-        "h" => 3600e9,
-        "d" => 86_400e9,
-        "" if number == 0.0 => 0.0,
+    let (number, unit) = Decimal::leading(text)?;
+    let scale = match unit.trim_end() {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        "" if number.times_exactly(1) == Some(0) => 0,
         _ => return None,
     };
-    Some(round(number * scale))
+    number.times(scale)
 }
 
 /// A length of time with its unit, longer than nothing.
