@@ -189,10 +189,10 @@ impl Fold for BandwidthSum<'_> {
             taken => taken,
         };
         let low = per_aggregation.scaled(1e9 / float(taken));
-        let start_ns = snapshot.start_ns.max(self.selection.time.start);
+        let time = self.selection.time_of(snapshot);
         let sample = BandwidthSample {
-            start_ns,
-            end_ns: snapshot.end_ns.min(self.selection.time.end).max(start_ns),
+            start_ns: time.start,
+            end_ns: time.end,
             low: low.estimate,
             low_from: low.low,
             low_to: low.high,

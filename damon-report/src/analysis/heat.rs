@@ -5,8 +5,10 @@ use super::cells::Column;
 pub use super::cells::{Cell, Cells, Pool};
 use super::fold::Fold;
 use super::mappings;
+pub use super::mappings::NamedRange;
 use super::num::{edge, float};
 use super::overview::Overview;
+pub use super::overview::TargetName;
 use super::rows::{Hot, Rows};
 use super::select::Selection;
 use damon_format::{SnapshotView, TargetId};
@@ -30,29 +32,6 @@ pub struct Heatmap {
     pub bands: Vec<Band>,
 }
 
-/// How people call a target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TargetName {
-    /// Its number in the trace.
-    pub target: TargetId,
-    /// Process id, 0 for physical memory.
-    pub pid: u32,
-    /// Command name (the last one, where the target executed several programs).
-    pub comm: String,
-}
-
-impl TargetName {
-    /// `work (pid 4711)`, or what is known of it.
-    pub fn name(&self) -> String {
-        match (self.comm.as_str(), self.pid) {
-            ("", 0) => format!("target {}", self.target),
-            ("", pid) => format!("pid {pid}"),
-            (comm, 0) => comm.to_owned(),
-            (comm, pid) => format!("{comm} (pid {pid})"),
-        }
-    }
-}
-
 /// One contiguous part of the address axis.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Band {
@@ -68,17 +47,6 @@ pub struct Band {
     pub cells: Cells,
     /// Mappings inside the band that deserve a name, ascending; neighbours of one file are joined.
     pub mappings: Vec<NamedRange>,
-}
-
-/// A named part of the address space.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NamedRange {
-    /// First byte.
-    pub start: u64,
-    /// One past the last byte.
-    pub end: u64,
-    /// `[heap]`, `libc.so.6`, `anon`, …
-    pub name: String,
 }
 
 /// What a heatmap shows and how finely.

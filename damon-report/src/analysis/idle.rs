@@ -284,9 +284,7 @@ impl Fold for IdleSum<'_> {
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
-        let start_ns = snapshot.start_ns.max(self.selection.time.start);
-        let end_ns = snapshot.end_ns.min(self.selection.time.end);
-        let time = self.observed.add(start_ns, end_ns);
+        let time = self.observed.add(&self.selection.time_of(snapshot));
         let aggr_us = snapshot.sampling.aggr_us;
         // An idle time up to half an aggregation shorter than the recording so far began with it.
         let seen_ns = snapshot.end_ns.saturating_sub(self.origin_ns);

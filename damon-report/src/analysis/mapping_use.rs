@@ -230,9 +230,7 @@ impl Fold for UseSum<'_> {
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
-        let start_ns = snapshot.start_ns.max(self.selection.time.start);
-        let end_ns = snapshot.end_ns.min(self.selection.time.end);
-        let time = self.observed.add(start_ns, end_ns);
+        let time = self.observed.add(&self.selection.time_of(snapshot));
         self.has_ages |= snapshot.ages.is_some();
         self.lacks_ages |= snapshot.ages.is_none();
         let slots = self.cursor.at(snapshot.target, snapshot.end_ns);

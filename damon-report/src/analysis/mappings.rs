@@ -1,14 +1,25 @@
 //! What an address was called: names of ranges from the mapping timeline.
 
 use super::groups::GroupBy;
-use super::heat::NamedRange;
 use super::layout::Layouts;
 use super::mapping_history::{Event, Mapped, MappingHistory};
 use super::spans::SpanSet;
 use damon_format::TargetId;
+use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+/// A named part of the address space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedRange {
+    /// First byte.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+    /// `[heap]`, `libc.so.6`, `anon`, …
+    pub name: String,
+}
 
 /// Short name of a mapping: base name of its file, `[heap]`, `[stack]`, `anon`.
 pub fn label(mapping: &Mapped) -> String {

@@ -178,12 +178,6 @@ fn sum(moment: &[RegionCount]) -> Option<RegionCount> {
     moment.first().map(|first| RegionCount { regions, ..*first })
 }
 
-/// What part of a snapshot counts for how long.
-fn selected_time(selection: &Selection, snapshot: &SnapshotView<'_>) -> Range<u64> {
-    let start_ns = snapshot.start_ns.max(selection.time.start);
-    start_ns..snapshot.end_ns.min(selection.time.end).max(start_ns)
-}
-
 struct Counts<'a, 'l> {
     selection: &'a Selection,
     /// Times of the last of the snapshots to leave out, by target.
@@ -196,7 +190,7 @@ impl Fold for Counts<'_, '_> {
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
-        let time = selected_time(self.selection, snapshot);
+        let time = self.selection.time_of(snapshot);
         let last = self.skipped.and_then(|skipped| skipped.get(&snapshot.target));
         if last.is_some_and(|last| (time.start, time.end) <= *last) {
             return;
@@ -248,7 +242,7 @@ impl Firsts<'_> {
 impl Fold for Firsts<'_> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         if self.selection.has_snapshot(snapshot) {
-            let time = selected_time(self.selection, snapshot);
+            let time = self.selection.time_of(snapshot);
             self.add(snapshot.target, (time.start, time.end));
         }
     }

@@ -2,6 +2,7 @@
 
 use super::num::float;
 use super::spans::SpanSet;
+use std::ops::Range;
 
 /// The union of all snapshots' times. Blocks hand out their snapshots target by target, so they come in any order.
 #[derive(Clone, Debug, Default)]
@@ -10,10 +11,10 @@ pub(super) struct Observed(SpanSet);
 impl Observed {
     /// Adds one snapshot's time and says how much it weighs: one that took no time weighs a nanosecond, next to nothing, and
     /// all there is if there are no others.
-    pub(super) fn add(&mut self, start_ns: u64, end_ns: u64) -> f64 {
-        let end_ns = end_ns.max(start_ns.saturating_add(1));
-        self.0.insert(start_ns..end_ns);
-        float(end_ns - start_ns)
+    pub(super) fn add(&mut self, time: &Range<u64>) -> f64 {
+        let end_ns = time.end.max(time.start.saturating_add(1));
+        self.0.insert(time.start..end_ns);
+        float(end_ns - time.start)
     }
 
     /// Adds what was observed elsewhere.
@@ -36,11 +37,11 @@ mod tests {
         let times = [(100, 200), (0, 100), (10, 110), (110, 210), (300, 310)];
         let mut observed = Observed::default();
         for (start, end) in times {
-            assert!((observed.add(start, end) - float(end - start)).abs() < 1e-9);
+            assert!((observed.add(&(start..end)) - float(end - start)).abs() < 1e-9);
         }
         assert_eq!(observed.total_ns(), 220);
         let mut other = Observed::default();
-        other.add(305, 405);
+        other.add(&(305..405));
         observed.merge(&other);
         assert_eq!(observed.total_ns(), 315);
     }
@@ -48,9 +49,9 @@ mod tests {
     #[test]
     fn no_time_weighs_next_to_nothing() {
         let mut observed = Observed::default();
-        assert!(observed.add(u64::MAX, u64::MAX).abs() < 2.0);
+        assert!(observed.add(&(u64::MAX..u64::MAX)).abs() < 2.0);
         let mut observed = Observed::default();
-        assert!((observed.add(7, 7) - 1.0).abs() < 1e-9);
+        assert!((observed.add(&(7..7)) - 1.0).abs() < 1e-9);
         assert_eq!(observed.total_ns(), 1);
     }
 }

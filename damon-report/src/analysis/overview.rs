@@ -1,7 +1,6 @@
 //! One pass over a recording: records, and what each target's snapshots cover.
 
 use super::fold::{AHEAD, Fold};
-use super::heat::TargetName;
 use super::kept::{self, Kept};
 use super::load::Trace;
 use super::mapping_history::MappingHistory;
@@ -14,8 +13,32 @@ use damon_format::{
     BlockEntry, Damage, DamageKind, Record, Sampling, SnapshotView, TargetId, Visitor,
 };
 use rayon::prelude::*;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+/// What people call a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetName {
+    /// Its number in the trace.
+    pub target: TargetId,
+    /// Process id, 0 for physical memory.
+    pub pid: u32,
+    /// Command name (the last one, where the target executed several programs).
+    pub comm: String,
+}
+
+impl TargetName {
+    /// `work (pid 4711)`, or what is known of it.
+    pub fn name(&self) -> String {
+        match (self.comm.as_str(), self.pid) {
+            ("", 0) => format!("target {}", self.target),
+            ("", pid) => format!("pid {pid}"),
+            (comm, 0) => comm.to_owned(),
+            (comm, pid) => format!("{comm} (pid {pid})"),
+        }
+    }
+}
 
 /// What the snapshots of one target cover.
 #[derive(Clone, Debug)]

@@ -1,8 +1,7 @@
 //! The regions of one moment, hot and cold.
 
-use super::heat::NamedRange;
 use super::load::Trace;
-use super::mappings;
+use super::mappings::{self, NamedRange};
 use super::moment::CoveredMoment;
 use super::num::{float, wide};
 use super::pattern::Pattern;

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use super::addresses::{Addresses, Pieces};
 use super::mappings;
 use super::num::float;
-use super::overview::Overview;
+use super::overview::{Overview, TargetName};
 use super::spans::SpanSet;
 
 /// Why a selection cannot be made.
@@ -269,7 +269,7 @@ impl Query {
         };
         let names = all.target_names();
         let number: Option<u32> = asked.parse().ok();
-        let matching = |test: &dyn Fn(&super::heat::TargetName) -> bool| -> BTreeSet<TargetId> {
+        let matching = |test: &dyn Fn(&TargetName) -> bool| -> BTreeSet<TargetId> {
             names.iter().filter(|n| test(n)).map(|n| n.target).collect()
         };
         let found = [
@@ -336,6 +336,12 @@ impl Selection {
         let overlaps = snapshot.start_ns < self.time.end && self.time.start < snapshot.end_ns;
         let moment = snapshot.start_ns == snapshot.end_ns && self.time.contains(&snapshot.end_ns);
         self.has_target(snapshot.target) && (overlaps || moment)
+    }
+
+    /// How much of a snapshot's time is selected, and when. Of a snapshot that took no time, its moment.
+    pub(super) fn time_of(&self, snapshot: &SnapshotView<'_>) -> Range<u64> {
+        let start_ns = snapshot.start_ns.max(self.time.start);
+        start_ns..snapshot.end_ns.min(self.time.end).max(start_ns)
     }
 
     /// Whether a record falls into the selected time and concerns a selected target or none.

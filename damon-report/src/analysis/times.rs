@@ -109,8 +109,7 @@ impl Fold for Matches<'_> {
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
-        let start = snapshot.start_ns.max(self.selection.time.start);
-        let time = start..snapshot.end_ns.min(self.selection.time.end).max(start);
+        let time = self.selection.time_of(snapshot);
         self.observed.insert(time.clone());
         self.sample_ns = self.sample_ns.min(snapshot.sampling.sample_us.saturating_mul(1000));
         let matching = seen(snapshot).filter(|region| self.pattern.matches(region));

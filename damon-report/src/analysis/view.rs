@@ -4,10 +4,10 @@ mod making;
 
 use super::axis::{self, BandSpan};
 use super::fold::Fold;
-use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap, TargetName};
+use super::heat::{Cell, Edges, Frame, HeatSum, Heatmap};
 use super::kept::Kept;
 use super::load::Trace;
-use super::overview::Overview;
+use super::overview::{Overview, TargetName};
 use super::select::Selection;
 use super::wss::{WorkingSet, WorkingSetOptions, WorkingSetSum};
 use damon_format::TargetId;

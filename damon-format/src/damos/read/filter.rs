@@ -1,8 +1,7 @@
 //! Filters.
 
 use super::ReadError;
-use super::node::{Fields, Node};
-use super::scheme::bounds;
+use super::node::{Fields, Node, bounds};
 use crate::damos::kernel::{Bounds, Filter, FilterType};
 use crate::damos::number;
 

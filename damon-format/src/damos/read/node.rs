@@ -1,6 +1,7 @@
 //! A JSON value that knows where it stands.
 
 use super::ReadError;
+use crate::damos::kernel::Bounds;
 use crate::damos::number;
 use crate::damos::suggest::suggestion;
 use serde_json::{Map, Value};
@@ -176,4 +177,17 @@ impl<'a> Fields<'a> {
     pub(super) fn error_at(&self, key: &str, problem: impl Into<String>) -> ReadError {
         self.node.child(key, &Value::Null).error(problem)
     }
+}
+
+/// `{"min": …, "max": …}`; a bound that is missing does not bound.
+pub(super) fn bounds<T: Copy>(
+    node: &Node<'_>,
+    default: Bounds<T>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Bounds<T>, ReadError> {
+    let fields = node.fields(&["min", "max"])?;
+    Ok(Bounds {
+        min: fields.or("min", default.min, |node| node.number(&read))?,
+        max: fields.or("max", default.max, |node| node.number(&read))?,
+    })
 }

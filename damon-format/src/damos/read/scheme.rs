@@ -1,6 +1,6 @@
 //! One scheme.
 
-use super::node::{Fields, Node};
+use super::node::{Fields, Node, bounds};
 use super::{ReadError, filter, quota};
 use crate::damos::kernel::{Action, Bounds, Dest};
 use crate::damos::number::{self, TimeUnit};
@@ -105,19 +105,6 @@ fn read_pattern(node: &Node<'_>, scheme: &mut Scheme) -> Result<(), ReadError> {
         scheme.age = same_age(&node, read)?;
     }
     Ok(())
-}
-
-/// `{"min": …, "max": …}`; a bound that is missing does not bound.
-pub(super) fn bounds<T: Copy>(
-    node: &Node<'_>,
-    default: Bounds<T>,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Bounds<T>, ReadError> {
-    let fields = node.fields(&["min", "max"])?;
-    Ok(Bounds {
-        min: fields.or("min", default.min, |node| node.number(&read))?,
-        max: fields.or("max", default.max, |node| node.number(&read))?,
-    })
 }
 
 const MIXED: &str = "min and max are in different units: write both in the same one";

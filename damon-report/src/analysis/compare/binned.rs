@@ -1,6 +1,5 @@
 //! The heat of one recording by mapping, place in the mapping and time.
 
-use super::difference::COLUMNS;
 use crate::analysis::fold::Fold;
 use crate::analysis::groups::{MappingId, MemoryKind};
 use crate::analysis::layout::{Cursor, Layouts, Slot, split_placed};
@@ -11,6 +10,8 @@ use damon_format::SnapshotView;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+/// Columns of all phases together.
+pub const COLUMNS: usize = 256;
 /// A mapping is cut into so many rows at most.
 const ROWS: u64 = 64;
 /// All mappings of a recording are cut into about so many rows, and into one each.

@@ -329,8 +329,7 @@ impl Fold for CourseSum<'_> {
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
-        let time = snapshot.start_ns.max(self.selection.time.start)
-            ..snapshot.end_ns.min(self.selection.time.end);
+        let time = self.selection.time_of(snapshot);
         let from = self.phases.partition_point(|phase| phase.time.end <= time.start);
         let to = self.phases.partition_point(|phase| phase.time.start < time.end);
         if from >= to {

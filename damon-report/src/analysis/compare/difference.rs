@@ -5,7 +5,7 @@
 //! or of a phase. Runs of one side are pooled: a cell's rate is Σ(rate · bytes · time) / Σ(bytes · time), time as a
 //! share of the recording, so that a run that lasted longer counts no more than another.
 
-use super::binned::{Cut, HeatSum, Span, Sums, cuts};
+use super::binned::{COLUMNS, Cut, HeatSum, Span, Sums, cuts};
 use super::matching::Matching;
 use super::phases::{Align, Phase, phases};
 use super::{CompareError, Options, Recording};
@@ -15,9 +15,6 @@ use crate::analysis::num::{float, float_of, round};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-/// Columns of all phases together.
-pub const COLUMNS: usize = 256;
 
 /// What holds less than this share of all bytes and of all that changed is not worth a band.
 const NOTABLE: f64 = 0.01;

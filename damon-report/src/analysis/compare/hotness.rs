@@ -59,9 +59,8 @@ impl Fold for SeenSum<'_> {
         if samples > MOST_SAMPLES || !self.selection.has_snapshot(snapshot) {
             return;
         }
-        let start = snapshot.start_ns.max(self.selection.time.start);
-        let end = snapshot.end_ns.min(self.selection.time.end);
-        let length = float(end.saturating_sub(start));
+        let time = self.selection.time_of(snapshot);
+        let length = float(time.end - time.start);
         let places = usize::try_from(samples).unwrap_or(0).saturating_add(1);
         let seen = self.seen.entry(samples).or_insert_with(|| vec![0.0; places]);
         let bounds = snapshot.starts.iter().zip(snapshot.ends).zip(snapshot.nr_accesses);

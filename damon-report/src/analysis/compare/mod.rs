@@ -27,7 +27,8 @@ mod values;
 mod verdict;
 
 pub use alike::Setting;
-pub use difference::{COLUMNS, DifferenceBand, DifferenceMap, Pair, difference};
+pub use binned::COLUMNS;
+pub use difference::{DifferenceBand, DifferenceMap, Pair, difference};
 pub use evidence::{Difference, Prior, PriorSource};
 pub use history::{Entry, HISTORY_VERSION, History, HistoryError, MEASURED_BY, Measured};
 pub use metric::{Measure, Metric, MetricError, MetricPattern, Statistic};
