@@ -146,7 +146,8 @@ pub fn judge(log: &[u8], max_regions: u32, runs: u64, settle_ns: u64) -> Result<
     let first = u64::from(max_regions) * 10_000;
     let monitor = |seed| -> Result<Monitor, String> {
         let failed = |error: &dyn std::fmt::Display| error.to_string();
-        let mut engine = Engine::new(attrs, 4096, seed).map_err(|error| failed(&error))?;
+        let engine = Engine::new(attrs, 4096, seed).map_err(|error| failed(&error))?;
+        let mut engine = engine.cutting_around_accesses();
         engine.add_target(TARGET).map_err(|error| failed(&error))?;
         engine.set_ranges(TARGET, &ranges).map_err(|error| failed(&error))?;
         Ok(Monitor { engine, parts: Vec::new(), previous: None, run: Run::default() })

@@ -67,6 +67,9 @@ pub struct Engine {
     next_update: u64,
     accessed: Vec<bool>,
     scratch: Vec<MonitoredRegion>,
+    cuts_around_accesses: bool,
+    /// The witnesses of one target, ascending; only working memory.
+    seen: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -75,6 +78,9 @@ struct Target {
     regions: Vec<MonitoredRegion>,
     /// One address per region between `begin_round` and `record`, otherwise empty.
     points: Vec<u64>,
+    /// Of each region the latest address in the running aggregation that was accessed. Regions may have changed
+    /// since: hints, and where there are none, none.
+    witnesses: Vec<Option<u64>>,
     /// Rounds recorded in the running aggregation.
     rounds: u32,
     fixed: bool,
@@ -99,9 +105,19 @@ impl Engine {
             next_update: 0,
             accessed: Vec::new(),
             scratch: Vec::new(),
+            cuts_around_accesses: false,
+            seen: Vec::new(),
         };
         engine.restart_schedule();
         Ok(engine)
+    }
+
+    /// Cuts regions in which little was accessed around an address that was, where the kernel cuts anywhere: see
+    /// [`split::split`]. Limits and counters are as ever.
+    #[must_use]
+    pub fn cutting_around_accesses(mut self) -> Self {
+        self.cuts_around_accesses = true;
+        self
     }
 
     /// The attributes in force.
@@ -116,7 +132,14 @@ impl Engine {
             Err(position) => {
                 self.targets.insert(
                     position,
-                    Target { id, regions: Vec::new(), points: Vec::new(), rounds: 0, fixed: false },
+                    Target {
+                        id,
+                        regions: Vec::new(),
+                        points: Vec::new(),
+                        witnesses: Vec::new(),
+                        rounds: 0,
+                        fixed: false,
+                    },
                 );
                 Ok(())
             }

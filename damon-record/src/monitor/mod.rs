@@ -2,7 +2,8 @@
 //!
 //! [`Engine`] is for backends that sample pages, [`Census`] for those that see every page or mapping. Nothing here makes a system call, reads a clock or
 //! depends on a backend; rules and names follow the kernel's `mm/damon/core.c` and `mm/damon/vaddr.c`
-//! as of Linux 7.1 where versions differ.
+//! as of Linux 7.1 where versions differ. What we do otherwise, and why: [`merge::merge`] rounds once,
+//! [`compact_ranges`] leaves more gaps out, and, where it is asked for, [`split::split`] cuts around accesses.
 
 pub mod attrs;
 pub mod census;

@@ -25,38 +25,115 @@ impl Pieces {
     }
 }
 
+/// How regions are cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Cuts<'a> {
+    /// Pieces that a region is cut into, see [`Pieces`].
+    pub pieces: u32,
+    /// All pieces are multiples of it.
+    pub granule: u64,
+    /// Samples of an aggregation.
+    pub max_nr_accesses: u32,
+    /// Ascending addresses that were accessed in the last aggregation; without them all cuts are anywhere, as the
+    /// kernel's.
+    pub seen: &'a [u64],
+}
+
+/// Where less than one part in this many of the samples was accessed, cuts anywhere rarely set apart what is.
+const FEW: u32 = 4;
+/// The piece around an accessed address is one part in 2 to the power of one of these of its region: what was accessed
+/// there may be of any size.
+const PARTS: (u64, u64) = (3, 7);
+/// Regions of so many granules or less have no pieces of these sizes.
+const SMALL: u64 = 16;
+
 /// Cuts every region at random tenths of its size into at most `pieces`, each a multiple of
 /// `granule`. Regions of up to two granules stay.
+///
+/// A region of which few samples were accessed, and one of them is among `seen`, is cut around that address instead, in
+/// three. When accesses are in one hundredth of a large region, as good as no piece that a cut anywhere makes has
+/// enough of them to be told from its neighbours, and the pieces merge again; the small one has, if what
+/// was accessed has neighbours that are accessed too. Samples of the next aggregation are drawn
+/// anew in either case, so that no count depends on how its region came about.
 ///
 /// `scratch` is only working memory, kept by the caller so that it is allocated once.
 pub fn split(
     regions: &mut Vec<MonitoredRegion>,
-    pieces: u32,
-    granule: u64,
+    cuts: &Cuts<'_>,
     rng: &mut Rng,
     scratch: &mut Vec<MonitoredRegion>,
 ) {
     scratch.clear();
     for region in regions.iter() {
-        let mut left = *region;
-        let first = scratch.len();
-        for _ in 1..pieces {
-            if left.size() <= granule.saturating_mul(2) {
-                break;
-            }
-            let size = tenths(left.size(), rng.between(1, 9));
-            let address = left.start + align_down(size, granule);
-            if let Some(right) = left.split_off(address) {
-                scratch.push(right);
-            }
-        }
-        // Cuts go leftwards: the pieces were found from right to left.
-        scratch.push(left);
-        if let Some(found) = scratch.get_mut(first..) {
-            found.reverse();
+        match witness(region, cuts, rng) {
+            Some(address) => around(region, address, cuts.granule, rng, scratch),
+            None => anywhere(region, cuts, rng, scratch),
         }
     }
     std::mem::swap(regions, scratch);
+}
+
+/// One of the accessed addresses in a region that is to be cut around it.
+fn witness(region: &MonitoredRegion, cuts: &Cuts<'_>, rng: &mut Rng) -> Option<u64> {
+    let many = region.last_nr_accesses.saturating_mul(FEW) >= cuts.max_nr_accesses;
+    if cuts.seen.is_empty() || many || region.size() <= cuts.granule.saturating_mul(SMALL) {
+        return None;
+    }
+    let first = cuts.seen.partition_point(|address| *address < region.start);
+    let inside = cuts.seen.get(first..)?;
+    let count = inside.partition_point(|address| *address < region.end);
+    if count == 0 {
+        return None;
+    }
+    let chosen = rng.below(u64::try_from(count).unwrap_or(u64::MAX));
+    inside.get(usize::try_from(chosen).ok()?).copied()
+}
+
+/// The piece in which `address` lies, anywhere in it, and what is left and right of it.
+fn around(
+    region: &MonitoredRegion,
+    address: u64,
+    granule: u64,
+    rng: &mut Rng,
+    pieces: &mut Vec<MonitoredRegion>,
+) {
+    let size = align_down(region.size() >> rng.between(PARTS.0, PARTS.1), granule).max(granule);
+    // Multiples of the granule from the region's start, as that of others is one.
+    let before = address.saturating_sub(region.start).saturating_sub(rng.below(size));
+    let start = region.start + align_down(before, granule);
+    let mut rest = *region;
+    for cut in [start, start.saturating_add(size)] {
+        if let Some(right) = rest.split_off(cut) {
+            pieces.push(rest);
+            rest = right;
+        }
+    }
+    pieces.push(rest);
+}
+
+fn anywhere(
+    region: &MonitoredRegion,
+    cuts: &Cuts<'_>,
+    rng: &mut Rng,
+    found: &mut Vec<MonitoredRegion>,
+) {
+    let mut left = *region;
+    let first = found.len();
+    for _ in 1..cuts.pieces {
+        if left.size() <= cuts.granule.saturating_mul(2) {
+            break;
+        }
+        let size = tenths(left.size(), rng.between(1, 9));
+        let address = left.start + align_down(size, cuts.granule);
+        if let Some(right) = left.split_off(address) {
+            found.push(right);
+        }
+    }
+    // Cuts go leftwards: the pieces were found from right to left.
+    found.push(left);
+    if let Some(pieces) = found.get_mut(first..) {
+        pieces.reverse();
+    }
 }
 
 /// `size * k / 10`, exact without a wider type for `k` up to 10.
@@ -90,7 +167,8 @@ mod tests {
     fn splitted(regions: &[(u64, u64)], pieces: u32, granule: u64, seed: u64) -> Vec<(u64, u64)> {
         let mut regions =
             regions.iter().map(|&(start, end)| MonitoredRegion::fresh(start, end)).collect();
-        split(&mut regions, pieces, granule, &mut Rng::new(seed), &mut Vec::new());
+        let cuts = Cuts { pieces, granule, max_nr_accesses: 20, seen: &[] };
+        split(&mut regions, &cuts, &mut Rng::new(seed), &mut Vec::new());
         regions.iter().map(|r| (r.start, r.end)).collect()
     }
 
@@ -120,6 +198,51 @@ mod tests {
         for seed in 0..50 {
             let small = [(0, 4096), (8192, 16384)];
             assert_eq!(splitted(&small, 3, 4096, seed), small);
+        }
+    }
+
+    /// The pieces of one region with two of twenty samples accessed, and these addresses among them.
+    fn around(size: u64, granule: u64, seen: &[u64], seed: u64) -> Vec<(u64, u64)> {
+        let mut regions = vec![MonitoredRegion {
+            last_nr_accesses: 2,
+            ..MonitoredRegion::fresh(1 << 20, (1 << 20) + size)
+        }];
+        let seen: Vec<u64> = seen.iter().map(|offset| (1 << 20) + offset).collect();
+        let cuts = Cuts { pieces: 2, granule, max_nr_accesses: 20, seen: &seen };
+        split(&mut regions, &cuts, &mut Rng::new(seed), &mut Vec::new());
+        regions.iter().map(|r| (r.start - (1 << 20), r.end - (1 << 20))).collect()
+    }
+
+    #[test]
+    fn a_region_with_few_accesses_is_cut_around_one_of_them() {
+        const SIZE: u64 = 1000 * 4096;
+        let mut chosen = [0; 2];
+        for seed in 0..400 {
+            let seen = [0, 999 * 4096 + 77];
+            let parts = around(SIZE, 4096, &seen, seed);
+            assert!((2..=3).contains(&parts.len()), "{parts:?}");
+            assert_eq!((parts[0].0, parts[parts.len() - 1].1), (0, SIZE));
+            assert!(parts.windows(2).all(|w| w[0].1 == w[1].0), "{parts:?}");
+            assert!(parts.iter().all(|p| p.0 < p.1 && p.0 % 4096 == 0), "{parts:?}");
+            let small = |p: &&(u64, u64)| p.1 - p.0 <= SIZE / 8;
+            let with =
+                |address: u64| parts.iter().filter(small).any(|p| (p.0..p.1).contains(&address));
+            for (chosen, address) in chosen.iter_mut().zip(seen) {
+                *chosen += u32::from(with(address));
+            }
+            assert!(with(seen[0]) || with(seen[1]), "{parts:?}");
+        }
+        assert!(chosen.iter().all(|count| *count > 100), "each of them now and then: {chosen:?}");
+    }
+
+    #[test]
+    fn elsewhere_and_in_small_regions_cuts_are_as_ever() {
+        for seed in 0..50 {
+            let usual = around(1000 * 4096, 4096, &[], seed);
+            for elsewhere in [1000 * 4096, u64::MAX >> 1] {
+                assert_eq!(around(1000 * 4096, 4096, &[elsewhere], seed), usual);
+            }
+            assert_eq!(around(16 * 4096, 4096, &[0], seed), around(16 * 4096, 4096, &[], seed));
         }
     }
 

@@ -114,7 +114,8 @@ impl Monitor {
     ) -> Result<Self, EngineError> {
         let page_size = log.head().page_size;
         // Checks the settings for both.
-        let mut engine = Engine::new(settings.attrs, page_size, settings.seed)?;
+        let mut engine =
+            Engine::new(settings.attrs, page_size, settings.seed)?.cutting_around_accesses();
         if settings.exact {
             let limit = settings.attrs.max_nr_regions;
             return Ok(Self::Exact {

@@ -19,7 +19,7 @@ pub(super) enum Mode {
 
 impl Mode {
     pub(super) fn sampled(attrs: Attrs, seed: u64) -> Result<Self, EngineError> {
-        Ok(Self::Sampled(Engine::new(attrs, page_size(), seed)?))
+        Ok(Self::Sampled(Engine::new(attrs, page_size(), seed)?.cutting_around_accesses()))
     }
 
     pub(super) fn exact(attrs: Attrs, granularity: Granularity) -> Self {

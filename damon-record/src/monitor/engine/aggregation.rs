@@ -2,6 +2,7 @@
 
 use super::{Engine, Target};
 use crate::monitor::region::MonitoredRegion;
+use crate::monitor::split::Cuts;
 use crate::monitor::{attrs, limit, merge, split};
 use damon_format::{Attrs, Region, Sampling, Snapshot, TargetId};
 
@@ -150,24 +151,29 @@ impl Engine {
     }
 
     fn reset_and_split(&mut self) {
+        let max_nr_accesses = attrs::max_nr_accesses(&self.attrs);
+        let (count, most) = (self.nr_regions(), self.max_nr_regions());
+        let pieces = self.pieces.next(count, most);
+        // Each of them may become three.
+        let has_room = count < most / 3;
         for target in &mut self.targets {
             target.rounds = 0;
             for region in &mut target.regions {
                 region.last_nr_accesses = region.nr_accesses;
                 region.nr_accesses = 0;
             }
-        }
-        let count = self.nr_regions();
-        if let Some(pieces) = self.pieces.next(count, self.max_nr_regions()) {
-            for target in &mut self.targets {
-                split::split(
-                    &mut target.regions,
-                    pieces,
-                    self.granule,
-                    &mut self.rng,
-                    &mut self.scratch,
-                );
+            self.seen.clear();
+            if has_room {
+                self.seen.extend(target.witnesses.iter().flatten());
+                // They are in order unless regions have changed meanwhile.
+                self.seen.sort_unstable();
             }
+            target.witnesses.clear();
+            let Some(pieces) = pieces else {
+                continue;
+            };
+            let cuts = Cuts { pieces, granule: self.granule, max_nr_accesses, seen: &self.seen };
+            split::split(&mut target.regions, &cuts, &mut self.rng, &mut self.scratch);
         }
     }
 }

@@ -172,9 +172,13 @@ proptest! {
         first in attrs(),
         granule in prop_oneof![Just(1_u64), Just(48), Just(4096), Just(1 << 40)],
         seed in any::<u64>(),
+        around in any::<bool>(),
         steps in proptest::collection::vec(step(), 1..20),
     ) {
         let mut engine = Engine::new(first, granule, seed).unwrap();
+        if around {
+            engine = engine.cutting_around_accesses();
+        }
         engine.add_target(TargetId(0)).unwrap();
         let expected = [(0, Vec::new())].into();
         let mut world = World { engine, granule, expected, settled: false };
@@ -189,7 +193,7 @@ proptest! {
         attrs in attrs(), seed in any::<u64>(), ranges in ranges(), block in 1_u64..u64::MAX,
     ) {
         let regions = || {
-            let mut engine = Engine::new(attrs, 1, seed).unwrap();
+            let mut engine = Engine::new(attrs, 1, seed).unwrap().cutting_around_accesses();
             engine.add_target(TargetId(0)).unwrap();
             engine.set_ranges(TargetId(0), &ranges).unwrap();
             let mut accessed = pattern(block, seed);

@@ -57,12 +57,23 @@ impl Engine {
         }
         self.accessed.clear();
         self.accessed.resize(target.points.len(), false);
-        let checked = check(&target.points, &mut self.accessed);
-        target.points.clear();
-        checked?;
+        if let Err(error) = check(&target.points, &mut self.accessed) {
+            target.points.clear();
+            return Err(error);
+        }
         for (region, &accessed) in target.regions.iter_mut().zip(&self.accessed) {
             region.nr_accesses = region.nr_accesses.saturating_add(u32::from(accessed));
         }
+        if self.cuts_around_accesses {
+            target.witnesses.resize(target.points.len(), None);
+            let points = target.points.iter().zip(&self.accessed);
+            for (witness, (point, accessed)) in target.witnesses.iter_mut().zip(points) {
+                if *accessed {
+                    *witness = Some(*point);
+                }
+            }
+        }
+        target.points.clear();
         target.rounds = target.rounds.saturating_add(1);
         Ok(())
     }

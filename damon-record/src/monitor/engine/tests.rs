@@ -408,3 +408,39 @@ fn a_target_that_retires_takes_its_counts_along_and_leaves_the_others_theirs() {
     assert_eq!(engine.retire(B, 7, 9), None);
     assert!(engine.regions(A).iter().all(|region| region.nr_accesses == 5));
 }
+
+/// Of sixteen islands of 5 MiB in 8 GiB, with 1 MiB beside them that is accessed too, how much lies in hot regions in the
+/// end.
+fn found(engine: Engine) -> u64 {
+    let island = |number: u64| {
+        let start = (100 + number * 512 + number * 37 % 200) * MIB;
+        start..start + 5 * MIB
+    };
+    let beside = 9 << 30..(9 << 30) + MIB;
+    let mut engine = engine;
+    engine.add_target(A).unwrap();
+    engine.set_ranges(A, &[range(0, 8 << 30), range(beside.start, beside.end)]).unwrap();
+    let accessed =
+        |address| beside.contains(&address) || (0..16).any(|i| island(i).contains(&address));
+    let all = results(&mut engine, 70, accessed);
+    assert!(all.iter().all(|regions| (10..=200).contains(&regions.len())));
+    let hot = all[69].iter().filter(|region| region.nr_accesses >= 10);
+    let part = |region: &Region| -> u64 {
+        let common =
+            |i| region.end.min(island(i).end).saturating_sub(region.start.max(island(i).start));
+        (0..16).map(common).sum()
+    };
+    hot.map(part).sum::<u64>() * 100 / (80 * MIB)
+}
+
+/// Where one page in a hundred is accessed a region with some of them counts one or two of twenty, as if it were nothing,
+/// unless it is cut around what was seen.
+#[test]
+fn what_is_sparse_is_found_by_cuts_around_accesses() {
+    for seed in 1..=5 {
+        let engine = || Engine::new(attrs(10, 200), PAGE, seed).unwrap();
+        let (around, anywhere) = (found(engine().cutting_around_accesses()), found(engine()));
+        assert!(around >= 80, "seed {seed}: {around} % found");
+        assert!(anywhere <= 60, "seed {seed}: {anywhere} % found, without");
+    }
+}
