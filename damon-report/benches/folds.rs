@@ -108,7 +108,7 @@ fn folds(c: &mut Criterion) {
         });
     });
     for (name, exact) in [("wss", false), ("wss without intervals", true)] {
-        let options = WorkingSetOptions { threshold: 1, exact };
+        let options = WorkingSetOptions { exact, ..WorkingSetOptions::sampled(1) };
         group.bench_function(name, |b| {
             b.iter(|| black_box(all(WorkingSetSum::new(&everything, options), &list)));
         });

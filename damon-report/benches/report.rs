@@ -65,7 +65,7 @@ fn report(c: &mut Criterion) {
     group.bench_function("overview", |b| {
         b.iter(|| black_box(View::new(&trace, &Query::default()).unwrap()));
     });
-    let options = WorkingSetOptions { threshold: 1, exact: false };
+    let options = WorkingSetOptions::sampled(1);
     group.bench_function("wss", |b| {
         b.iter(|| black_box(trace.fold(&everything, || WorkingSetSum::new(&everything, options))));
     });

@@ -160,7 +160,7 @@ fn near(a: f64, b: f64) {
 fn values_are_those_of_the_other_reports() {
     let run = PROGRAM.recording();
     let all = compared(&[PROGRAM.recording()], &[PROGRAM.recording()], &Options::default());
-    let sampled = WorkingSetOptions { threshold: 1, exact: false };
+    let sampled = WorkingSetOptions::sampled(1);
     let set = run.view.working_set(&run.trace, sampled);
     for (name, value) in [
         ("wss.expected.mean", set.expected.mean),

@@ -113,7 +113,7 @@ proptest! {
         let bands = axis::bands(view.shown(&trace), most);
         let shares = axis::share_rows(&bands, rows, 1);
         let frame = view.frame(columns, bands, shares);
-        let options = WorkingSetOptions { threshold: 1, exact: false };
+        let options = WorkingSetOptions::sampled(1);
         let (map, _) = view.heat(&trace, &frame, options);
 
         let expected = list.iter().fold((0.0, 0.0), |sum, s| {
@@ -326,8 +326,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
             let view = View::new(&trace, &Query::default()).unwrap();
             let bands = axis::bands(view.shown(&trace), 10);
             let frame = view.frame(77, bands, vec![13, 7]);
-            let (map, set) =
-                view.heat(&trace, &frame, WorkingSetOptions { threshold: 1, exact: false });
+            let (map, set) = view.heat(&trace, &frame, WorkingSetOptions::sampled(1));
             serde_json::to_string(&(map, set)).unwrap()
         })
     };
@@ -340,7 +339,7 @@ fn bands_carry_the_names_of_their_mappings() {
     let view = View::new(&trace, &Query::default()).unwrap();
     let bands = axis::bands(view.shown(&trace), 10);
     let frame = view.frame(10, bands, vec![10, 10]);
-    let (map, _) = view.heat(&trace, &frame, WorkingSetOptions { threshold: 1, exact: false });
+    let (map, _) = view.heat(&trace, &frame, WorkingSetOptions::sampled(1));
     let names: Vec<_> = map.bands.iter().flat_map(|b| &b.mappings).map(|m| &m.name).collect();
     assert_eq!(names, ["[heap]", "libwork.so.1"]);
     assert_eq!(map.targets[0].comm, "work");
@@ -363,7 +362,7 @@ fn a_selection_shows_only_its_part() {
     assert_eq!(bands.len(), 1);
     let frame = view.frame(4, bands, vec![4]);
     assert_eq!(frame.time.end - frame.time.start, 2 * common::SECOND);
-    let options = WorkingSetOptions { threshold: 1, exact: false };
+    let options = WorkingSetOptions::sampled(1);
     let (map, set) = view.heat(&trace, &frame, options);
     assert!(close(total(&map).1, (4 * common::MIB * 2 * common::SECOND) as f64));
     assert!(set.samples.iter().all(|s| s.monitored == 4 * common::MIB));

@@ -248,7 +248,7 @@ proptest! {
         }
         // Working set and idle times see the same bytes.
         let (trace, view) = open(whole, &everything);
-        let set = view.working_set(&trace, WorkingSetOptions { threshold: 1, exact: true });
+        let set = view.working_set(&trace, WorkingSetOptions::without_intervals(1));
         let of_moments = |value: &dyn Fn(&damon_report::analysis::wss::WorkingSetSample) -> f64| {
             set.samples.iter().map(|s| value(&s) * 1e8).sum::<f64>() / fine.observed_ns as f64
         };

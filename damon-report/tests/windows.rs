@@ -71,7 +71,7 @@ fn windows_of_one_aggregation_are_the_working_set() {
     let list = common::snapshots(0, 100);
     let (trace, view) = open(write(&list, 64));
     let found = view.windows(&trace, 1);
-    let set = view.working_set(&trace, WorkingSetOptions { threshold: 1, exact: true });
+    let set = view.working_set(&trace, WorkingSetOptions::without_intervals(1));
     assert_eq!(found[0].touched, set.touched);
     assert!((found[0].expected.mean - set.expected.mean).abs() < 1e-3);
     // Hot is the first quarter, then the last: the window of 64 sees both.

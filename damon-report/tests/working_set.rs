@@ -18,7 +18,7 @@ use proptest::prelude::*;
 fn working_set(bytes: Vec<u8>, query: &Query, threshold: u32, exact: bool) -> WorkingSet {
     let trace = made::open(bytes);
     let view = View::new(&trace, query).unwrap();
-    view.working_set(&trace, WorkingSetOptions { threshold, exact })
+    view.working_set(&trace, WorkingSetOptions { exact, ..WorkingSetOptions::sampled(threshold) })
 }
 
 fn write(list: &[Snapshot]) -> Vec<u8> {

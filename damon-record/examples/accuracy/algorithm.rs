@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use damon_record::monitor::Rounding;
+
 use super::intervals::{self, IntervalRow, Pool, Tallies};
 use super::judge::Verdict;
 use super::patterns::Pattern;
@@ -76,7 +78,8 @@ pub fn intervals(
                 continue;
             };
             let runs = if subject.is_program { PROGRAM_RUNS } else { RUNS };
-            let tallies = intervals::judge(log, limit, runs, subject.settle_ns)?;
+            let rounding = Rounding::Once;
+            let tallies = intervals::judge(log, limit, runs, subject.settle_ns, rounding)?;
             let row = tallies.row(subject.name, limit, runs);
             progress(&row);
             rows.push(row);
@@ -90,4 +93,26 @@ pub fn intervals(
     let [patterns, programs] = &pools;
     let pools = vec![patterns.pool("patterns"), programs.pool("programs"), all.pool("all")];
     Ok((rows, pools))
+}
+
+/// The same by pattern for monitors that round as the kernel does where they merge.
+pub fn kernel_intervals(
+    subjects: &[Subject],
+    limits: &[u32],
+    progress: impl Fn(&IntervalRow),
+) -> Result<Vec<IntervalRow>, String> {
+    let mut rows = Vec::new();
+    for &limit in limits {
+        for subject in subjects.iter().filter(|subject| !subject.is_program) {
+            let Ok(log) = &subject.log else {
+                continue;
+            };
+            let rounding = Rounding::EachMergeDown;
+            let tallies = intervals::judge(log, limit, RUNS, subject.settle_ns, rounding)?;
+            let row = tallies.row(subject.name, limit, RUNS);
+            progress(&row);
+            rows.push(row);
+        }
+    }
+    Ok(rows)
 }

@@ -15,7 +15,7 @@ use damon_report::analysis::fold::Fold as _;
 use damon_report::analysis::sampling_error::wilson;
 use damon_report::analysis::select::Selection;
 use damon_report::analysis::spans::SpanSet;
-use damon_report::analysis::wss::{WorkingSetOptions, WorkingSetSum};
+use damon_report::analysis::wss::{WorkingSetOptions, WorkingSetSample, WorkingSetSum};
 use serde::{Deserialize, Serialize};
 
 use super::num::{float, ratio};
@@ -66,17 +66,17 @@ impl Coverage {
     }
 }
 
-/// What the report says about the working set of this snapshot, in the memory `domain`: both ends of the interval.
-/// `previous` is the target's snapshot before.
+/// What the report says about the working set of this snapshot, in the memory `domain`, with the interval. `previous` is the target's
+/// snapshot before.
 pub fn stated(
     domain: Range<u64>,
     previous: Option<&Snapshot>,
     snapshot: &Snapshot,
-) -> Option<(f64, f64)> {
+    options: WorkingSetOptions,
+) -> Option<WorkingSetSample> {
     let mut addresses = SpanSet::default();
     addresses.insert(domain);
     let selection = Selection { address: Addresses::of_all(&addresses), ..Selection::everything() };
-    let options = WorkingSetOptions { threshold: 1, exact: false };
     let mut sum = WorkingSetSum::new(&selection, options);
     for snapshot in previous.into_iter().chain([snapshot]) {
         let column = |value: fn(&damon_format::Region) -> u64| -> Vec<u64> {
@@ -95,7 +95,7 @@ pub fn stated(
             probes: &snapshot.probes,
         });
     }
-    sum.finish(&[]).samples.last().map(|sample| (sample.expected_low, sample.expected_high))
+    sum.finish(&[]).samples.last()
 }
 
 /// Adds what the report says about the working set of this snapshot.
@@ -104,9 +104,10 @@ pub fn working_set(
     reality: &Reality,
     previous: Option<&Snapshot>,
     snapshot: &Snapshot,
+    options: WorkingSetOptions,
 ) {
-    if let Some(interval) = stated(reality.domain(), previous, snapshot) {
-        coverage.judge(reality.expected(), interval);
+    if let Some(sample) = stated(reality.domain(), previous, snapshot, options) {
+        coverage.judge(reality.expected(), (sample.expected_low, sample.expected_high));
     }
 }
 
@@ -182,7 +183,7 @@ mod tests {
         // Found: 50 bytes of 0..100, between 29 and 73 together with what the idle rest may hide.
         let found = snapshot(&[(0, 100, 10), (100, 200, 0), (200, 1000, 20)]);
         for (rate, expected) in [(0.5, (1, 0, 0)), (0.29, (1, 1, 0)), (0.76, (1, 1, 1))] {
-            working_set(&mut coverage, &reality(rate), None, &found);
+            working_set(&mut coverage, &reality(rate), None, &found, WorkingSetOptions::sampled(1));
             let got = (coverage.inside, coverage.below, coverage.above);
             assert_eq!(got, expected, "{rate}");
         }

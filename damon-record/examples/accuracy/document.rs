@@ -9,7 +9,7 @@ use super::intervals::{IntervalRow, Pool};
 use super::patterns::Pattern;
 use super::rows::{Estimate, Row, Summary};
 use super::speed::Cost;
-use super::text::{COST, HEAD, INTERVALS, METHOD, POOLS, REPLAY};
+use super::text::{COST, HEAD, INTERVALS, KERNEL_INTERVALS, METHOD, POOLS, REPLAY};
 use damon_record::host::Host;
 
 /// Everything measured.
@@ -30,7 +30,10 @@ pub struct Results {
     /// Whether stated intervals hold, by pattern and maximum.
     #[serde(default)]
     pub intervals: Vec<IntervalRow>,
-    /// The same, pooled.
+    /// The same for monitors that round as the kernel does.
+    #[serde(default)]
+    pub kernel_intervals: Vec<IntervalRow>,
+    /// Of the former, pooled.
     #[serde(default)]
     pub pools: Vec<Pool>,
     /// Patterns by setups.
@@ -68,6 +71,7 @@ impl Results {
             lasted_s: 0,
             replays: Vec::new(),
             intervals: Vec::new(),
+            kernel_intervals: Vec::new(),
             pools: Vec::new(),
             rows: Vec::new(),
             costs: Vec::new(),
@@ -181,6 +185,10 @@ pub fn markdown(results: &Results, patterns: &[Pattern], notes: &str) -> String 
     put(&intervals(&results.intervals));
     put(POOLS);
     put(&pools(&results.pools));
+    if !results.kernel_intervals.is_empty() {
+        put(KERNEL_INTERVALS);
+        put(&kernel_intervals(&results.kernel_intervals));
+    }
     put(&costs(results));
     put(notes.trim_end());
     text
@@ -258,12 +266,41 @@ fn intervals(rows: &[IntervalRow]) -> String {
     text
 }
 
-fn interval_cells(row: &IntervalRow) -> Vec<String> {
-    let number = |value: Option<f64>, scale: f64, unit: &str| match value {
+/// For the progress.
+pub fn kernel_line(row: &IntervalRow) -> String {
+    let cells = kernel_cells(row).join(" | ");
+    format!("intervals, rounding down, {} {}: {cells}", row.pattern, row.max_regions)
+}
+
+fn kernel_intervals(rows: &[IntervalRow]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let cells = kernel_cells(row).join(" | ");
+        let _written = writeln!(text, "| {} | ≤ {} | {cells} |", row.pattern, row.max_regions);
+    }
+    text
+}
+
+fn kernel_cells(row: &IntervalRow) -> Vec<String> {
+    vec![
+        row.working_set.map_or_else(|| "–".into(), |held| held.coverage.count().to_string()),
+        row.found.map_or_else(|| "–".into(), |found| format!("{found:.2}")),
+        covered(row.sampling_alone),
+        covered(row.working_set),
+        sides(row.working_set),
+        number(row.width, 1.0, " ×"),
+    ]
+}
+
+fn number(value: Option<f64>, scale: f64, unit: &str) -> String {
+    match value {
         None => "–".into(),
         Some(value) if value * scale >= 9.95 => format!("{:.0}{unit}", value * scale),
         Some(value) => format!("{:.1}{unit}", value * scale),
-    };
+    }
+}
+
+fn interval_cells(row: &IntervalRow) -> Vec<String> {
     vec![
         row.working_set.map_or_else(|| "–".into(), |held| held.coverage.count().to_string()),
         number(row.deviation, 100.0, " %"),

@@ -8,10 +8,11 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use damon_format::Snapshot;
-use damon_record::monitor::{AddressRange, Engine, compact_ranges};
+use damon_record::monitor::{AddressRange, Engine, Rounding, compact_ranges};
 use damon_record::replay::log::LogReader;
 use damon_record::replay::perform::{Observer, Settings, TARGET, mappings, perform};
 use damon_report::analysis::sampling_error::{Interval, RateSum};
+use damon_report::analysis::wss::WorkingSetOptions;
 use serde::{Deserialize, Serialize};
 
 use super::coverage::{self, Coverage};
@@ -41,6 +42,12 @@ pub struct IntervalRow {
     pub width: Option<f64>,
     /// Intervals of the working set.
     pub working_set: Option<Held>,
+    /// The same intervals without what merging loses.
+    #[serde(default)]
+    pub sampling_alone: Option<Held>,
+    /// Mean of the estimate of the working set over the truth.
+    #[serde(default)]
+    pub found: Option<f64>,
     /// Regions whose mean rate lies between 0 and 1: intervals of their rates.
     pub between: Option<Held>,
     /// All regions.
@@ -69,6 +76,7 @@ pub struct Pool {
 #[derive(Clone, Debug, Default)]
 pub struct Tallies {
     working_set: Runs,
+    sampling_alone: Runs,
     varying: Runs,
     theory: Runs,
     unmerged: Runs,
@@ -78,6 +86,7 @@ pub struct Tallies {
     regions: Runs,
     deviations: Vec<f64>,
     widths: Vec<f64>,
+    found: Vec<f64>,
 }
 
 impl Tallies {
@@ -86,6 +95,7 @@ impl Tallies {
         let mut working_set = run.varying;
         working_set.add(&run.steady);
         self.working_set.push(working_set);
+        self.sampling_alone.push(run.sampling_alone);
         self.varying.push(run.varying);
         self.theory.push(run.theory);
         self.unmerged.push(run.unmerged);
@@ -95,6 +105,7 @@ impl Tallies {
         self.regions.push(run.regions);
         self.deviations.extend(&run.deviations);
         self.widths.extend(&run.widths);
+        self.found.extend(&run.found);
     }
 
     /// Adds what another row found.
@@ -115,6 +126,8 @@ impl Tallies {
             deviation: median(&self.deviations),
             width: median(&self.widths),
             working_set: self.working_set.held(),
+            sampling_alone: self.sampling_alone.held(),
+            found: ratio(self.found.iter().sum(), float(self.found.len() as u64)),
             between: self.between.held(),
             regions: self.regions.held(),
         }
@@ -133,9 +146,15 @@ impl Tallies {
     }
 }
 
-/// Lets `runs` monitors loose on a log and judges what the report would state. `settle_ns` at the begin are not
-/// judged.
-pub fn judge(log: &[u8], max_regions: u32, runs: u64, settle_ns: u64) -> Result<Tallies, String> {
+/// Lets `runs` monitors loose on a log and judges what the report would state, of recordings of the kernel's DAMON where they round
+/// as that does. `settle_ns` at the begin are not judged.
+pub fn judge(
+    log: &[u8],
+    max_regions: u32,
+    runs: u64,
+    settle_ns: u64,
+    rounding: Rounding,
+) -> Result<Tallies, String> {
     let open = || LogReader::open(log).map_err(|error| error.to_string());
     let areas = open()?.tail().map_err(|error| error.to_string())?.areas;
     let ranges = compact_ranges(&mappings(&areas), 4096, max_regions);
@@ -147,10 +166,15 @@ pub fn judge(log: &[u8], max_regions: u32, runs: u64, settle_ns: u64) -> Result<
     let monitor = |seed| -> Result<Monitor, String> {
         let failed = |error: &dyn std::fmt::Display| error.to_string();
         let engine = Engine::new(attrs, 4096, seed).map_err(|error| failed(&error))?;
-        let mut engine = engine.cutting_around_accesses();
+        // The kernel's rounding goes with the kernel's cuts.
+        let mut engine = match rounding {
+            Rounding::Once => engine.cutting_around_accesses(),
+            Rounding::EachMergeDown => engine,
+        };
+        engine.set_rounding(rounding);
         engine.add_target(TARGET).map_err(|error| failed(&error))?;
         engine.set_ranges(TARGET, &ranges).map_err(|error| failed(&error))?;
-        Ok(Monitor { engine, parts: Vec::new(), previous: None, run: Run::default() })
+        Ok(Monitor { engine, rounding, parts: Vec::new(), previous: None, run: Run::default() })
     };
     let monitors = (first..first + runs).map(monitor).collect::<Result<_, _>>()?;
     let mut bank = Bank { monitors, settle_ns, domain, window: Window::default() };
@@ -167,6 +191,7 @@ pub fn judge(log: &[u8], max_regions: u32, runs: u64, settle_ns: u64) -> Result<
 /// What one monitor stated.
 #[derive(Clone, Debug, Default)]
 struct Run {
+    sampling_alone: Coverage,
     varying: Coverage,
     theory: Coverage,
     unmerged: Coverage,
@@ -176,6 +201,7 @@ struct Run {
     regions: Coverage,
     deviations: Vec<f64>,
     widths: Vec<f64>,
+    found: Vec<f64>,
 }
 
 /// The running window, as far as it is the same for all.
@@ -195,6 +221,7 @@ struct Bank {
 
 struct Monitor {
     engine: Engine,
+    rounding: Rounding,
     /// The regions while they are sampled.
     parts: Vec<Part>,
     previous: Option<Snapshot>,
@@ -287,7 +314,12 @@ impl Monitor {
         let snapshot = result.snapshot(lasted.0, lasted.1);
         if let Some(reality) = reality {
             let unmerged = unmerged.total();
-            self.run.judge(reality, self.previous.as_ref(), &snapshot, deviation, unmerged);
+            let options = WorkingSetOptions {
+                rounds_down: self.rounding == Rounding::EachMergeDown,
+                ..WorkingSetOptions::sampled(1)
+            };
+            let previous = self.previous.as_ref();
+            self.run.judge(reality, previous, &snapshot, (deviation, unmerged), options);
         }
         self.previous = Some(snapshot);
     }
@@ -299,20 +331,25 @@ impl Run {
         reality: &Reality,
         previous: Option<&Snapshot>,
         snapshot: &Snapshot,
-        deviation: f64,
-        unmerged: Interval,
+        (deviation, unmerged): (f64, Interval),
+        options: WorkingSetOptions,
     ) {
         let truth = reality.expected();
-        let Some(stated) = coverage::stated(reality.domain(), previous, snapshot) else {
+        let state = |previous| coverage::stated(reality.domain(), previous, snapshot, options);
+        let Some(sample) = state(previous) else {
             return;
         };
+        let stated = (sample.expected_low, sample.expected_high);
+        let sampled = (sample.expected_high - sample.expected_lost).max(sample.expected);
+        self.sampling_alone.judge(truth, (sample.expected_low, sampled));
+        self.found.extend(ratio(sample.expected, truth));
         if deviation > 0.0 && deviation >= VARIES * truth {
             self.varying.judge(truth, stated);
             self.unmerged.judge(truth, (unmerged.low, unmerged.high));
             let (estimate, reach) = (unmerged.estimate, Z * deviation);
             self.theory.judge(truth, (estimate - reach, estimate + reach));
-            if let Some(stated) = coverage::stated(reality.domain(), None, snapshot) {
-                self.alone.judge(truth, stated);
+            if let Some(sample) = state(None) {
+                self.alone.judge(truth, (sample.expected_low, sample.expected_high));
             }
         } else {
             self.steady.judge(truth, stated);
@@ -390,7 +427,7 @@ mod tests {
     fn a_monitor_of_many_finds_what_it_finds_alone() {
         let log = log("islands");
         let alone = replays::judge(&log, 50, 500_000, replays::SETTLE).unwrap();
-        let tallies = judge(&log, 50, 1, replays::SETTLE).unwrap();
+        let tallies = judge(&log, 50, 1, replays::SETTLE, Rounding::Once).unwrap();
         let row = tallies.row("islands", 50, 1);
         assert_eq!(row.working_set.map(|held| held.coverage), alone.working_set);
         assert_eq!(row.regions.map(|held| held.coverage), alone.regions);
@@ -399,7 +436,7 @@ mod tests {
     #[test]
     fn stated_intervals_hold_where_estimates_vary() {
         for name in ["two-level", "sparse"] {
-            let tallies = judge(&log(name), 200, 20, replays::SETTLE).unwrap();
+            let tallies = judge(&log(name), 200, 20, replays::SETTLE, Rounding::Once).unwrap();
             let row = tallies.row(name, 200, 20);
             let held = row.working_set.unwrap();
             assert!(held.coverage.count() >= 800, "{name}: {held:?}");
@@ -410,8 +447,22 @@ mod tests {
     }
 
     #[test]
+    fn intervals_hold_although_the_kernel_rounds_down() {
+        let rounding = Rounding::EachMergeDown;
+        for name in ["two-level", "zipf"] {
+            let row =
+                judge(&log(name), 200, 10, replays::SETTLE, rounding).unwrap().row(name, 200, 10);
+            let (held, sampling_alone) = (row.working_set.unwrap(), row.sampling_alone.unwrap());
+            assert!(sampling_alone.share < 0.9, "{name}: {sampling_alone:?}");
+            assert!(held.share >= 0.93, "{name}: {held:?}");
+            assert!(row.found.is_some_and(|found| (0.85..0.95).contains(&found)), "{row:?}");
+            assert!(row.width.is_some_and(|width| width < 1.7), "{name}: {row:?}");
+        }
+    }
+
+    #[test]
     fn where_all_pages_are_touched_always_or_never_the_truth_is_inside() {
-        let tallies = judge(&log("span"), 200, 10, replays::SETTLE).unwrap();
+        let tallies = judge(&log("span"), 200, 10, replays::SETTLE, Rounding::Once).unwrap();
         let pool = tallies.pool("span");
         assert!(pool.steady.is_some_and(|held| held.share > 0.999), "{pool:?}");
     }

@@ -8,6 +8,7 @@ use damon_format::{
     SnapshotView, Visitor,
 };
 use damon_record::workload::truth::{Touch, Truth};
+use damon_report::analysis::wss::WorkingSetOptions;
 
 use super::coverage::{self, Coverage};
 use super::metrics::{Score, detection_delays};
@@ -158,7 +159,8 @@ pub fn judge(recording: &Recording, truth: &Truth) -> Verdict {
         verdict.score.add(&Score::of(&reality, snapshot));
         verdict.nr_regions += snapshot.regions.len() as u64;
         if let Some(coverage) = &mut verdict.working_set {
-            coverage::working_set(coverage, &reality, previous, snapshot);
+            let options = WorkingSetOptions::for_backend(&recording.info.backend, 1);
+            coverage::working_set(coverage, &reality, previous, snapshot, options);
         }
         if let Some(coverage) = &mut verdict.regions {
             coverage::regions(coverage, &reality, snapshot);

@@ -195,6 +195,11 @@ impl Cli {
             eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), document::interval_line(row));
         };
         (results.intervals, results.pools) = algorithm::intervals(&subjects, &limits, progress)?;
+        let progress = |row: &IntervalRow| {
+            eprintln!("{:>4} s  {}", begun.elapsed().as_secs(), document::kernel_line(row));
+        };
+        results.kernel_intervals =
+            algorithm::kernel_intervals(&subjects, &self.max_regions, progress)?;
         Ok(())
     }
 

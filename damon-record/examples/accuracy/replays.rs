@@ -13,6 +13,7 @@ use damon_record::replay::perform::{Observer, Settings, perform};
 use damon_record::workload::driver::{Options, play};
 use damon_record::workload::simulated::Simulated;
 use damon_record::workload::spec::Spec;
+use damon_report::analysis::wss::WorkingSetOptions;
 
 use super::coverage::{self, Coverage};
 use super::judge::{SETTLE_NS, Verdict};
@@ -156,7 +157,8 @@ impl Observer for Judge {
             self.verdict.score.add(&Score::of(&reality, snapshot));
             self.verdict.nr_regions += snapshot.regions.len() as u64;
             if let Some(all) = &mut self.verdict.working_set {
-                coverage::working_set(all, &reality, self.previous.as_ref(), snapshot);
+                let options = WorkingSetOptions::sampled(1);
+                coverage::working_set(all, &reality, self.previous.as_ref(), snapshot, options);
             }
             if let Some(all) = &mut self.verdict.regions {
                 coverage::regions(all, &reality, snapshot);

@@ -90,3 +90,15 @@ is ± 1.96 true standard deviations, which nobody can state, around the estimate
 
 | windows of | that vary | covered | below / above | alone | with all counts | theory | that do not | covered |
 |---|---|---|---|---|---|---|---|---|";
+
+/// Before the table of intervals where means are rounded down.
+pub const KERNEL_INTERVALS: &str = "\
+### Where the kernel merges
+
+The kernel rounds the mean of counts down at each merge. The same patterns, and the same engine with that arithmetic (what
+the kernel itself should have counted, nobody knows sample by sample): *found* is the mean of the estimated over the true expected working set.
+For such recordings the report adds what merging probably lost to the upper end of the interval
+(`damon-report/src/analysis/merge_loss.rs` derives it); *sampling alone* is what would be covered without.
+
+| pattern | regions | windows | found | sampling alone | covered | below / above | width |
+|---|---|---|---|---|---|---|---|";

@@ -12,6 +12,7 @@ pub use aggregation::{Aggregated, TargetResult};
 pub use round::Due;
 
 use super::attrs::{self, AttrsError};
+use super::merge::Rounding;
 use super::ranges::{self, RangesError};
 use super::region::{AddressRange, MonitoredRegion};
 use super::rng::Rng;
@@ -62,6 +63,7 @@ pub struct Engine {
     /// Ascending by id.
     targets: Vec<Target>,
     pieces: Pieces,
+    rounding: Rounding,
     passed: u64,
     next_aggregation: u64,
     next_update: u64,
@@ -100,6 +102,7 @@ impl Engine {
             rng: Rng::new(seed),
             targets: Vec::new(),
             pieces: Pieces::default(),
+            rounding: Rounding::default(),
             passed: 0,
             next_aggregation: 0,
             next_update: 0,
@@ -118,6 +121,11 @@ impl Engine {
     pub fn cutting_around_accesses(mut self) -> Self {
         self.cuts_around_accesses = true;
         self
+    }
+
+    /// From the next aggregation on, means are rounded like this where regions merge.
+    pub fn set_rounding(&mut self, rounding: Rounding) {
+        self.rounding = rounding;
     }
 
     /// The attributes in force.

@@ -14,15 +14,30 @@ pub fn age(regions: &mut [MonitoredRegion], threshold: u32) {
     }
 }
 
+/// What becomes of the fractions of means where regions merge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// The sum is kept, and rounded to nearest once: a pass loses nothing on average.
+    #[default]
+    Once,
+    /// Down at each merge, as the kernel does (`damon_merge_two_regions`), which loses up to one access each time and, where
+    /// many parts of low rates merge, a tenth of the expected working set. It is here to judge what reports say of the kernel's
+    /// recordings.
+    EachMergeDown,
+}
+
 /// Merges each region into its left neighbour where the two touch, their `nr_accesses` differ by at
 /// most `threshold`, and the result is not larger than `size_limit`.
 ///
 /// Later neighbours are compared with the averaged values of what has been merged so far.
 ///
-/// `nr_accesses` becomes the size-weighted mean of all that was merged, rounded to nearest. The kernel
-/// rounds down at each step instead, which loses up to one access each time and, where many parts of low rates
-/// merge, a tenth of the expected working set.
-pub fn merge(regions: &mut Vec<MonitoredRegion>, threshold: u32, size_limit: u64) {
+/// `nr_accesses` becomes the size-weighted mean of all that was merged, rounded as `rounding` says.
+pub fn merge(
+    regions: &mut Vec<MonitoredRegion>,
+    threshold: u32,
+    size_limit: u64,
+    rounding: Rounding,
+) {
     // Accesses times bytes of the left region, if it has absorbed others.
     let mut sum: Option<u128> = None;
     regions.dedup_by(|right, left| {
@@ -32,20 +47,24 @@ pub fn merge(regions: &mut Vec<MonitoredRegion>, threshold: u32, size_limit: u64
         sum = fits.then(|| {
             // Sizes add up to 64 bits at most, so that the sum takes 96.
             let total = sum.unwrap_or_else(|| accessed_bytes(left)) + accessed_bytes(right);
-            absorb(left, right, total);
+            absorb(left, right, total, rounding);
             total
         });
+        if rounding == Rounding::EachMergeDown {
+            sum = None;
+        }
         fits
     });
 }
 
 /// Makes `left` cover `right` too; `total` is what both have seen, accesses times bytes. `age` becomes the
 /// size-weighted mean, rounded down; `last_nr_accesses` stays that of the left one.
-fn absorb(left: &mut MonitoredRegion, right: &MonitoredRegion, total: u128) {
+fn absorb(left: &mut MonitoredRegion, right: &MonitoredRegion, total: u128, rounding: Rounding) {
     left.age = weighted_mean(left.age, left.size(), right.age, right.size());
     left.end = right.end;
     let size = u128::from(left.size());
-    let mean = (total + size / 2).checked_div(size).and_then(|mean| u32::try_from(mean).ok());
+    let half = if rounding == Rounding::Once { size / 2 } else { 0 };
+    let mean = (total + half).checked_div(size).and_then(|mean| u32::try_from(mean).ok());
     left.nr_accesses = mean.unwrap_or(left.nr_accesses);
 }
 
@@ -89,7 +108,7 @@ mod tests {
         let left = MonitoredRegion { last_nr_accesses: 3, age: 9, ..region(0, 100, 10) };
         let right = MonitoredRegion { last_nr_accesses: 8, age: 2, ..region(100, 300, 20) };
         let mut regions = vec![left, right];
-        merge(&mut regions, 10, 1000);
+        merge(&mut regions, 10, 1000, Rounding::Once);
         let [one] = regions.as_slice() else { panic!("{regions:?}") };
         assert_eq!((one.start, one.end), (0, 300));
         assert_eq!(one.nr_accesses, 17, "16.67");
@@ -103,9 +122,33 @@ mod tests {
         let mut regions: Vec<_> = (0_u32..64)
             .map(|i| region(u64::from(i) * 10, u64::from(i) * 10 + 10, counts[i as usize % 8]))
             .collect();
-        merge(&mut regions, 2, 1000);
+        merge(&mut regions, 2, 1000, Rounding::Once);
         assert_eq!(regions.len(), 1);
-        assert_eq!(regions[0].nr_accesses, 2, "of which rounding down each time leaves 1");
+        assert_eq!(regions[0].nr_accesses, 2);
+    }
+
+    #[test]
+    fn rounding_down_at_each_merge_loses_what_the_kernel_loses() {
+        let parts = |list: &[(u64, u32)]| -> Vec<MonitoredRegion> {
+            let mut at = 0;
+            let part = |&(size, nr_accesses): &(u64, u32)| {
+                at += size;
+                region(at - size, at, nr_accesses)
+            };
+            list.iter().map(part).collect()
+        };
+        let merged = |list: &[(u64, u32)]| {
+            let mut regions = parts(list);
+            merge(&mut regions, 2, 1000, Rounding::EachMergeDown);
+            regions.iter().map(|r| (r.size(), r.nr_accesses)).collect::<Vec<_>>()
+        };
+        // 3, (30 + 10) / 20 = 2, (40 + 20) / 30 = 2, (60 + 30) / 40 = 2, (80 + 10) / 50 = 1: the mean is 2.
+        assert_eq!(merged(&[(10, 3), (10, 1), (10, 2), (10, 3), (10, 1)]), [(50, 1)]);
+        // A sliver takes a count from a region of any size, and brings none.
+        assert_eq!(merged(&[(900, 5), (1, 4)]), [(901, 4)]);
+        assert_eq!(merged(&[(900, 5), (1, 7)]), [(901, 5)]);
+        // What equals loses nothing, and what is compared is the mean so far.
+        assert_eq!(merged(&[(10, 4), (20, 4), (10, 5), (10, 7)]), [(40, 4), (10, 7)]);
     }
 
     proptest! {
@@ -125,7 +168,7 @@ mod tests {
                 })
                 .collect();
             let mut after = before.clone();
-            merge(&mut after, threshold, size_limit);
+            merge(&mut after, threshold, size_limit, Rounding::Once);
             for merged in &after {
                 let inside = |r: &&MonitoredRegion| merged.start <= r.start && r.end <= merged.end;
                 let sum: u128 = before.iter().filter(inside).map(accessed_bytes).sum();
@@ -148,7 +191,7 @@ mod tests {
             region(184, 230, 2),
             region(230, 10_170, 5),
         ];
-        merge(&mut regions, 9, 9_999);
+        merge(&mut regions, 9, 9_999, Rounding::Once);
         assert_eq!(
             bounds(&regions),
             [(0, 112), (114, 130), (130, 156), (156, 170), (170, 230), (230, 10_170)]
@@ -158,19 +201,19 @@ mod tests {
     #[test]
     fn comparison_is_with_the_average_so_far() {
         let mut regions = vec![region(0, 10, 0), region(10, 20, 4), region(20, 30, 6)];
-        merge(&mut regions, 4, 100);
+        merge(&mut regions, 4, 100, Rounding::Once);
         assert_eq!(bounds(&regions), [(0, 30)]);
         assert_eq!(regions[0].nr_accesses, 3);
 
         let mut regions = vec![region(0, 90, 0), region(90, 100, 4), region(100, 110, 6)];
-        merge(&mut regions, 4, 1000);
+        merge(&mut regions, 4, 1000, Rounding::Once);
         assert_eq!(bounds(&regions), [(0, 100), (100, 110)]);
     }
 
     #[test]
     fn a_hole_is_never_merged_over() {
         let mut regions = vec![region(0, 10, 5), region(11, 20, 5)];
-        merge(&mut regions, u32::MAX, u64::MAX);
+        merge(&mut regions, u32::MAX, u64::MAX, Rounding::Once);
         assert_eq!(bounds(&regions), [(0, 10), (11, 20)]);
     }
 
@@ -217,7 +260,7 @@ mod tests {
             MonitoredRegion { age: u32::MAX, ..region(0, u64::MAX - 1, u32::MAX) },
             MonitoredRegion { age: u32::MAX, ..region(u64::MAX - 1, u64::MAX, u32::MAX) },
         ];
-        merge(&mut regions, 0, u64::MAX);
+        merge(&mut regions, 0, u64::MAX, Rounding::Once);
         assert_eq!(bounds(&regions), [(0, u64::MAX)]);
         assert_eq!((regions[0].nr_accesses, regions[0].age), (u32::MAX, u32::MAX));
     }

@@ -20,6 +20,7 @@ pub mod synthetic;
 pub use attrs::{AttrsError, validate};
 pub use census::{Census, CensusGranularity, CensusResult, TouchedRange};
 pub use engine::{Aggregated, Due, Engine, EngineError, TargetResult};
+pub use merge::Rounding;
 pub use ranges::{
     MOST_RANGES, RangesError, aligned, compact_ranges, default_ranges, mapped_ranges, three_ranges,
 };

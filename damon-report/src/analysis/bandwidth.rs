@@ -166,7 +166,7 @@ struct BandwidthSum<'a> {
 
 impl Fold for BandwidthSum<'_> {
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
-        let parts: &[f64] = if self.exact { &[] } else { self.lineage.follow(snapshot) };
+        let parts: &[f64] = if self.exact { &[] } else { self.lineage.follow(snapshot).parts };
         if !self.selection.has_snapshot(snapshot) {
             return;
         }

@@ -26,6 +26,17 @@ const PAGE: u64 = 4096;
 pub struct Lineage {
     targets: BTreeMap<TargetId, Borders>,
     parts: Vec<f64>,
+    counts: Vec<u32>,
+}
+
+/// What the regions of a snapshot were made of, in their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Made<'a> {
+    /// Of how many equal parts, sampled each for itself; at least 1. For unequal parts it is the number of equal ones that would tell as
+    /// much: the squared size over the sum of the squared sizes of the parts.
+    pub parts: &'a [f64],
+    /// Of how many parts, whatever their sizes.
+    pub counts: &'a [u32],
 }
 
 #[derive(Debug, Default)]
@@ -36,23 +47,23 @@ struct Borders {
 }
 
 impl Lineage {
-    /// For each region of the target's next snapshot, of how many equal parts, sampled each for itself, it
-    /// was made at least; 1 where that is not known. For unequal parts it is the number of equal ones
-    /// that would tell as much: the squared size over the sum of the squared sizes of the parts.
-    pub fn follow(&mut self, snapshot: &SnapshotView<'_>) -> &[f64] {
+    /// For each region of the target's next snapshot, of what it was made at least; of one part where that is not known.
+    pub fn follow(&mut self, snapshot: &SnapshotView<'_>) -> Made<'_> {
         self.parts.clear();
+        self.counts.clear();
         let before = self.targets.entry(snapshot.target).or_default();
         if before.end_ns == snapshot.start_ns && !before.starts.is_empty() {
-            before.divide(snapshot.starts, snapshot.ends, &mut self.parts);
+            before.divide(snapshot.starts, snapshot.ends, &mut self.parts, &mut self.counts);
         } else {
             self.parts.resize(snapshot.starts.len(), 1.0);
+            self.counts.resize(snapshot.starts.len(), 1);
         }
         before.end_ns = snapshot.end_ns;
         before.starts.clear();
         before.starts.extend_from_slice(snapshot.starts);
         before.ends.clear();
         before.ends.extend_from_slice(snapshot.ends);
-        &self.parts
+        Made { parts: &self.parts, counts: &self.counts }
     }
 }
 
@@ -79,7 +90,7 @@ impl Borders {
         })
     }
 
-    fn divide(&self, starts: &[u64], ends: &[u64], parts: &mut Vec<f64>) {
+    fn divide(&self, starts: &[u64], ends: &[u64], parts: &mut Vec<f64>, counts: &mut Vec<u32>) {
         let cut = self.were_cut(starts);
         let mut first = 0;
         parts.extend(starts.iter().zip(ends).map(|(&start, &end)| {
@@ -91,18 +102,22 @@ impl Borders {
                 && !(cut && from == start && end == to && size > 2 * PAGE)
             {
                 // A part of a region, or one that was not cut: it was sampled as one.
+                counts.push(1);
                 return 1.0;
             }
-            let (mut known, mut squares) = (0, 0.0);
+            let (mut known, mut squares, mut count) = (0, 0.0, 0_u32);
             while let Some((from, to)) = around.next().filter(|(from, _)| *from < end) {
                 let shared = to.min(end).saturating_sub(from.max(start));
                 known = shared.saturating_add(known);
                 let whole = start <= from && to <= end;
-                let share = if cut && whole && shared > 2 * PAGE { CUT } else { 1.0 };
-                squares += float(shared) * float(shared) * share;
+                let was_cut = cut && whole && shared > 2 * PAGE;
+                squares += float(shared) * float(shared) * if was_cut { CUT } else { 1.0 };
+                count = count.saturating_add(1 + u32::from(was_cut));
             }
             let parts = float(size) * float(size) / squares;
-            if known == size && parts > 1.0 { parts } else { 1.0 }
+            let is_known = known == size && parts > 1.0;
+            counts.push(if is_known { count } else { 1 });
+            if is_known { parts } else { 1.0 }
         }));
     }
 }
@@ -132,7 +147,7 @@ mod tests {
                 ages: None,
                 probes: &[],
             };
-            lineage.follow(&view).to_vec()
+            lineage.follow(&view).parts.to_vec()
         };
         list.iter().map(follow).collect()
     }
@@ -169,21 +184,22 @@ mod tests {
     }
 
     /// The rule without any short cut.
-    fn plainly(before: &[(u64, u64)], now: &[(u64, u64)]) -> Vec<f64> {
+    fn plainly(before: &[(u64, u64)], now: &[(u64, u64)]) -> (Vec<f64>, Vec<u32>) {
         let inside = |at: u64| before.iter().any(|&(from, to)| from < at && at < to);
         let cut = now.iter().any(|&(start, _)| inside(start));
         let parts = |&(start, end): &(u64, u64)| {
-            let (mut known, mut squares) = (0, 0.0);
+            let (mut known, mut squares, mut count) = (0, 0.0, 0);
             for &(from, to) in before.iter().filter(|&&(from, to)| from < end && start < to) {
                 let size = to.min(end) - from.max(start);
                 let was_cut = cut && start <= from && to <= end && size > 2 * PAGE;
                 known += size;
+                count += if was_cut { 2 } else { 1 };
                 squares += float(size) * float(size) * if was_cut { CUT } else { 1.0 };
             }
             let parts = float(end - start) * float(end - start) / squares;
-            if known == end - start { parts.max(1.0) } else { 1.0 }
+            if known == end - start { (parts.max(1.0), count) } else { (1.0, 1) }
         };
-        now.iter().map(parts).collect()
+        now.iter().map(parts).unzip()
     }
 
     /// Regions of a few pages, most of them with others beside them.
@@ -206,10 +222,11 @@ mod tests {
             let (starts, ends): (Vec<u64>, Vec<u64>) = before.iter().copied().unzip();
             let borders = Borders { end_ns: 0, starts, ends };
             let (starts, ends): (Vec<u64>, Vec<u64>) = now.iter().copied().unzip();
-            let mut found = Vec::new();
-            borders.divide(&starts, &ends, &mut found);
+            let (mut found, mut counts) = (Vec::new(), Vec::new());
+            borders.divide(&starts, &ends, &mut found, &mut counts);
             let bits = |list: Vec<f64>| list.into_iter().map(f64::to_bits).collect::<Vec<_>>();
-            prop_assert_eq!(bits(found), bits(plainly(&before, &now)));
+            let (plain, plain_counts) = plainly(&before, &now);
+            prop_assert_eq!((bits(found), counts), (bits(plain), plain_counts));
         }
     }
 
@@ -227,9 +244,9 @@ mod tests {
             ages: None,
             probes: &[],
         };
-        near(lineage.follow(&view(1, 0, &[0, K], &[K, 2 * K])), &[1.0, 1.0]);
-        near(lineage.follow(&view(2, 9, &[0], &[2 * K])), &[1.0]);
-        near(lineage.follow(&view(1, 9, &[0], &[2 * K])), &[2.0]);
+        near(lineage.follow(&view(1, 0, &[0, K], &[K, 2 * K])).parts, &[1.0, 1.0]);
+        near(lineage.follow(&view(2, 9, &[0], &[2 * K])).parts, &[1.0]);
+        near(lineage.follow(&view(1, 9, &[0], &[2 * K])).parts, &[2.0]);
     }
 
     #[test]
@@ -251,7 +268,9 @@ mod tests {
                 ages: None,
                 probes: &[],
             };
-            let parts = lineage.follow(&view);
+            let made = lineage.follow(&view);
+            assert!(made.counts.len() == 3 && made.counts.iter().all(|count| *count >= 1));
+            let parts = made.parts;
             assert!(parts.iter().all(|parts| parts.is_finite() && *parts >= 1.0), "{parts:?}");
         }
     }

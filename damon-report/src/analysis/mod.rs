@@ -56,6 +56,7 @@ pub mod load;
 pub mod mapping_history;
 pub mod mapping_use;
 pub mod mappings;
+pub mod merge_loss;
 pub mod moment;
 mod moments;
 pub mod nr_regions;

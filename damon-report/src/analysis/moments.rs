@@ -55,7 +55,8 @@ pub(super) fn each_moment<T: Timed>(
 }
 
 /// Sums the targets of each moment. The moment lasts as long as the snapshot that opened it, the longest of those that begin together: the
-/// last snapshot of a process that has exited cuts nobody else's time. The estimates of different targets are independent.
+/// last snapshot of a process that has exited cuts nobody else's time. The estimates of different targets are independent; what
+/// merging loses is not.
 pub(super) fn sum_targets(mut targets: BTreeMap<TargetId, Samples>) -> Samples {
     for samples in targets.values_mut() {
         in_order(samples);
@@ -199,12 +200,15 @@ fn sum(moment: &[WorkingSetSample], intervals: &mut Vec<Interval>) -> Option<Wor
         // A process that was there for a part of the moment counts for that part.
         let part = float(length(sample)) / float(length(first).max(1));
         intervals.push(sample.interval().scaled(part.min(1.0)));
+        sum.expected_lost += sample.expected_lost * part.min(1.0);
     }
     let expected = add_up(intervals);
     Some(WorkingSetSample {
         expected: expected.estimate,
         expected_low: expected.low,
-        expected_high: expected.high.min(float(sum.monitored)).max(expected.estimate),
+        expected_high: (expected.high + sum.expected_lost)
+            .min(float(sum.monitored))
+            .max(expected.estimate),
         ..sum
     })
 }

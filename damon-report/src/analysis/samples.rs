@@ -5,7 +5,7 @@ use super::num::float;
 use super::wss::WorkingSetSample;
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
-/// Samples in the order in which they were added. Everything comes back as it was, but for the ends of the interval: their
+/// Samples in the order in which they were added. Everything comes back as it was, but for the ends of the interval and what was lost: their
 /// distances to the estimate are kept to seven digits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
@@ -25,9 +25,10 @@ struct Chunk {
     expected: Vec<f64>,
     below: Distances,
     above: Distances,
+    lost: Distances,
 }
 
-/// Distances to one end of the interval.
+/// Distances to one end of the interval, or what is in them of something.
 #[derive(Clone, Debug, PartialEq)]
 enum Distances {
     /// None so far but zero, so many times: no interval was asked for.
@@ -69,6 +70,7 @@ impl Chunk {
         self.expected.push(sample.expected);
         self.below.push(short(sample.expected - sample.expected_low));
         self.above.push(short(sample.expected_high - sample.expected));
+        self.lost.push(short(sample.expected_lost));
     }
 
     fn get(&self, index: usize, last_end_ns: u64) -> Option<WorkingSetSample> {
@@ -81,6 +83,7 @@ impl Chunk {
             expected,
             expected_low: expected - f64::from(self.below.get(index)?),
             expected_high: expected + f64::from(self.above.get(index)?),
+            expected_lost: f64::from(self.lost.get(index)?),
             monitored: self.monitored.get(index)?,
         })
     }
@@ -228,6 +231,7 @@ mod tests {
                 expected,
                 expected_low: expected * 0.75,
                 expected_high: expected * 1.5,
+                expected_lost: expected * 0.25,
                 monitored: b,
             },
         )
@@ -245,8 +249,10 @@ mod tests {
                 let near = |a: f64, b: f64| (a - b).abs() <= 1e-7 * a.abs();
                 prop_assert!(near(a.expected_low, b.expected_low));
                 prop_assert!(near(a.expected_high, b.expected_high));
+                prop_assert!(near(a.expected_lost, b.expected_lost));
                 let ends = (b.expected_low, b.expected_high);
                 let rest = WorkingSetSample { expected_low: ends.0, expected_high: ends.1, ..*a };
+                let rest = WorkingSetSample { expected_lost: b.expected_lost, ..rest };
                 prop_assert_eq!(rest, *b);
                 prop_assert_eq!(samples.touched(index).to_bits(), float(a.touched).to_bits());
                 prop_assert_eq!(samples.expected(index).to_bits(), a.expected.to_bits());
@@ -265,6 +271,7 @@ mod tests {
                 expected: 1.0,
                 expected_low: 1.0,
                 expected_high: 1.0,
+                expected_lost: 0.0,
                 monitored: 1 << 30,
             })
             .collect();
@@ -278,8 +285,8 @@ mod tests {
         );
         assert!(matches!(chunk.touched, Column::Narrow(PAGE_SHIFT, _)));
         assert_eq!(
-            (&chunk.below, &chunk.above),
-            (&Distances::Zero(CHUNK), &Distances::Zero(CHUNK))
+            [&chunk.below, &chunk.above, &chunk.lost].map(|d| d == &Distances::Zero(CHUNK)),
+            [true; 3]
         );
     }
 }

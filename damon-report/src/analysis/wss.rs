@@ -2,7 +2,8 @@
 
 pub use super::distribution::Distribution;
 use super::fold::Fold;
-use super::lineage::Lineage;
+use super::lineage::{Lineage, Made};
+use super::merge_loss::MergeLoss;
 use super::moments::sum_targets;
 use super::num::{float, wide};
 use super::samples::Samples;
@@ -29,13 +30,17 @@ pub struct WorkingSetSample {
     pub expected_low: f64,
     /// Upper end of the 95 % interval of `expected`.
     pub expected_high: f64,
+    /// What the kernel's merges have probably lost of `expected`, bytes ([`merge_loss`](super::merge_loss)); a part of `expected_high`.
+    pub expected_lost: f64,
     /// Σ size of all regions, bytes.
     pub monitored: u64,
 }
 
 impl WorkingSetSample {
+    /// As far as sampling decides it.
     pub(super) fn interval(&self) -> Interval {
-        Interval { estimate: self.expected, low: self.expected_low, high: self.expected_high }
+        let high = (self.expected_high - self.expected_lost).max(self.expected);
+        Interval { estimate: self.expected, low: self.expected_low, high }
     }
 }
 
@@ -64,6 +69,8 @@ pub struct WorkingSet {
     /// Time-weighted means of the ends of the 95 % intervals of single moments: how sure one aggregation's
     /// `expected` is. The mean over all of them is surer.
     pub expected_interval: (f64, f64),
+    /// Time-weighted mean of [`WorkingSetSample::expected_lost`]; of that, the mean is no surer than a single moment.
+    pub expected_lost: f64,
 }
 
 /// Which regions count, and how sure a rate is.
@@ -73,17 +80,34 @@ pub struct WorkingSetOptions {
     pub threshold: u32,
     /// Every page was looked at in every sampling interval: rates carry no sampling error.
     pub exact: bool,
+    /// Means of regions that were merged are rounded down, as the kernel does.
+    pub rounds_down: bool,
+}
+
+/// Whether counts come from the kernel's DAMON, which rounds the mean down where it merges regions; our own monitor
+/// rounds to nearest.
+pub fn rounds_down(backend: &Backend) -> bool {
+    matches!(backend.name.as_str(), "damon" | "attach")
 }
 
 impl WorkingSetOptions {
     /// For whoever does not look at the intervals, which cost as much as all the rest: those of the result are empty.
     pub fn without_intervals(threshold: u32) -> Self {
-        Self { threshold, exact: true }
+        Self { threshold, exact: true, rounds_down: false }
     }
 
     /// Options that fit how a trace was recorded.
     pub fn for_backend(backend: &Backend, threshold: u32) -> Self {
-        Self { threshold, exact: backend.exact || backend.granularity == Granularity::Mapping }
+        Self {
+            threshold,
+            exact: backend.exact || backend.granularity == Granularity::Mapping,
+            rounds_down: rounds_down(backend),
+        }
+    }
+
+    /// Options for rates that are sampled, and rounded to nearest.
+    pub fn sampled(threshold: u32) -> Self {
+        Self { threshold, exact: false, rounds_down: false }
     }
 }
 
@@ -94,6 +118,7 @@ pub struct WorkingSetSum<'a> {
     selection: &'a Selection,
     lineage: Lineage,
     rates: RateSum,
+    loss: MergeLoss,
     samples: BTreeMap<TargetId, Samples>,
 }
 
@@ -105,6 +130,7 @@ impl<'a> WorkingSetSum<'a> {
             selection,
             lineage: Lineage::default(),
             rates: RateSum::default(),
+            loss: MergeLoss::default(),
             samples: BTreeMap::new(),
         }
     }
@@ -133,13 +159,14 @@ impl WorkingSetOptions {
         };
         let (touched, expected) =
             rayon::join(|| of(&|i| samples.touched(i)), || of(&|i| samples.expected(i)));
-        let (mut low, mut high, mut weights) = (0.0, 0.0, 0.0);
+        let (mut low, mut high, mut lost, mut weights) = (0.0, 0.0, 0.0, 0.0);
         let weightless = samples.iter().all(|sample| sample.start_ns >= sample.end_ns);
         for sample in &samples {
             let length = sample.end_ns.saturating_sub(sample.start_ns);
             let weight = if weightless { 1.0 } else { float(length) };
             low += sample.expected_low * weight;
             high += sample.expected_high * weight;
+            lost += sample.expected_lost * weight;
             weights += weight;
         }
         let mean = |sum: f64| if weights > 0.0 { sum / weights } else { 0.0 };
@@ -149,6 +176,7 @@ impl WorkingSetOptions {
             touched,
             expected,
             expected_interval: (mean(low), mean(high)),
+            expected_lost: mean(lost),
             samples,
         }
     }
@@ -163,12 +191,17 @@ impl Fold for WorkingSetSum<'_> {
     /// sure the next one is, even if it is not selected itself.
     fn snapshot(&mut self, snapshot: &SnapshotView<'_>) {
         let exact = self.options.exact;
-        let parts: &[f64] = if exact { &[] } else { self.lineage.follow(snapshot) };
+        let rounds_down = self.options.rounds_down && !exact;
+        let Made { parts, counts } =
+            if exact { Made::default() } else { self.lineage.follow(snapshot) };
         if !self.selection.has_snapshot(snapshot) {
             return;
         }
         let samples = snapshot.sampling.max_nr_accesses;
         self.rates.reset(samples);
+        if rounds_down {
+            self.loss.reset(samples);
+        }
         let (mut touched, mut monitored) = (0_u64, 0_u64);
         // As integers they are exact, and no addition waits for the one before it.
         let mut rate_bytes = 0_u128;
@@ -192,19 +225,25 @@ impl Fold for WorkingSetSum<'_> {
                 rate_bytes += u128::from(size) * u128::from(accesses);
             }
         } else if whole {
-            let counted = bounds.clone().zip(snapshot.nr_accesses).zip(parts);
-            for (((&start, &end), &accesses), &parts) in counted {
+            let counted = bounds.clone().zip(snapshot.nr_accesses).zip(parts.iter().zip(counts));
+            for (((&start, &end), &accesses), (&parts, &count)) in counted {
                 let size = end.saturating_sub(start);
                 monitored = monitored.saturating_add(size);
                 let counts = accesses >= self.options.threshold;
                 touched = touched.saturating_add(if counts { size } else { 0 });
                 self.rates.add(float(size), accesses, parts);
+                if rounds_down {
+                    self.loss.add(float(size), accesses, count);
+                }
             }
         }
         let bounds = bounds.skip(if whole { usize::MAX } else { 0 });
         // Where it is not known of how many parts a region was made, it is taken as one.
-        let parts = parts.iter().copied().chain(std::iter::repeat(1.0));
-        for (((&start, &end), &accesses), parts) in bounds.zip(snapshot.nr_accesses).zip(parts) {
+        let made = parts.iter().copied().zip(counts.iter().copied());
+        let made = made.chain(std::iter::repeat((1.0, 1)));
+        for (((&start, &end), &accesses), (parts, count)) in
+            bounds.zip(snapshot.nr_accesses).zip(made)
+        {
             let pieces = self.selection.pieces(snapshot.target, start, end);
             let size: u64 = pieces.map(|piece| piece.end - piece.start).sum();
             if size == 0 {
@@ -221,7 +260,12 @@ impl Fold for WorkingSetSum<'_> {
             // A piece of a region may be one of its parts.
             let parts = if size == end.saturating_sub(start) { parts } else { 1.0 };
             self.rates.add(float(size), accesses, parts);
+            if rounds_down {
+                // Whatever its region has lost, a piece has lost as much by size.
+                self.loss.add(float(size), accesses, count);
+            }
         }
+        let lost = if rounds_down { self.loss.total() } else { 0.0 };
         let expected = if exact {
             Interval::exact(wide(rate_bytes) / f64::from(samples.max(1)))
         } else {
@@ -233,7 +277,8 @@ impl Fold for WorkingSetSum<'_> {
             touched,
             expected: expected.estimate,
             expected_low: expected.low,
-            expected_high: expected.high.min(float(monitored)).max(expected.estimate),
+            expected_high: (expected.high + lost).min(float(monitored)).max(expected.estimate),
+            expected_lost: lost,
             monitored,
         };
         self.samples.entry(snapshot.target).or_default().push(&sample);

@@ -4,8 +4,9 @@ use super::Streams;
 use crate::analysis::heat::TargetName;
 use crate::analysis::load::Trace;
 use crate::analysis::view::View;
+use crate::analysis::wss::rounds_down;
 use crate::exit::Failure;
-use damon_format::{AccessKind, Backend, Granularity};
+use damon_format::{AccessKind, Granularity};
 use serde::Serialize;
 
 /// Version of all JSON output; new fields do not raise it, changed meanings do.
@@ -31,12 +32,6 @@ struct Access {
     backend: String,
     /// Means of regions that were merged are rounded down.
     rounds_down: bool,
-}
-
-/// Whether counts come from the kernel's DAMON, which rounds the mean down where it merges regions; our own monitor
-/// rounds to nearest.
-pub(super) fn rounds_down(backend: &Backend) -> bool {
-    matches!(backend.name.as_str(), "damon" | "attach")
 }
 
 /// What of the recording was looked at: titles of texts and pictures, for programs.

@@ -1,6 +1,6 @@
 //! `wss`: how large the working set was.
 
-use super::output::{Document, Head, json, rounds_down};
+use super::output::{Document, Head, json};
 use super::picture::{PictureFile, subtitle, title};
 use super::screen::Screen;
 use super::words::{PERCENTILES, bytes, clean, short_bytes};
@@ -115,9 +115,6 @@ fn text(
     )?;
     writeln!(out)?;
     sampling_error(out, set, options)?;
-    if rounds_down(&trace.info().backend) {
-        writeln!(out, "{ROUNDED_DOWN}")?;
-    }
     let monitored = set.samples.iter().map(|s| s.monitored);
     if let (Some(least), Some(most)) = (monitored.clone().min(), monitored.max()) {
         writeln!(out, "monitored: {}", span(least, most))?;
@@ -142,9 +139,6 @@ pub(super) fn resident(
     }
 }
 
-/// What the sampling error does not tell where the kernel counted.
-pub(super) const ROUNDED_DOWN: &str = "the kernel rounds rates down where it merges regions: expected is too low, most where accesses are rare";
-
 /// What the two estimates are.
 pub(super) fn legend(out: &mut dyn Write, threshold: u32) -> io::Result<()> {
     let times = times(threshold);
@@ -167,7 +161,16 @@ pub(super) fn sampling_error(
         "sampling error: expected of one moment lies in {} .. {} (95 %, mean over the moments)",
         bytes(low),
         bytes(high)
-    )
+    )?;
+    if options.rounds_down {
+        writeln!(
+            out,
+            "the kernel rounds rates down where it merges regions: expected is too low, most where accesses are rare, by about\n\
+             {}, which the upper end has",
+            bytes(set.expected_lost)
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) fn table(out: &mut dyn Write, set: &WorkingSet, columns: usize) -> io::Result<()> {

@@ -267,6 +267,7 @@ mod tests {
             expected: 3.0 * float(MIB),
             expected_low: 0.0,
             expected_high: 0.0,
+            expected_lost: 0.0,
             monitored: 4096 * MIB,
         };
         let working_set: Samples =

@@ -252,6 +252,7 @@ mod tests {
             expected: 1.0,
             expected_low: 0.0,
             expected_high: 2.0,
+            expected_lost: 0.0,
             monitored: 4096 * MIB,
         };
         let samples: Samples = (0..100).map(sample).collect();

@@ -174,6 +174,7 @@ impl Scene {
                 expected,
                 expected_low: expected * 0.9,
                 expected_high: expected * 1.1,
+                expected_lost: 0.0,
                 monitored: monitored as u64,
             }
         });
@@ -193,6 +194,7 @@ impl Scene {
             working_set: WorkingSet {
                 threshold: 1,
                 expected_interval: (0.0, 0.0),
+                expected_lost: 0.0,
                 touched: distribution(working_set.iter().map(|s| float(s.touched)).collect()),
                 expected: distribution(working_set.iter().map(|s| s.expected).collect()),
                 samples: working_set.into_iter().collect(),

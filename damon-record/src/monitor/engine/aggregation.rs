@@ -112,7 +112,7 @@ impl Engine {
         let largest = target.regions.iter().map(|region| region.nr_accesses).max();
         let threshold = largest.unwrap_or(0) / 10;
         merge::age(&mut target.regions, threshold);
-        merge::merge(&mut target.regions, threshold, size_limit);
+        merge::merge(&mut target.regions, threshold, size_limit, self.rounding);
         Some(target.result(&self.attrs).snapshot(start_ns, end_ns))
     }
 
@@ -122,7 +122,7 @@ impl Engine {
         let ceiling = attrs::max_nr_accesses(&self.attrs);
         loop {
             for target in &mut self.targets {
-                merge::merge(&mut target.regions, threshold, size_limit);
+                merge::merge(&mut target.regions, threshold, size_limit, self.rounding);
             }
             if self.nr_regions() <= self.max_nr_regions() {
                 break;
