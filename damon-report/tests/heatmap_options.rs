@@ -105,3 +105,37 @@ fn cells_and_colours_are_as_asked_for() {
     assert!(highest.clone().any(|rate| rate == "1"), "{csv}");
     assert!(csv.starts_with("target,start,end,start_ns,end_ns,heat,monitored,rate,max_rate\n"));
 }
+
+#[test]
+fn the_map_takes_the_room_that_names_leave() {
+    let bench = Bench::new();
+    let export = ["export", "--to", "perf-script", "-o", "nameless.txt"];
+    assert_eq!(bench.run(&export).0, 0);
+    let nameless = Bench { directory: tempfile::tempdir().unwrap() };
+    fs::rename(
+        bench.directory.path().join("nameless.txt"),
+        nameless.directory.path().join("work.damon"),
+    )
+    .unwrap();
+    let map = |bench: &Bench| {
+        let (status, out, _) = bench.run(&["heatmap", "--color", "never", "--columns", "120"]);
+        assert_eq!(status, 0);
+        let map = out.lines().skip(2).take_while(|line| !line.trim_start().starts_with('+'));
+        map.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let longest = |map: &[String]| map.iter().map(|line| line.chars().count()).max();
+    let (with, without) = (map(&bench), map(&nameless));
+    assert!(with.iter().any(|line| line.ends_with(" libwork.so.1 4 MiB")), "{with:?}");
+    assert_eq!((longest(&with), longest(&without)), (Some(120), Some(120)));
+    assert!(without.iter().all(|line| !line.ends_with("MiB")), "{without:?}");
+    // A picture as well; what its time axis counts is said wherever there is room.
+    let width = |bench: &Bench| {
+        assert_eq!(bench.run(&["heatmap", "-o", "x.svg"]).0, 0);
+        let svg = fs::read_to_string(bench.directory.path().join("x.svg")).unwrap();
+        assert!(svg.contains("since the recording began"));
+        let image = svg.split("<image ").nth(1).unwrap();
+        let width = image.split("width=\"").nth(1).unwrap().split('"').next().unwrap();
+        width.parse::<u32>().unwrap()
+    };
+    assert!(width(&nameless) > width(&bench) + 50, "{}", width(&nameless));
+}
