@@ -139,3 +139,19 @@ fn the_map_takes_the_room_that_names_leave() {
     };
     assert!(width(&nameless) > width(&bench) + 50, "{}", width(&nameless));
 }
+
+#[test]
+fn the_legend_of_any_width_is_whole_sentences() {
+    let bench = Bench::new();
+    for (columns, colour, pool) in (20..=140).step_by(5).flat_map(|columns| {
+        let kinds = [("never", "mean"), ("never", "max"), ("16", "mean"), ("16", "max")];
+        kinds.map(|(colour, pool)| (columns.to_string(), colour, pool))
+    }) {
+        let words = ["heatmap", "--columns", &columns, "--color", colour, "--pool", pool];
+        let (status, out, _) = bench.run(&words);
+        let axis = out.lines().position(|line| line.trim_start().starts_with('+')).unwrap();
+        let legend = out.lines().nth(axis + 2).unwrap();
+        let empty = [": ;", "  ,", ": ,", "  ("].iter().any(|hole| legend.contains(hole));
+        assert!(status == 0 && !empty && !legend.ends_with([':', ' ']), "{columns}: {legend}");
+    }
+}

@@ -81,8 +81,8 @@ impl Picture<'_> {
             .with_names(&bands.collect::<Vec<_>>())
     }
 
-    /// What 100 % means, as short as `characters` demand.
-    pub(super) fn meaning(&self, characters: usize) -> String {
+    /// What 100 % means, the longest words first.
+    pub(super) fn meanings(&self) -> [String; 4] {
         let words = match self.access {
             AccessKind::ReadWrite => [
                 "share of samples that found the page accessed (read or written)",
@@ -97,8 +97,12 @@ impl Picture<'_> {
                 "write rate",
             ],
         };
-        let words = words.map(|words| format!("{}{words}", self.look.which()));
-        words.into_iter().find(|w| w.len() <= characters).unwrap_or_default()
+        words.map(|words| format!("{}{words}", self.look.which()))
+    }
+
+    /// What 100 % means, as short as `characters` demand; nothing where that is too short.
+    pub(super) fn meaning(&self, characters: usize) -> String {
+        self.meanings().into_iter().find(|w| w.len() <= characters).unwrap_or_default()
     }
 
     /// What 100 % is in accesses a second, if there is room behind the meaning: more than one between two samples cannot

@@ -312,20 +312,16 @@ fn legend(
     let explanation = look.scale.as_str();
     let Some(inks) = inks else {
         let digits = if look.scale == Scale::Linear { "tenths" } else { explanation };
-        let meaning = picture.meaning(columns.saturating_sub(44 + digits.len()));
-        let choices = [
-            format!(". never, 0 .. 9 {digits}: {meaning}; blank: not monitored"),
-            format!(". never, 0 .. 9 {digits}: {}, blank: not monitored", picture.meaning(30)),
-            format!(". never, 0 .. 9 {digits} {}", picture.meaning(12)),
-            format!(". never, 0 .. 9 {digits}"),
-            ". never 9 always".to_owned(),
-            ". never 9 most".to_owned(),
-        ];
+        let scale = format!(". never, 0 .. 9 {digits}");
+        let meanings = picture.meanings();
+        let with_blank = meanings.iter().map(|m| format!("{scale}: {m}; blank: not monitored"));
+        let alone = meanings.iter().map(|meaning| format!("{scale}: {meaning}"));
+        let short = [scale.clone(), ". never 9 always".to_owned(), ". never 9 most".to_owned()];
         let by_rate = matches!(look.scale, Scale::Linear | Scale::Sqrt);
-        let fits = |text: &&String| {
+        let fits = |text: &String| {
             text.chars().count() <= columns && (by_rate || !text.ends_with("always"))
         };
-        let text = choices.iter().find(fits).cloned();
+        let text = with_blank.chain(alone).chain(short).find(fits);
         return line(out, &text.unwrap_or_default());
     };
     let bar = (columns / 4).min(30);
@@ -343,18 +339,15 @@ fn legend(
     }
     text.push_str("\x1b[0m ");
     text.push_str(&most);
-    let more = [
-        format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(columns)),
-        format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(50)),
-        format!("  {}, blank: not monitored", picture.meaning(50)),
-        format!("  {} ({explanation} scale), blank: not monitored", picture.meaning(30)),
-        format!("  {}, blank: not monitored", picture.meaning(30)),
-        format!("  {}", picture.meaning(30)),
-        format!("  {}", picture.meaning(12)),
-    ];
+    let meanings = picture.meanings();
+    let with_blank = meanings.iter().flat_map(|meaning| {
+        let scale = format!("  {meaning} ({explanation} scale), blank: not monitored");
+        [scale, format!("  {meaning}, blank: not monitored")]
+    });
+    let alone = meanings.iter().map(|meaning| format!("  {meaning}"));
     let room = columns.saturating_sub(used);
-    if let Some(more) = more.iter().find(|m| m.chars().count() <= room) {
-        text.push_str(more);
+    if let Some(more) = with_blank.chain(alone).find(|more| more.chars().count() <= room) {
+        text.push_str(&more);
     }
     line(out, &text);
 }
