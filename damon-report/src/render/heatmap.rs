@@ -83,21 +83,30 @@ impl Picture<'_> {
 
     /// What 100 % means, the longest words first.
     pub(super) fn meanings(&self) -> [String; 4] {
+        let which = self.look.which();
         let words = match self.access {
             AccessKind::ReadWrite => [
                 "share of samples that found the page accessed (read or written)",
                 "share of samples that found the page accessed",
-                "accessed, share of samples",
+                if which.is_empty() {
+                    "accessed, share of samples"
+                } else {
+                    "share of samples accessed"
+                },
                 "access rate",
             ],
             AccessKind::Write => [
                 "share of samples that found the page written (reads are invisible)",
                 "share of samples that found the page written",
-                "written, share of samples",
+                if which.is_empty() {
+                    "written, share of samples"
+                } else {
+                    "share of samples written"
+                },
                 "write rate",
             ],
         };
-        words.map(|words| format!("{}{words}", self.look.which()))
+        words.map(|words| format!("{which}{words}"))
     }
 
     /// What 100 % means, as short as `characters` demand; nothing where that is too short.
