@@ -173,6 +173,17 @@ fn a_slice_says_by_itself_what_holds_at_its_begin() {
 }
 
 #[test]
+fn what_happens_at_a_cut_belongs_to_the_part_that_begins_there() {
+    // The end of the 46th snapshot, at which a mark was set.
+    let at = BEGIN + 4_600_000_000;
+    let marked = |time: &str| {
+        let content = Content::of(&cut(&whole(), time, None).unwrap());
+        content.records.iter().any(|r| matches!(r, Record::Mark(mark) if mark.time_ns == at))
+    };
+    assert_eq!((marked("..4.6s"), marked("4.6s..")), (false, true));
+}
+
+#[test]
 fn a_slice_of_one_target_does_not_name_the_other() {
     let content = Content::of(&cut(&whole(), "2s..", Some("4712")).unwrap());
     assert!(content.snapshots.iter().all(|s| s.target == TargetId(1)));
@@ -287,6 +298,8 @@ fn what_does_not_belong_together_is_refused_with_its_name_and_reason() {
     let restarted = with(&|i| i.clock.realtime_ns += 3600 * SECOND);
     assert!(refused(restarted.clone(), Clocks::Compared).contains("3600 s apart"));
     assert!(join(&[&whole, &restarted], Clocks::Trusted).is_ok());
+    let pages = refused(with(&|i| i.page_size = 16_384), Clocks::Compared);
+    assert!(pages.contains("pages of 4096 and of 16384 bytes"), "{pages}");
     let exact = with(&|i| i.backend.exact = true);
     assert!(refused(exact, Clocks::Trusted).contains("sampled"));
 }
