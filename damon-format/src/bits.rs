@@ -142,7 +142,7 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
-    /// The next bits, at least 32 of them, without taking them; behind the last one there are zeros.
+    /// The next bits, at least 32 of them, without taking them; after the last one there are zeros.
     #[inline]
     pub(crate) fn peek(&mut self) -> u64 {
         if self.have < 32 {
@@ -161,7 +161,7 @@ impl<'a> BitReader<'a> {
         there
     }
 
-    /// The number of one bits before a zero bit, which is taken too; at most `limit` (below 32), behind
+    /// The number of one bits before a zero bit, which is taken too; at most `limit` (below 32), after
     /// which no zero bit is expected.
     #[inline]
     pub(crate) fn ones(&mut self, limit: u32) -> Result<u32, Malformed> {
@@ -312,7 +312,7 @@ mod tests {
                     Code::Ones(count) => writer.put((1 << count) - 1, (count + 1).min(4)),
                 }
             }
-            // Appended at an odd position, as rows are behind the heads.
+            // Appended at an odd position, as rows are after the heads.
             let mut all = BitWriter::default();
             all.put(5, 3);
             all.append(&mut writer);

@@ -14,7 +14,7 @@ pub(crate) struct BlockDecoder {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Before the first block, in a block that may be skipped, or behind damage in a block.
+    /// Before the first block, in a block that may be skipped, or after damage in a block.
     #[default]
     Skip,
     /// In a data block, before its first frame; its start.

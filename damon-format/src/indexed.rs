@@ -109,7 +109,7 @@ impl<S: ReadAt> IndexedReader<S> {
     }
 
     /// Hands over the records of a block alone, for a small part of what decoding its snapshots takes. All checksums are
-    /// checked; that a section of snapshots behind a right one makes no sense is not noticed.
+    /// checked; that a section of snapshots after a right one makes no sense is not noticed.
     ///
     /// # Errors
     /// The first damage; the rest of the block is lost.
@@ -209,7 +209,7 @@ impl<S: ReadAt> IndexedReader<S> {
     }
 }
 
-/// File offset behind a frame.
+/// File offset after a frame.
 fn end_of(offset: u64, payload: &[u8]) -> u64 {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let head = FrameHeader { length, crc: 0 }.stored_len();

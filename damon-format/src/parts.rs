@@ -39,7 +39,7 @@ pub enum PartGap {
         snapshots: u64,
     },
     /// It comes before the one that was read before it, or is that one again.
-    #[error("it is part {number}, read behind part {before}")]
+    #[error("it is part {number}, read after part {before}")]
     OutOfOrder {
         /// Its number.
         number: u32,

@@ -319,7 +319,7 @@ pub struct Finished {
 /// This trace is one part of a recording that fills several files, one after the other; the first record of
 /// each part.
 ///
-/// The [`repeated`](Self::repeated) records behind it say again what earlier parts have said and what still
+/// The [`repeated`](Self::repeated) records after it say again what earlier parts have said and what still
 /// holds (targets, mappings, notes …), with its own times, so that the part can be read alone. Who reads
 /// all parts passes over them. [`PartChain`](crate::PartChain) tells whether one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,5 +1,5 @@
 //! Walks the stored pieces of a trace front to back, checks each before anybody decodes it, and finds
-//! its feet again behind damage.
+//! its feet again after damage.
 
 use crate::layout::{
     BLOCK_MAGIC, BlockHeader, BlockKind, FOOTER_MAGIC, Footer, FrameHeader, MAX_FRAME_STORED,
@@ -197,7 +197,7 @@ impl<R: Read> Scanner<R> {
         Ok(Step::Damage(Damage { offset, block, kind }))
     }
 
-    /// Moves to the next valid block header or footer behind the current byte, or to the end.
+    /// Moves to the next valid block header or footer after the current byte, or to the end.
     fn resynchronise(&mut self) -> io::Result<()> {
         self.consume(1);
         loop {

@@ -58,7 +58,7 @@ impl Sampling {
 pub struct Snapshot {
     /// Whose address space.
     pub target: TargetId,
-    /// Real begin of the aggregation, nanoseconds of `CLOCK_MONOTONIC`.
+    /// Real start of the aggregation, nanoseconds of `CLOCK_MONOTONIC`.
     pub start_ns: u64,
     /// Real end of the aggregation, nanoseconds of `CLOCK_MONOTONIC`; not before `start_ns`.
     pub end_ns: u64,
@@ -90,7 +90,7 @@ impl Snapshot {
 pub struct SnapshotView<'a> {
     /// Whose address space.
     pub target: TargetId,
-    /// Real begin of the aggregation, nanoseconds of `CLOCK_MONOTONIC`.
+    /// Real start of the aggregation, nanoseconds of `CLOCK_MONOTONIC`.
     pub start_ns: u64,
     /// Real end of the aggregation, nanoseconds of `CLOCK_MONOTONIC`.
     pub end_ns: u64,

@@ -52,7 +52,7 @@ impl<W: Write> Store<W> {
         self.offset
     }
 
-    /// Bytes of the whole trace if it ended behind one more frame of this payload.
+    /// Bytes of the whole trace if it ended after one more frame of this payload.
     pub(crate) fn len_with(&self, payload: usize) -> u64 {
         let opens = self.block.as_ref().is_none_or(|block| block.frames == 0);
         let head = if opens { BlockHeader::LEN } else { 0 };

@@ -23,7 +23,7 @@ fn config() -> Configuration<LittleEndian, Varint, Limit<MAX_RECORD>> {
 }
 
 fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, String> {
-    // Bytes behind the last known field belong to later minor versions.
+    // Bytes after the last known field belong to later minor versions.
     bincode::decode_from_slice(bytes, config()).map(|(value, _used)| value).map_err(explain)
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn get_info(bytes: &[u8]) -> Result<RecordingInfo, String> {
     decode(bytes)
 }
 
-/// Fields in the order of their bytes; those behind the `;` were appended by later minor versions.
+/// Fields in the order of their bytes; those after the `;` were appended by later minor versions.
 macro_rules! wire_struct {
     ($type:ident { $($field:ident),* $(,)? $(; $($later:ident),* $(,)?)? }) => {
         impl Encode for $type {

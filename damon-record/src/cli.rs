@@ -84,7 +84,7 @@ attach: what a kdamond sees that somebody else runs; nothing of it is changed (r
     override_usage = "damon-record [OPTIONS] <PID>...\n       damon-record [OPTIONS] --cgroup <PATH> | --comm <NAME>\n       damon-record [OPTIONS] -- <COMMAND> [ARG]...\n       damon-record [OPTIONS] --physical | --backend attach\n       damon-record mark [--to <PATH>] <TEXT>...\n       damon-record doctor [--json]\n       damon-record completions <SHELL> | man"
 )]
 pub struct Cli {
-    /// Something else than recording.
+    /// Something other than recording.
     #[command(subcommand)]
     pub action: Option<Action>,
     /// What to record and how.
@@ -130,7 +130,7 @@ pub struct RecordArgs {
 
     /// Record all processes of this name, coming and going
     ///
-    /// NAME is as ps -o comm shows it, or a longer name of the executable or script. Who executes another program
+    /// NAME is as ps -o comm shows it, or a longer name of the executable or script. A process that executes another program
     /// later stays recorded. Ends when there has been none for a second.
     #[arg(
         long,
@@ -186,7 +186,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = WHERE)]
     pub rotate_size: Option<u64>,
 
-    /// Go on in a new file each TIME, for example 1h; together with --rotate-size whatever comes first
+    /// Go on in a new file every TIME, for example 1h; together with --rotate-size whatever comes first
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = WHERE)]
     pub rotate_time: Option<Duration>,
 
@@ -236,11 +236,11 @@ pub struct RecordArgs {
     )]
     pub update: Duration,
 
-    /// Least number of regions
+    /// Minimum number of regions
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MIN_REGIONS, help_heading = HOW)]
     pub min_regions: u32,
 
-    /// Greatest number of regions
+    /// Maximum number of regions
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_REGIONS, help_heading = HOW)]
     pub max_regions: u32,
 

@@ -46,20 +46,20 @@ pub(super) struct Change {
 
 /// How a region's boundaries follow from the previous snapshot.
 ///
-/// Let `p` be the first previous region that ends behind the region before this one. The region
+/// Let `p` be the first previous region that ends after the region before this one. The region
 /// starts where the one before it ended or where `p` starts, whichever is later. Its parent is the previous
 /// region `p + skip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Boundary {
     /// It ends where the parent ends.
     Keep { skip: u64 },
-    /// It ends that many tenths (1 to 9) behind the parent's start.
+    /// It ends that many tenths (1 to 9) after the parent's start.
     Tenth { skip: u64, tenths: u8 },
-    /// It ends `inner` tenths of `outer` tenths behind the parent's start.
+    /// It ends `inner` tenths of `outer` tenths after the parent's start.
     TenthOfTenth { skip: u64, outer: u8, inner: u8 },
-    /// It ends that many granules behind its own start.
+    /// It ends that many granules after its own start.
     Granules(u64),
-    /// It starts `distance` bytes behind the end of the region before it, and has `size` bytes.
+    /// It starts `distance` bytes after the end of the region before it, and has `size` bytes.
     Bytes { distance: u64, size: u64 },
 }
 
@@ -194,7 +194,7 @@ impl Short {
         self.0 & 0xf
     }
 
-    /// How many tenths of the parent it ends behind the parent's start; 0 if it ends with the parent.
+    /// How many tenths of the parent it ends after the parent's start; 0 if it ends with the parent.
     #[inline]
     pub(super) fn tenths(self) -> u8 {
         let [_, tenths, ..] = self.0.to_le_bytes();
@@ -270,7 +270,7 @@ impl Short {
         }
     }
 
-    /// The rest is told; behind it the difference of the counter may begin.
+    /// The rest is told; after it the difference of the counter may begin.
     const fn with_difference(bits: u32, at: u32, rest: u32, differs: bool) -> Self {
         if at > SHORT {
             return Self(0);

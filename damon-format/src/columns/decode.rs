@@ -177,7 +177,7 @@ impl Scratch {
     ) -> Result<(), Malformed> {
         let current = &mut self.current;
         let threshold = predict::age_threshold(&previous.nr_accesses);
-        // `first` is always the first previous region that ends behind `position`.
+        // `first` is always the first previous region that ends after `position`.
         let (mut position, mut first, mut at) = (0_u64, 0_usize, 0_usize);
         current.resize(count);
         while at < count {
@@ -283,7 +283,7 @@ impl Scratch {
 }
 
 impl Columns {
-    /// Index, start and end of the region `skip` behind `first`. Kept regions are never empty.
+    /// Index, start and end of the region `skip` after `first`. Kept regions are never empty.
     #[inline]
     fn parent(&self, first: usize, skip: u64) -> Result<(usize, u64, u64), Malformed> {
         let index = usize::try_from(skip).ok().and_then(|skip| first.checked_add(skip));
@@ -292,7 +292,7 @@ impl Columns {
         Ok((index, start, end))
     }
 
-    /// The first region, from `first` on, that ends behind `position`.
+    /// The first region, from `first` on, that ends after `position`.
     #[inline]
     fn first_behind(&self, first: usize, position: u64) -> usize {
         let passed = self.ends.iter().skip(first).take_while(|&&end| end <= position);

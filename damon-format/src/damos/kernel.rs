@@ -290,7 +290,7 @@ impl FilterType {
 /// Lets memory pass or keeps it away from the action.
 ///
 /// Decides for memory for which "it is of this type" equals `matching`; leaves the decision about
-/// everything else to the filters behind it.
+/// everything else to the filters after it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Filter {
     /// What it looks at.

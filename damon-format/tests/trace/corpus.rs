@@ -77,7 +77,7 @@ impl Base {
         trace
     }
 
-    /// Sections behind right checksums, and a good block behind them.
+    /// Sections under valid checksums, and a good block after them.
     fn with_sections(&self, raw: &[u8]) -> Vec<u8> {
         let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
         encoder.window_log(17).unwrap();
@@ -90,7 +90,7 @@ impl Base {
         self.with_blocks(&[(BlockKind::DATA, false, payload), (BlockKind::DATA, false, good)])
     }
 
-    /// The index with its entries changed, behind right checksums.
+    /// The index with its entries changed, under valid checksums.
     fn with_index(&self, change: fn(&mut Vec<BlockEntry>)) -> Vec<u8> {
         let mut entries = self.blocks.clone();
         change(&mut entries);

@@ -27,7 +27,7 @@ pub fn recovery(data: &[u8]) {
     recover_and_compare(&resealed(data));
 }
 
-/// Arbitrary sections behind valid checksums. The first byte says how: bit 0, as the bits of snapshots
+/// Arbitrary sections under valid checksums. The first byte says how: bit 0, as the bits of snapshots
 /// rather than as sections; bit 1, as what the zstd stream should be rather than what it holds; the other
 /// bits cut the data into two frames.
 pub fn sections(data: &[u8]) {
@@ -71,7 +71,7 @@ fn varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value.to_le_bytes()[0]);
 }
 
-/// One zstd stream with a flush point behind each part.
+/// One zstd stream with a flush point after each part.
 fn compressed(first: &[u8], second: &[u8]) -> [Vec<u8>; 2] {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(17).unwrap();

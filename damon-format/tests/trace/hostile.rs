@@ -174,7 +174,7 @@ fn hostile_files() -> Vec<(&'static str, Vec<u8>)> {
             let region = granules(1).replacen("00", "10", 1);
             one(&(head(0, 200, 1) + &region + &golomb(1 << 40, 1)))
         }),
-        ("bits behind the last snapshot", trace_of(&snapshots(0, 0, 0, &[0, 1]))),
+        ("bits after the last snapshot", trace_of(&snapshots(0, 0, 0, &[0, 1]))),
         ("a text of 2^63 bytes", trace_of(&section(1, &text))),
         ("2^63 mappings", trace_of(&section(1, &mappings))),
         ("an unknown section that may not be skipped", trace_of(&section(2, &[]))),
@@ -356,7 +356,7 @@ fn a_hostile_description_is_an_error() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// Random bytes behind matching checksums reach the innermost decoders.
+    /// Random bytes under valid checksums reach the innermost decoders.
     #[test]
     fn arbitrary_sections(raw in prop::collection::vec(any::<u8>(), 0..300)) {
         read_every_way(&trace_of(&raw));

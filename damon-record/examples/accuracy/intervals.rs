@@ -147,7 +147,7 @@ impl Tallies {
 }
 
 /// Lets `runs` monitors loose on a log and judges what the report would state, of recordings of the kernel's DAMON where they round
-/// as that does. `settle_ns` at the begin are not judged.
+/// as that does. `settle_ns` at the start are not judged.
 pub fn judge(
     log: &[u8],
     max_regions: u32,

@@ -70,7 +70,7 @@ pub fn attrs(max_nr_regions: u32) -> Attrs {
     }
 }
 
-/// Monitors a log and judges the snapshots by it. `settle_ns` at the begin are not judged.
+/// Monitors a log and judges the snapshots by it. `settle_ns` at the start are not judged.
 pub fn judge(log: &[u8], max_regions: u32, seed: u64, settle_ns: u64) -> Result<Verdict, String> {
     let open = || LogReader::open(log).map_err(|error| error.to_string());
     let areas = open()?.tail().map_err(|error| error.to_string())?.areas;

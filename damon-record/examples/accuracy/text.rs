@@ -6,7 +6,7 @@ pub const HEAD: &str = "\
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-/// The begin of the document.
+/// The start of the document.
 pub const METHOD: &str = "\
 ## What is measured
 

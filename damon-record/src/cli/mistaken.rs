@@ -7,7 +7,7 @@ use std::ffi::OsString;
 const OF_PIDS: [&str; 4] = ["-p", "--pid", "--pids", "--target"];
 
 /// `error` of parsing `line`, whose first word is the program's name. The parser advises to write an
-/// unknown option behind `--`; here that would start a command of this name.
+/// unknown option after `--`; here that would start a command of this name.
 pub fn explained(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
         return error;
@@ -48,7 +48,7 @@ fn behind_dashes(error: &clap::Error) -> String {
     }
 }
 
-/// The numbers given with `option`: as the next word, behind `=`, or right behind a short one.
+/// The numbers given with `option`: as the next word, after `=`, or right after a short one.
 fn value_of<'a>(option: &str, words: &[&'a str]) -> Option<&'a str> {
     let at = words.iter().position(|word| word.starts_with(option))?;
     let behind = words.get(at)?.strip_prefix(option)?;
@@ -72,7 +72,7 @@ mod tests {
     use crate::cli::Cli;
     use clap::Parser as _;
 
-    /// What is printed for the words behind the program's name.
+    /// What is printed for the words after the program's name.
     fn said(words: &[&str]) -> String {
         let line: Vec<OsString> =
             std::iter::once("damon-record").chain(words.iter().copied()).map(Into::into).collect();

@@ -230,7 +230,7 @@ impl Running {
         self.start_anew(wanted, &plan)
     }
 
-    /// Starts it anew with one more scheme, behind the others; all of them forget what they have done.
+    /// Starts it anew with one more scheme, after the others; all of them forget what they have done.
     pub fn restart_with_scheme(&mut self, scheme: Scheme) -> Result<(), StartError> {
         let mut wanted = self.wanted.clone();
         wanted.schemes.push(scheme);

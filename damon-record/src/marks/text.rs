@@ -138,7 +138,7 @@ mod tests {
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &all[pair[0]..pair[1]]).collect();
             let mut expected: Vec<Vec<u8>> = all.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
-            // What comes behind the last line end is a line only if there is something.
+            // What comes after the last line end is a line only if there is something.
             expected.pop_if(|last| last.is_empty());
             prop_assert_eq!(lines(&pieces), expected);
         }

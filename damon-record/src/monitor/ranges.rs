@@ -127,7 +127,7 @@ const GAP_PART: u64 = 10;
 /// more than `most` ranges unless those are more.
 ///
 /// The kernel's three ranges leave two gaps out. Since Linux 6.9 the heap of a 64-bit program on x86 begins up to a
-/// GiB behind the program (`arch_randomize_brk`, drawn anew for each run), and a Go program has a
+/// GiB after the program (`arch_randomize_brk`, drawn anew for each run), and a Go program has a
 /// third gap of terabytes: that nothing would be monitored like memory, make the regions as large as its
 /// share, and their borders as slow to find.
 pub fn compact_ranges(mappings: &[Mapping], granule: u64, most: u32) -> Vec<AddressRange> {

@@ -167,7 +167,7 @@ mod tests {
 
     type Quanta = Vec<(u64, Touched)>;
 
-    /// What was folded, the touches with their quanta, and begin and end of each area.
+    /// What was folded, the touches with their quanta, and start and end of each area.
     fn fold_text(text: &str, rate: u64) -> (Folded, Quanta, Vec<(u64, u64)>) {
         let mut bytes = Vec::new();
         let folded = fold(text.as_bytes(), &mut bytes, "x", rate).unwrap();

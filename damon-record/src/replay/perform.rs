@@ -67,7 +67,7 @@ pub fn mappings(areas: &[Area]) -> Vec<Mapping> {
         .collect()
 }
 
-/// Monitors a log from its begin to its end; `areas` are those of its tail. Only whole sampling intervals
+/// Monitors a log from its start to its end; `areas` are those of its tail. Only whole sampling intervals
 /// count; the last aggregation may hold fewer than usual.
 pub fn perform<R: BufRead, O: Observer>(
     log: LogReader<R>,

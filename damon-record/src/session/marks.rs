@@ -25,7 +25,7 @@ const MOST_WORK: u64 = 400;
 const PAUSE_NS: u64 = 20_000_000;
 /// Before there is a recording the newest so many are kept for it.
 const MOST_EARLY: usize = 10_000;
-/// A line that does not end is complete when nothing came for so long. Who writes few bytes at once writes them whole.
+/// A line that does not end is complete when nothing came for so long. Whoever writes few bytes at once writes them whole.
 const UNENDED_NS: u64 = 100_000_000;
 
 /// Where marks come from, if anywhere: what was asked for, or what a command is given so that it can always set some.

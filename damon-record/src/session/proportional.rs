@@ -1,4 +1,4 @@
-//! Memory where what is shared counts in proportion, for who asks for it: read seldom, because the kernel visits every
+//! Memory where what is shared counts in proportion, for whoever asks for it: read seldom, because the kernel visits every
 //! page, and by a thread of its own.
 
 mod reader;

@@ -187,7 +187,7 @@ impl Area {
     #[inline]
     fn word(&self, offset: usize) -> Option<*mut u64> {
         let inside = offset.is_multiple_of(TOUCH_BYTES) && offset < self.len;
-        // The length is a multiple of the page size, so a whole word fits behind `offset`.
+        // The length is a multiple of the page size, so a whole word fits after `offset`.
         inside.then(|| self.start.as_ptr().wrapping_byte_add(offset))
     }
 }

@@ -89,7 +89,7 @@ impl FakeRing {
         written
     }
 
-    /// Writes that a thread began or ended, with thread, time and CPU behind it, if there is room.
+    /// Writes that a thread began or ended, with thread, time and CPU after it, if there is room.
     pub fn task(&self, task: &Task) -> bool {
         let mut record = Vec::with_capacity(56);
         let kind = if task.began { PERF_RECORD_FORK } else { PERF_RECORD_EXIT };
@@ -133,7 +133,7 @@ fn header(record: &mut Vec<u8>, kind: u32, size: usize) {
     record.extend(u16::try_from(size).unwrap_or(0).to_ne_bytes());
 }
 
-/// A lost record with the sample's thread, time and CPU behind it.
+/// A lost record with the sample's thread, time and CPU after it.
 fn lost_record(record: &mut Vec<u8>, count: u64, time_ns: u64, tid: i32, cpu: u32) {
     header(record, PERF_RECORD_LOST, 48);
     record.extend(1_u64.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! `perf_event_open(2)` for tracepoints, of one thread or of one CPU, and for the begin and end of threads; read through
+//! `perf_event_open(2)` for tracepoints, of one thread or of one CPU, and for the start and end of threads; read through
 //! a ring of our own.
 //!
 //! Nothing is switched on for anybody else and nothing outlives the descriptors. Constants and layouts from
@@ -87,7 +87,7 @@ pub enum Where {
 pub enum Step {
     /// `perf_event_open(2)` itself, for the tracepoint with this id.
     Open(u32),
-    /// `perf_event_open(2)`, for the begin and end of threads.
+    /// `perf_event_open(2)`, for the start and end of threads.
     OpenTasks,
     /// Mapping the ring, even a small one.
     Map,
@@ -173,7 +173,7 @@ impl Mapping {
 
     fn memory(&self) -> Option<Memory<'_>> {
         let data = self.base.as_ptr().wrapping_byte_add(self.header).cast::<AtomicU64>();
-        // SAFETY: `data` bytes behind the first page are ours (`new`), page-aligned and live as long as `self`; every
+        // SAFETY: `data` bytes after the first page are ours (`new`), page-aligned and live as long as `self`; every
         // bit pattern is a u64, and words that the kernel writes meanwhile lie outside of tail..head and are atomics.
         let words = unsafe { std::slice::from_raw_parts(data, self.data / size_of::<u64>()) };
         Memory::new(self.counter(DATA_HEAD), self.counter(DATA_TAIL), words)

@@ -46,7 +46,7 @@ impl<'a> Memory<'a> {
         (self.words.len() as u64).saturating_mul(WORD as u64)
     }
 
-    /// The words behind `position` up to the end of the ring, and those before it.
+    /// The words after `position` up to the end of the ring, and those before it.
     fn from(&self, position: u64) -> (&'a [AtomicU64], &'a [AtomicU64]) {
         let index = (position / (WORD as u64)) & (self.words.len() as u64).wrapping_sub(1);
         let index = usize::try_from(index).unwrap_or(0);
@@ -85,7 +85,7 @@ pub struct Sample<'a> {
     pub tid: i32,
     /// On which CPU.
     pub cpu: u32,
-    /// What the tracepoint recorded, perhaps with some bytes of padding behind it.
+    /// What the tracepoint recorded, perhaps with some bytes of padding after it.
     pub raw: &'a [u8],
 }
 

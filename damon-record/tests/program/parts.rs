@@ -115,7 +115,7 @@ fn large(place: &Place) -> String {
     replay(place)
 }
 
-/// All that parts hold, one behind the other: not one snapshot lost, not one twice, none changed.
+/// All that parts hold, one after another: not one snapshot lost, not one twice, none changed.
 fn assert_end_of_large(paths: &[PathBuf]) {
     let before = usize::try_from(read_part(&paths[0]).0.first_snapshot).unwrap();
     let stored: Vec<Snapshot> = paths.iter().flat_map(|path| snapshots(path)).collect();

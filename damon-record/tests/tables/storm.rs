@@ -55,7 +55,7 @@ fn check(at: u64, leaf: Leaf, end_of_memory: u64) {
     }
 }
 
-/// Number of the frame behind the last one.
+/// Number of the frame after the last one.
 fn end_of_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/zoneinfo").unwrap();
     let number = |line: &str, key| {

@@ -154,7 +154,7 @@ impl Account {
         if self.rules.zero_is_unlimited { self.effective > 0 } else { self.quota.is_set() }
     }
 
-    /// Whether it neither limits anything in this window nor goes on behind where the last one stopped.
+    /// Whether it neither limits anything in this window nor goes on after where the last one stopped.
     pub(super) fn is_idle(&self) -> bool {
         !self.is_limited() && self.resume.is_none()
     }

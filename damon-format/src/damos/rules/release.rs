@@ -40,7 +40,7 @@ pub struct KernelRules {
     pub zero_is_unlimited: bool,
     /// A time quota always allows one granule (7.1).
     pub time_quota_floor: bool,
-    /// A window continues one byte behind the end of the last one, which costs a granule where regions
+    /// A window continues one byte past the end of the last one, which costs a granule where regions
     /// are split for it (before 7.1).
     pub resumes_behind_end: bool,
     /// A window that continues forgets where once it got there, and leaves out the target's last region

@@ -115,7 +115,7 @@ impl Areas {
         if let Some(area) = self.at(address) {
             return area.end;
         }
-        // `at` has left the cursor at the first mapping that ends behind the address.
+        // `at` has left the cursor at the first mapping that ends after the address.
         self.areas.get(self.cursor).map_or(u64::MAX, |area| area.start)
     }
 }

@@ -80,7 +80,7 @@ impl TaskMembers {
             return Ok(None);
         }
         let first = self.all().into_iter().min().unwrap_or(0) & !7;
-        // The lists have two words; so many are taken behind every member.
+        // The lists have two words; so many are taken after every member.
         let end = self.all().into_iter().max().unwrap_or(0).saturating_add(16).next_multiple_of(8);
         let count = usize::try_from((end - first) / 8).unwrap_or(0);
         let mut words = vec![0; count];

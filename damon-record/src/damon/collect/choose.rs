@@ -67,7 +67,7 @@ impl Chosen {
         format!("{used}{}", self.reasons())
     }
 
-    /// Why nothing better is used, to be put behind what is.
+    /// Why nothing better is used, to be put after what is.
     pub fn reasons(&self) -> String {
         let all: Vec<String> =
             self.refused.iter().map(|refusal| format!("; not by {refusal}")).collect();

@@ -50,7 +50,7 @@ pub struct Tally {
     pub undecodable: u64,
     /// Events of threads that are not wanted.
     pub foreign: u64,
-    /// Events handed over behind later ones.
+    /// Events handed over after later ones.
     pub late: u64,
 }
 

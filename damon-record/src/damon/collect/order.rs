@@ -46,7 +46,7 @@ impl<T> Order<T> {
         }
     }
 
-    /// Events that were handed over behind younger ones.
+    /// Events that were handed over after younger ones.
     pub(super) fn late(&self) -> u64 {
         self.late
     }

@@ -24,7 +24,7 @@ pub struct Assembled {
     pub thread: i32,
     /// Index of the target in its context.
     pub target_index: u64,
-    /// Real begin of the aggregation: end of the one before. Where that one was lost or was never seen, `end_ns` less
+    /// Real start of the aggregation: end of the one before. Where that one was lost or was never seen, `end_ns` less
     /// the last undisturbed duration, or less the nominal one.
     pub start_ns: u64,
     /// Real end of the aggregation: time of the burst's first event, the same for all targets of a burst.

@@ -300,7 +300,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// An event and the thread that told it (its id in the machine's first pid namespace). Bytes behind the event's
+    /// An event and the thread that told it (its id in the machine's first pid namespace). Bytes after the event's
     /// fields are padding.
     ///
     /// # Errors

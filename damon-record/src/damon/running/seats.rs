@@ -49,7 +49,7 @@ impl Seats {
         Self(targets.iter().map(|target| Seat::of(proc, target)).collect())
     }
 
-    /// Indices for `count` new targets: vacant ones that the caller is done with (`free`), and behind the last.
+    /// Indices for `count` new targets: vacant ones that the caller is done with (`free`), and after the last.
     pub(super) fn places(&self, count: usize, free: impl Fn(usize) -> bool) -> Vec<usize> {
         let vacant = self
             .0

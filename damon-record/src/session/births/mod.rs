@@ -14,7 +14,7 @@ use crate::target::Candidate;
 use family::Family;
 use std::path::Path;
 
-/// Of each CPU's ring: the begin and end of two thousand threads.
+/// Of each CPU's ring: the start and end of two thousand threads.
 const RING_BYTES: usize = 128 << 10;
 /// Of all rings of a machine with many CPUs.
 const MOST_BYTES: usize = 16 << 20;
@@ -169,7 +169,7 @@ mod tests {
         Task { time_ns, began: false, pid, parent: 10, tid: pid }
     }
 
-    /// The ring with the end is read before the one with the begin.
+    /// The ring with the end is read before the one with the start.
     #[test]
     fn a_life_that_began_on_one_cpu_and_ended_on_another() {
         let mut births = births();

@@ -29,7 +29,7 @@ impl Series {
         }
         let Source::Own(own) = source else { return };
         let Some(running) = &own.running else { return };
-        // A scheme of ours behind the user's is nobody's business.
+        // A scheme of ours after the user's is nobody's business.
         let schemes = 0..u32::try_from(own.nr_schemes).unwrap_or(u32::MAX);
         if schemes.is_empty() {
             return;

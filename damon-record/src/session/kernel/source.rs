@@ -23,7 +23,7 @@ pub(super) struct Own {
     pub(super) place: OwnPlace,
     /// What is wanted; without targets until the first one comes.
     pub(super) wanted: Wanted,
-    /// How many schemes are the user's; behind them there may be one of ours.
+    /// How many schemes are the user's; after them there may be one of ours.
     pub(super) nr_schemes: usize,
     pub(super) running: Option<Running>,
 }
@@ -147,7 +147,7 @@ impl Own {
     }
 
     /// Looks at regions that the running kdamond lists; it is started anew with a scheme for that if need be. What
-    /// other schemes do is not changed by it, since it comes behind them and changes nothing.
+    /// other schemes do is not changed by it, since it comes after them and changes nothing.
     pub(super) fn list_regions(&mut self) -> Result<Looks, String> {
         let lists_regions = self.lists_regions();
         let running = self.running.as_mut().ok_or("there is no kdamond")?;

@@ -32,7 +32,7 @@ pub(super) struct Parts {
     options: WriterOptions,
     /// What the part before the present one has left for the next one.
     spare: Option<Workspace>,
-    /// Of the recording's begin.
+    /// Of the recording's start.
     info: RecordingInfo,
     clock: Clock,
     /// What the written records say.

@@ -50,9 +50,9 @@ pub(super) struct Shelf {
     condemned: Vec<Held>,
     /// Number of the oldest part.
     first: u32,
-    /// The next part gets this number, or the first behind it that is free.
+    /// The next part gets this number, or the first after it that is free.
     next: u32,
-    /// Numbers behind `first` that somebody else's files have.
+    /// Numbers after `first` that somebody else's files have.
     others: BTreeSet<u32>,
     /// Parts that were begun.
     begun: u32,
@@ -61,7 +61,7 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Looks at what is there. New parts get numbers behind all of these; with `adopts` the older ones count as this
+    /// Looks at what is there. New parts get numbers after all of these; with `adopts` the older ones count as this
     /// recording's own, and go when there are too many, or all when all of its own are kept.
     pub(super) fn open(path: &Path, rotation: &Rotation, adopts: bool) -> io::Result<Self> {
         let names = Names::of(path);

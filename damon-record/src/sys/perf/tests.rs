@@ -110,7 +110,7 @@ fn what_does_not_fit_is_counted_and_told_and_reading_goes_on() {
 
 #[test]
 fn processes_and_threads_are_told_when_they_begin_and_end() {
-    // Its begin is told on the CPU of its parent, its end on its own: all are listened to.
+    // Its start is told on the CPU of its parent, its end on its own: all are listened to.
     let mut rings = Vec::new();
     for cpu in 0.. {
         match PerfRing::tasks(cpu, 1 << 18) {

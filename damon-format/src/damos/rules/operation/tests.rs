@@ -165,7 +165,7 @@ fn two_windows_with_half_the_quota_cover_everything_once() {
     let mut operation = operation(vec![pageout(6)], NEWEST);
     assert_eq!(aggregation(&mut operation, 1, &targets), [(0, 0, 0, 6)]);
     assert_eq!(aggregation(&mut operation, 2, &targets), [(0, 0, 10, 14), (0, 1, 20, 22)]);
-    // This window was left to end behind the last region, where nothing is; that takes a pass.
+    // This window was left to end after the last region, where nothing is; that takes a pass.
     assert_eq!(aggregation(&mut operation, 3, &targets), []);
     assert_eq!(aggregation(&mut operation, 4, &targets), [(0, 0, 0, 6)], "from the beginning");
     assert_eq!(operation.schemes()[0].stats().qt_exceeds, 2);

@@ -10,7 +10,7 @@ pub(super) struct WalkTurn {
     pub(super) remainders: Vec<Region>,
     /// What will not be visited again.
     done: Vec<Region>,
-    /// Others come behind.
+    /// Others come after.
     has_next: bool,
 }
 
@@ -27,7 +27,7 @@ impl WalkTurn {
     }
 }
 
-/// Visits regions one by one, and what is cut off them behind them, in this walk if `visits_remainders`.
+/// Visits regions one by one, and what is cut off them after them, in this walk if `visits_remainders`.
 pub(super) fn walk(
     regions: &mut Vec<Region>,
     room: &mut Vec<Region>,

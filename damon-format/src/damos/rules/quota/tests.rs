@@ -175,11 +175,7 @@ fn older_kernels_leave_out_the_last_region_and_a_granule() {
     assert_eq!(account.turn(1, &region(2 * p, 6 * p), false), Turn::OverUntil(4 * p));
     assert_eq!(account.turn(1, &region(6 * p, 7 * p), true), Turn::Open);
     let mut account = resumed(KernelRules::of(7, 0), 4 * p);
-    assert_eq!(
-        account.turn(1, &region(4 * p, 5 * p), false),
-        Turn::Over,
-        "one byte behind the end"
-    );
+    assert_eq!(account.turn(1, &region(4 * p, 5 * p), false), Turn::Over, "one byte past the end");
     assert_eq!(account.turn(1, &region(5 * p, 9 * p), true), Turn::Over, "the last one");
     assert_eq!(account.turn(1, &region(0, p), false), Turn::Open);
     let mut account = resumed(KernelRules::of(7, 2), 4 * p);

@@ -79,7 +79,7 @@ fn rings_of_several_cpus_come_out_in_the_order_of_time() {
     for (cpu, time) in [(2, 1), (2, 2), (0, 3), (0, 4), (1, 5), (0, 6), (0, 7)] {
         assert!(rings[cpu].sample(time, 77, 0, &event(time)));
     }
-    // Those behind the moment of looking wait, though their ring has been read.
+    // Those after the moment of looking wait, though their ring has been read.
     assert_eq!(
         times(&all(|each| {
             perf.drain_until(5, each);

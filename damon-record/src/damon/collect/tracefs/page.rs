@@ -13,7 +13,7 @@ const DELTA_BITS: u32 = 27;
 const PADDING: u32 = 29;
 const TIME_EXTEND: u32 = 30;
 const TIME_STAMP: u32 = 31;
-/// In the word of the page's length: events before this page were lost, and how many is written behind the data.
+/// In the word of the page's length: events before this page were lost, and how many is written after the data.
 const MISSED: u64 = 1 << 31;
 const MISSED_STORED: u64 = 1 << 30;
 const LENGTH_MASK: u64 = (1 << 27) - 1;

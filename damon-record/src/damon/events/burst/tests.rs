@@ -12,7 +12,7 @@ fn region(start: u64, end: u64) -> Region {
     Region { start, end, nr_accesses: 3, age: 7 }
 }
 
-/// `count` regions, with a hole behind every second one.
+/// `count` regions, with a hole after every second one.
 fn regions(first: u64, count: u64) -> Vec<Region> {
     (0..count)
         .map(|i| region(first + i * 0x1000, first + (i + 1) * 0x1000 - i % 2 * 0x800))

@@ -16,7 +16,7 @@ fn layout() -> Layout {
 pub(in super::super) struct Writer {
     time_ns: u64,
     data: Vec<u8>,
-    /// Flags and what is stored behind the data.
+    /// Flags and what is stored after the data.
     missed: Option<Missed>,
 }
 
