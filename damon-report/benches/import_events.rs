@@ -59,7 +59,7 @@ fn text() -> String {
     text
 }
 
-/// A real recording's head, with the records of [`events`] behind it.
+/// A real recording's head, with the records of [`events`] after it.
 fn piped() -> Vec<u8> {
     let real = include_bytes!("../../testdata/import/perf/pipe.data");
     // Records before the first sample, and one sample to be written again and again.
@@ -71,7 +71,7 @@ fn piped() -> Vec<u8> {
                 sample = &real[at..at + size];
                 break;
             }
-            // The descriptions of tracepoints stand behind their record.
+            // The descriptions of tracepoints stand after their record.
             66 => at += size + u32::from_le_bytes(*real[at + 8..].first_chunk().unwrap()) as usize,
             _ => at += size,
         }

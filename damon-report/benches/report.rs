@@ -1,4 +1,4 @@
-//! What whole analyses cost, decoding included, and what a picture costs behind them.
+//! What whole analyses cost, decoding included, and what a picture costs after them.
 //!
 //! `cargo bench -p damon-report --bench report`. 6,000 snapshots of 200 regions, half of them over areas of steady rates: five
 //! blocks, which all threads decode. Rows per second; for painting, pixels per second.

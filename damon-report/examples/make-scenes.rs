@@ -20,7 +20,7 @@ struct Scene {
     snapshots: u64,
     has_ages: bool,
     probes: usize,
-    /// A pause behind every so many snapshots.
+    /// A pause after every so many snapshots.
     pause: u64,
     /// Snapshots without regions, every so many.
     empty: u64,

@@ -124,7 +124,7 @@ fn pictures_of_any_size_say_what_they_show() {
     }
     found.length_ns = Some(10_000_000_000);
     let svg = draw(&found, 1280, 800);
-    assert!(svg.contains("since the begin") && svg.contains("5 s"));
+    assert!(svg.contains("since the start") && svg.contains("5 s"));
     found.phases = vec![(Some("load <1>".into()), 0..100), (Some("serve".into()), 100..COLUMNS)];
     let svg = draw(&found, 1280, 800);
     assert!(svg.contains("load &lt;1&gt;") && svg.contains("serve"));

@@ -118,7 +118,7 @@ fn memory_is_bounded() {
     );
     let counts = import(wide, Kind::DamoJson).unwrap();
     assert_eq!((counts.snapshots, counts.rows), (1, 1), "they all overlap");
-    // A binary file whose zeros say that it has no targets at the begin of time, again and again.
+    // A binary file whose zeros say that it has no targets at the start of time, again and again.
     let zeros = Long::new("damon_recfmt_ver\x02\0\0\0", "\0", GIB / 64, "");
     assert!(import(zeros, Kind::DamoRecord).is_err());
     // Text of tracers: a line of a gigabyte before an event, and in its place; events that nobody understands.

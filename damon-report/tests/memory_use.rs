@@ -81,7 +81,7 @@ fn idle_times_of_a_known_process() {
     // 20 % of all bytes are not idle, 16 % are for each second.
     assert!(near(found.percentiles[20], 0.0) && near(found.percentiles[100], 5e6));
     assert!(near(found.percentiles[60], 2_500_000.0));
-    // In the first five seconds ages reach back to the begin.
+    // In the first five seconds ages reach back to the start.
     assert!(near(found.since_begin, 8.0 * MIB as f64), "{found:?}");
 }
 

@@ -53,7 +53,7 @@ fn listing() -> Options {
 const COLD: &str = r#"[{"action": "pageout", "access_pattern": {"nr_accesses": {"max": "0 %"},
     "age": {"min": "5 aggr_intervals"}}}]"#;
 
-/// 4 pages always hot and 12 pages cold from the begin on, which get hot for the aggregations of `hot`.
+/// 4 pages always hot and 12 pages cold from the start on, which get hot for the aggregations of `hot`.
 fn cold_area(count: u64, hot: std::ops::Range<u64>, rate: u32) -> Vec<Snapshot> {
     let age = |index: u64| {
         let since = if index < hot.start {
@@ -299,7 +299,7 @@ fn what_speaks_against_a_recording_is_said() {
     let found = simulate(&trace(&info(), 64, &[], &scene), COLD, Options::default()).unwrap();
     let outcome = &found.schemes[0];
     assert!((outcome.unknown - float(12 * PAGE * 5) / 20.0).abs() < 1e-6, "{}", outcome.unknown);
-    // The first two of three times it had been cold since the begin.
+    // The first two of three times it had been cold since the start.
     assert!((outcome.tried_since_begin - 2.0 / 3.0).abs() < 1e-9);
 }
 

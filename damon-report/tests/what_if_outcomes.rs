@@ -68,7 +68,7 @@ fn near(a: f64, b: f64) -> bool {
 
 #[test]
 fn the_accounts_of_mappings_add_up_to_the_whole() {
-    // A heap of 8 MiB, of which 2 are used again in aggregation 10, and a library behind a hole; another
+    // A heap of 8 MiB, of which 2 are used again in aggregation 10, and a library after a hole; another
     // process whose memory has no known mappings, and that ends after 12 of 20 aggregations.
     let mut snapshots = Vec::new();
     for index in 0..20_u32 {

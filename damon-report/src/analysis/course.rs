@@ -35,7 +35,7 @@ pub struct Course<S, const K: usize> {
 struct Chunk<const K: usize> {
     /// End of the sample before the first.
     before_ns: u64,
-    /// From the end of the sample before to the begin, zigzag: mostly nothing.
+    /// From the end of the sample before to the start, zigzag: mostly nothing.
     gaps: Column,
     lengths: Column,
     values: [Reals; K],
@@ -136,7 +136,7 @@ impl<S: Sample<K>, const K: usize> Course<S, K> {
     }
 }
 
-/// What samples are ordered by: their begin, the longer one first.
+/// What samples are ordered by: their start, the longer one first.
 pub(super) fn key(sample: &impl Timed) -> (u64, Reverse<u64>) {
     let time = sample.time();
     (time.start, Reverse(time.end))

@@ -9,7 +9,7 @@ use std::ops::Range;
 pub(super) struct Ends(Option<Range<u64>>);
 
 impl Ends {
-    /// From the begin of the first to the end of the last snapshot; `None` where there is none, or where what tells is
+    /// From the start of the first to the end of the last snapshot; `None` where there is none, or where what tells is
     /// damaged.
     ///
     /// The index has the earliest and the latest time of each block, but of its records, too. So the block whose

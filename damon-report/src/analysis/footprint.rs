@@ -135,7 +135,7 @@ impl View {
 
 impl Footprint {
     /// Without the working set; the last samples hold until `end_ns`. What holds when the selected time begins is there as
-    /// of its begin.
+    /// of its start.
     fn new(records: &[Record], selection: &Selection, end_ns: u64) -> Self {
         let mut proportional = Proportional::default();
         let mut targets: BTreeMap<TargetId, Vec<FootprintSample>> = BTreeMap::new();
@@ -397,7 +397,7 @@ mod tests {
         assert!((found.sizes.pss.mean - 75.0).abs() < 1e-9);
         // 60 for two seconds and 70 for two.
         assert!((found.targets[0].sizes.pss.mean - 65.0).abs() < 1e-9);
-        // What held when a part begins is there from its begin on.
+        // What held when a part begins is there from its start on.
         let part = Selection { time: 5 * S / 2..5 * S, ..Selection::everything() };
         let part = Footprint::new(&records, &part, 5 * S);
         assert_eq!(of(&part.proportional), [(2, 80, 6), (3, 90, 6), (4, 70, 3)]);

@@ -58,7 +58,7 @@ pub const MARKS_US: [u64; 29] = {
 
 /// log₂ of the number of bins an octave.
 const FINE: u32 = 6;
-/// Two bins, before and behind a mark, for each of the [`FINE`] ones.
+/// Two bins, before and after a mark, for each of the [`FINE`] ones.
 const BINS: usize = 2 * ((65 - FINE as usize) << FINE);
 
 /// Bytes of one narrow range of idle times.
@@ -199,7 +199,7 @@ pub struct IdleSum<'a> {
 }
 
 impl<'a> IdleSum<'a> {
-    /// Nothing summed up yet; `origin_ns` is the begin of the recording.
+    /// Nothing summed up yet; `origin_ns` is the start of the recording.
     pub fn new(selection: &'a Selection, scale: &'a IdleScale, origin_ns: u64) -> Self {
         Self {
             selection,

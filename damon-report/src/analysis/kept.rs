@@ -95,7 +95,7 @@ impl Part {
                 self.sizes.extend([JUMP, low, u32::try_from(start >> 32).ok()?]);
                 jumps += 1;
             }
-            // Regions without a gap between them, in one go; whether all of them fit is asked behind the last.
+            // Regions without a gap between them, in one go; whether all of them fit is asked after the last.
             let run = 1 + ends.iter().zip(behind).take_while(|(end, start)| end == start).count();
             let bounds = starts.iter().zip(ends).take(run);
             self.sizes.extend(bounds.map(|(&start, &end)| {

@@ -20,7 +20,7 @@ const STEP: usize = 256;
 const GUARD: u64 = 1 << 20;
 /// Stacks of threads are no larger (glibc: 8 MiB).
 const THREAD_STACK: u64 = 64 << 20;
-/// Anonymous memory behind a library is its bss if it is no larger, or no larger than all of the file that is mapped.
+/// Anonymous memory after a library is its bss if it is no larger, or no larger than all of the file that is mapped.
 const BSS: u64 = 1 << 20;
 
 /// A range that belongs to a group.

@@ -68,7 +68,7 @@ impl Lineage {
 }
 
 impl Borders {
-    /// The regions that end behind `address`, which does not descend from call to call.
+    /// The regions that end after `address`, which does not descend from call to call.
     fn from<'a>(
         &'a self,
         first: &mut usize,
@@ -130,7 +130,7 @@ mod tests {
 
     const K: u64 = 100 * PAGE;
 
-    /// Of one snapshot after the other, each with its begin, its end and the borders of its regions.
+    /// Of one snapshot after the other, each with its start, its end and the borders of its regions.
     fn followed(list: &[(u64, u64, &[u64])]) -> Vec<Vec<f64>> {
         let mut lineage = Lineage::default();
         let follow = |&(start_ns, end_ns, borders): &(u64, u64, &[u64])| {

@@ -110,7 +110,7 @@ pub(super) fn are_in_step<T: Timed>(
     true
 }
 
-/// Hands over whatever is observed at each time, from one begin or end of a snapshot to the next: samples that `cut` has
+/// Hands over whatever is observed at each time, from one start or end of a snapshot to the next: samples that `cut` has
 /// given that time. `targets` as in [`each_moment`].
 pub(super) fn each_time<T: Timed>(
     targets: impl IntoIterator<Item = impl Iterator<Item = T>>,
@@ -141,7 +141,7 @@ pub(super) fn each_time<T: Timed>(
     }
 }
 
-/// By their begin; nearly always they are.
+/// By their start; nearly always they are.
 fn in_order(samples: &mut Samples) {
     if !samples.iter().is_sorted_by_key(|sample| key(&sample)) {
         let mut list: Vec<WorkingSetSample> = samples.iter().collect();
@@ -150,7 +150,7 @@ fn in_order(samples: &mut Samples) {
     }
 }
 
-/// The samples of all targets by their begin, the longest first, then by target.
+/// The samples of all targets by their start, the longest first, then by target.
 struct Merged<T, I> {
     sources: Vec<(I, Option<T>)>,
     next: BinaryHeap<Reverse<(u64, Reverse<u64>, usize)>>,

@@ -96,7 +96,7 @@ impl Sample<1> for RegionCount {
 pub struct NrRegions {
     /// How the percentiles were made.
     pub percentiles: Percentiles,
-    /// So many snapshots of each target were left out at its begin.
+    /// So many snapshots of each target were left out at its start.
     pub skipped: usize,
     /// Of more than 2²⁰ snapshots of all targets, samples are means over cells of so many nanoseconds, and so are the distribution and the
     /// shares of all targets together where there are several; none where there is a sample for each.
@@ -330,7 +330,7 @@ mod tests {
         assert!(count(&trace, &view, Percentiles::Damo, 1000, few).targets.is_empty());
     }
 
-    /// Samples that have to be sorted are means from fewer on; what is left out at the begin is left out of these, too.
+    /// Samples that have to be sorted are means from fewer on; what is left out at the start is left out of these, too.
     #[test]
     fn the_first_snapshots_are_left_out_of_a_recording_in_disorder() {
         let mut list = recording(0, 1000);

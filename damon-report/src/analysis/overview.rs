@@ -248,7 +248,7 @@ impl Overview {
         Self { records, mappings, ..parts.finish(Vec::new()) }
     }
 
-    /// From the begin of the first to the end of the last snapshot; empty without snapshots.
+    /// From the start of the first to the end of the last snapshot; empty without snapshots.
     pub fn span(&self) -> Range<u64> {
         let start = self.targets.iter().map(|t| t.start_ns).min().unwrap_or(0);
         let end = self.targets.iter().map(|t| t.end_ns).max().unwrap_or(0);

@@ -17,7 +17,7 @@ pub struct Samples {
 struct Chunk {
     /// End of the sample before the first.
     before_ns: u64,
-    /// From the end of the sample before to the begin, zigzag: mostly nothing.
+    /// From the end of the sample before to the start, zigzag: mostly nothing.
     gaps: Column,
     lengths: Column,
     touched: Column,

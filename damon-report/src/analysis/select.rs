@@ -22,7 +22,7 @@ pub enum SelectError {
     #[error("`{0}` is no time range: write A..B, e.g. 2s..10s, ..500ms or 50%..")]
     TimeSyntax(String),
     /// Not a moment.
-    #[error("`{0}` is no moment: write a time since the begin, e.g. 7s, 500ms or 50%")]
+    #[error("`{0}` is no moment: write a time since the start, e.g. 7s, 500ms or 50%")]
     MomentSyntax(String),
     /// Ends where it begins, or before.
     #[error("the time range {0} ends before it begins")]

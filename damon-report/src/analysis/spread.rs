@@ -4,7 +4,7 @@ use super::distribution::Distribution;
 use super::num::{float, round_wide, wide};
 use std::collections::BTreeMap;
 
-/// Time by value: values that agree in the first ten bits behind the leading one are taken as the middle between the least and the greatest of
+/// Time by value: values that agree in the first ten bits after the leading one are taken as the middle between the least and the greatest of
 /// their kind, which is at most a two-thousandth of the value away. Least, greatest and mean are exact.
 ///
 /// Sums are integers: the order in which values are added does not matter.

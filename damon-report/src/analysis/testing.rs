@@ -35,7 +35,7 @@ pub(super) fn written(list: &[Snapshot], block_rows: u64) -> Trace {
         },
     };
     let mut options = WriterOptions::default();
-    // A frame has the snapshots of one target behind those of another.
+    // A frame has the snapshots of one target after those of another.
     options.flush_interval_ns = u64::MAX;
     options.block_rows = block_rows;
     let mut writer = TraceWriter::create(Vec::new(), &info, options).unwrap();

@@ -18,7 +18,7 @@ use std::ops::Range;
 pub struct TimeInterval {
     /// Begin, `CLOCK_MONOTONIC` nanoseconds.
     pub start_ns: u64,
-    /// End; equal to the begin of a snapshot that took no time.
+    /// End; equal to the start of a snapshot that took no time.
     pub end_ns: u64,
     /// Fewest matching bytes in it.
     pub least: u64,
@@ -45,7 +45,7 @@ pub struct Times {
 }
 
 /// The times at which at least `min_bytes` (and at least one) of the selected memory are in regions that match. What a snapshot shows
-/// holds from its begin to its end.
+/// holds from its start to its end.
 pub fn times(trace: &Trace, view: &View, pattern: &Pattern, min_bytes: u64) -> Times {
     let new = || Matches {
         selection: &view.selection,

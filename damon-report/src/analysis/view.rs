@@ -53,9 +53,9 @@ pub struct View {
     pub overview: Overview,
     /// Begin of the whole recording: the zero of all relative times.
     pub origin_ns: u64,
-    /// From the begin of the first to the end of the last snapshot of the whole recording.
+    /// From the start of the first to the end of the last snapshot of the whole recording.
     pub whole: Range<u64>,
-    /// From the begin of the first to the end of the last selected snapshot.
+    /// From the start of the first to the end of the last selected snapshot.
     span: Range<u64>,
     kept: Option<Kept>,
 }

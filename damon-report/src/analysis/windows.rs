@@ -1,6 +1,6 @@
 //! The working set by the length of the window in which one looks: of one aggregation, of 2, of 4, …
 //!
-//! Windows of a level lie side by side from the begin of the selected time on, each made of two of the level below. What is *touched*
+//! Windows of a level lie side by side from the start of the selected time on, each made of two of the level below. What is *touched*
 //! in a window is the union of what was in its aggregations; *expected* is a page's chance to be touched in any of them,
 //! `1 − ∏(1 − rate)`, if an aggregation tells nothing of the next one. (If it is always the same pages of a
 //! region that are touched, that is too much for long windows.)

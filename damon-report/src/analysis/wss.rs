@@ -304,7 +304,7 @@ struct PlainSums {
     accesses_bytes: u64,
 }
 
-/// They fit for whatever memory there is; `None` where they might not, which is known behind the last region: so nothing is asked
+/// They fit for whatever memory there is; `None` where they might not, which is known after the last region: so nothing is asked
 /// of each, and several are added side by side.
 fn plain_sums(snapshot: &SnapshotView<'_>, threshold: u32) -> Option<PlainSums> {
     let mut sums = PlainSums { monitored: 0, touched: 0, accesses_bytes: 0 };
@@ -339,7 +339,7 @@ impl View {
 }
 
 /// Resident size over time, summed over the selected targets; one that exited counts no more. What holds when the selected
-/// time begins is there as of its begin.
+/// time begins is there as of its start.
 fn resident(records: &[Record], selection: &Selection) -> Vec<ResidentSample> {
     let mut current: BTreeMap<TargetId, u64> = BTreeMap::new();
     let mut held: BTreeMap<TargetId, u64> = BTreeMap::new();

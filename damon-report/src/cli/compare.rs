@@ -54,7 +54,7 @@ pub struct CompareArgs {
     /// Memory counts as hot from this access rate on [default: 50%]
     #[arg(long, value_name = "RATE")]
     pub hot: Option<Share>,
-    /// Memory counts as idle when it has not been accessed for so long [default: 10s]
+    /// Memory counts as idle when it has not been accessed for this long [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub idle: Option<u64>,
     /// How finely to tell mappings apart [default: mapping]
@@ -92,9 +92,9 @@ pub struct CompareArgs {
 /// How recordings are laid over each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AlignBy {
-    /// From begin to end, whatever their lengths
+    /// From start to end, whatever their lengths
     Progress,
-    /// By the time since their begin, as long as the shortest lasts
+    /// By the time since their start, as long as the shortest lasts
     Time,
     /// By phases: from each mark to the next
     Marks,

@@ -35,7 +35,7 @@ pub enum ExportForm {
     PerfScript,
     /// A line for each region, for spreadsheets
     Csv,
-    /// Everything: one JSON value in each line
+    /// Everything: one JSON value per line
     Jsonl,
     /// A row for each region in Apache Parquet, for `DuckDB` and pandas
     #[cfg(feature = "parquet")]

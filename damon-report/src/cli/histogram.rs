@@ -33,7 +33,7 @@ pub struct HistogramArgs {
     /// By what bytes are put into bins
     #[arg(long, value_enum, value_name = "WHAT", default_value = "rate")]
     pub by: By,
-    /// At most so many bins, beside that of exactly zero; their edges are round values
+    /// At most this many bins, besides the one of exactly zero; their edges are round values
     #[arg(long, value_name = "N", default_value = "20", value_parser = cells)]
     pub bins: usize,
     /// Bins that grow with their distance to zero, as is usual for all but access rates

@@ -29,10 +29,10 @@ pub struct MappingsArgs {
     /// What to sort by, greatest first
     #[arg(long, value_enum, value_name = "BY", default_value = "heat")]
     pub sort: MappingSort,
-    /// Only so many groups; the others are summed up in one line [default: all]
+    /// Only this many groups; the others are summed up in one line [default: all]
     #[arg(long, value_name = "N")]
     pub top: Option<usize>,
-    /// Memory counts as idle when it has not been accessed for so long
+    /// Memory counts as idle when it has not been accessed for this long
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub idle: u64,
     /// Positive samples from which on a region counts as touched

@@ -112,7 +112,7 @@ pub enum Command {
     Bandwidth(BandwidthArgs),
     /// Say what schemes would have done, and what would have come of it
     Simulate(SimulateArgs),
-    /// Hold two groups of recordings against each other: did memory accesses get worse?
+    /// Compare two groups of recordings: did memory accesses get worse?
     Compare(CompareArgs),
     /// Print every snapshot, region and record
     Raw(RawArgs),

@@ -36,7 +36,7 @@ pub struct NrRegionsArgs {
 }
 
 impl NrRegionsArgs {
-    /// Snapshots that are left out at the begin.
+    /// Snapshots that are left out at the start.
     pub fn skipped(&self) -> usize {
         const DAMO: usize = 20;
         self.skip.unwrap_or(if self.compat == Some(Compat::Damo) { DAMO } else { 0 })

@@ -54,7 +54,7 @@ pub enum Style {
 pub struct RegionsArgs {
     /// The recording, a trace or another tool's; - for standard input
     pub file: PathBuf,
-    /// The moment, from the begin of the recording: 5s, 50% [default: the last complete snapshot]
+    /// The moment, from the start of the recording: 5s, 50% [default: the last complete snapshot]
     #[arg(long, value_name = "TIME", conflicts_with = "time")]
     pub at: Option<Moment>,
     /// The order of the regions

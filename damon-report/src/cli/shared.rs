@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Which part of a recording.
 #[derive(Debug, Default, Args)]
 pub struct Part {
-    /// Only this time, from the begin of the recording: 2s..10s, ..500ms, 50%..
+    /// Only this time, from the start of the recording: 2s..10s, ..500ms, 50%..
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     pub time: Option<TimeSpec>,
     /// Only these addresses, hexadecimal: 0x5500..0x7700 or 5500-7700; may be given several times

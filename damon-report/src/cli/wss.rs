@@ -60,6 +60,6 @@ pub struct WssArgs {
 pub enum WssSort {
     /// Percentiles of the sizes
     Size,
-    /// Values in the course of time
+    /// Values over time
     Time,
 }

@@ -109,7 +109,7 @@ fn varied(sweep: &Sweep) -> String {
     axes.collect::<Vec<_>>().join(", ")
 }
 
-/// What stands before the limit, and behind it.
+/// What stands before the limit, and after it.
 fn reason(why: Reason) -> (&'static str, &'static str) {
     match why {
         Reason::MostBelowLimit => ("of those that bring back less than", "it saves most"),

@@ -66,7 +66,7 @@ pub(super) fn duration(ns: f64) -> String {
     }
 }
 
-/// A share of 0..1 as a number of per cent: three digits, and none behind the point where there is nothing to say.
+/// A share of 0..1 as a number of per cent: three digits, and none after the point where there is nothing to say.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     let digits = match percent {
@@ -104,7 +104,7 @@ pub(super) fn contents(snapshots: u64, rows: u64) -> String {
     format!("{}, {}", count(snapshots, "snapshot"), count(rows, "region row"))
 }
 
-/// Seconds since the begin of the recording, to the millisecond; negative before it.
+/// Seconds since the start of the recording, to the millisecond; negative before it.
 pub(super) fn moment(time_ns: u64, origin_ns: u64) -> String {
     let (sign, distance) =
         if time_ns < origin_ns { ("-", origin_ns - time_ns) } else { ("", time_ns - origin_ns) };
@@ -146,7 +146,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// Text in lines of at most so many characters, broken behind commas; what has none is as long as it is.
+/// Text in lines of at most so many characters, broken after commas; what has none is as long as it is.
 pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for piece in text.split_inclusive(", ") {

@@ -125,7 +125,7 @@ fn text(
 /// What monitored addresses say of memory, for whoever shows bytes that were not accessed.
 pub(super) const NOT_RESIDENT: &str = " in all; what is monitored beyond that was not in memory";
 
-/// How much was resident, where that was recorded, and something behind it.
+/// How much was resident, where that was recorded, and something after it.
 pub(super) fn resident(
     out: &mut dyn Write,
     samples: &[ResidentSample],

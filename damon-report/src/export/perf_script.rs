@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 /// Writes what is selected as lines of `damon:damon_aggregated`, in the order of the trace.
 ///
-/// A line has no begin of its aggregation: readers take the end of the one before, and guess the first. Of a target that has
+/// A line has no start of its aggregation: readers take the end of the one before, and guess the first. Of a target that has
 /// one snapshot only they could guess nothing, so that a second one follows as damo writes it: as long as the first, with the
 /// single region `0-0: -1 -1`. Times have microseconds.
 ///

@@ -104,12 +104,12 @@ impl<'a> Assembler<'a> {
         Ok(StreamId(id))
     }
 
-    /// What the source calls the target, where it says so behind its first snapshots.
+    /// What the source calls the target, where it says so after its first snapshots.
     pub(super) fn rename(&mut self, id: StreamId, named: SourceTarget) {
         if let Some(stream) = self.streams.get_mut(&id.0).filter(|stream| stream.named != named) {
             if stream.target.is_some() {
                 stream.notes.push(format!(
-                    "the input says behind its snapshots that {} is {}",
+                    "the input says after its snapshots that {} is {}",
                     stream.named.name(),
                     named.name()
                 ));
@@ -129,7 +129,7 @@ impl<'a> Assembler<'a> {
             stream.sampling = Some(told).filter(|_| stream.held.is_empty());
         } else if stream.sampling != Some(told) {
             stream.notes.push(format!(
-                "the input tells the intervals of {} behind its snapshots, too late: sampling {} µs, \
+                "the input tells the intervals of {} after its snapshots, too late: sampling {} µs, \
                  aggregation {} µs; import it again with --sample and --aggr",
                 stream.named.name(),
                 told.sample_us,
@@ -237,7 +237,7 @@ impl<'a> Assembler<'a> {
             first.start_ns = Some(guess::first_start(&ends, stream.sampling));
             stream.notes.push(format!(
                 "the input does not tell when the first snapshot of {} begins: it is taken to last as \
-                 long as those behind it",
+                 long as those after it",
                 stream.named.name()
             ));
         }

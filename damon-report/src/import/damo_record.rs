@@ -2,7 +2,7 @@
 //!
 //! Little-endian, without padding: seconds and nanoseconds of the end (i64 each), number of targets (u32), and for
 //! each its id (u64, in version 1 i32), number of regions (u32) and regions (start and end u64, accesses u32). There are
-//! neither ages nor intervals, and no begin of a snapshot but the end of the one before.
+//! neither ages nor intervals, and no start of a snapshot but the end of the one before.
 
 use super::assemble::{Assembler, StreamId};
 use super::draft::Draft;
@@ -19,7 +19,7 @@ const MOST_TARGETS: u32 = 4096;
 /// A time that is none: the year 2262 in seconds.
 const MOST_SECONDS: u64 = u64::MAX / 2 / 1_000_000_000;
 
-/// Whether this may be the begin of a file of version 0.
+/// Whether this may be the start of a file of version 0.
 pub fn begins_plausibly(begin: &[u8]) -> bool {
     let number = |from: usize, length: usize| -> Option<u64> {
         let bytes = begin.get(from..from.checked_add(length)?)?;

@@ -148,7 +148,7 @@ impl Draft {
     }
 
     /// Brings the regions into the order and within the limits of the format, and takes the further columns out:
-    /// probes first, passed bytes behind them.
+    /// probes first, passed bytes after them.
     pub(super) fn settle(&mut self, (passed, probes): (bool, usize)) -> Vec<Vec<u32>> {
         let mut columns = std::mem::take(&mut self.hits);
         columns.resize(probes, Vec::new());

@@ -8,7 +8,7 @@ use std::io;
 pub enum Position {
     /// A line of text, from 1.
     Line(u64),
-    /// A byte from the begin of the file, from 0.
+    /// A byte from the start of the file, from 0.
     Byte(u64),
     /// A byte of the text that the file holds compressed, from 0.
     Inflated(u64),

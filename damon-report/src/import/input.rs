@@ -4,7 +4,7 @@ use super::reading::Counted;
 use std::fs::File;
 use std::io::{self, Read};
 
-/// A file, of which parts can be read that stand behind others, or what comes through a pipe. Reading either begins at
+/// A file, of which parts can be read that stand after others, or what comes through a pipe. Reading either begins at
 /// its first byte.
 pub enum Input {
     /// A regular file.

@@ -351,7 +351,7 @@ fn axis<B: DrawingBackend>(
             .collect(),
     };
     time_axis(pen, faces, axis, &ticks, limits)?;
-    let text = if map.length_ns.is_some() { "since the begin" } else { "progress" };
+    let text = if map.length_ns.is_some() { "since the start" } else { "progress" };
     if !layout.names.is_empty() {
         let at = (layout.names.x + 4 * faces.advance(), axis.y + 5);
         pen.text(text, faces.plain, GREY_INK, at, HPos::Left)?;

@@ -48,7 +48,7 @@ pub struct Picture<'a> {
     pub subtitle: &'a str,
     /// Which accesses were seen.
     pub access: AccessKind,
-    /// Zero of the time axis, `CLOCK_MONOTONIC` nanoseconds: the begin of the recording.
+    /// Zero of the time axis, `CLOCK_MONOTONIC` nanoseconds: the start of the recording.
     pub origin_ns: u64,
     /// Samples a second, if all of the recording has as many: what a rate of 100 % means.
     pub samples_per_second: Option<f64>,
@@ -114,7 +114,7 @@ impl Picture<'_> {
         self.meanings().into_iter().find(|w| w.len() <= characters).unwrap_or_default()
     }
 
-    /// What 100 % is in accesses a second, if there is room behind the meaning: more than one between two samples cannot
+    /// What 100 % is in accesses a second, if there is room after the meaning: more than one between two samples cannot
     /// be told from one.
     pub(super) fn looks(&self, characters: usize) -> String {
         let Some(rate) = self.samples_per_second.filter(|rate| *rate > 0.0) else {
@@ -126,7 +126,7 @@ impl Picture<'_> {
     }
 }
 
-/// Two digits that matter, and no zeros behind the point.
+/// Two digits that matter, and no zeros after the point.
 fn plain_number(value: f64) -> String {
     let text = if value >= 9.95 { format!("{value:.0}") } else { format!("{value:.1}") };
     text.trim_end_matches(".0").to_owned()

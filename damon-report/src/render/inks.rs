@@ -83,7 +83,7 @@ impl Inks {
     }
 }
 
-/// The nearest of the 216 colours of the cube and the 24 greys behind it.
+/// The nearest of the 216 colours of the cube and the 24 greys after it.
 fn nearest(colour: Rgb) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let apart = |index: u8| {

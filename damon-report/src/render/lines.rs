@@ -37,7 +37,7 @@ pub(super) struct Lines {
 }
 
 /// Where to cut the scale of working sets, if they must be cut: nothing can use more than what is resident, but regions
-/// that reach over unmapped addresses (as at the begin of a recording, before they are refined) make the
+/// that reach over unmapped addresses (as at the start of a recording, before they are refined) make the
 /// upper estimate many times that. Estimates that exceed it for long are shown whole.
 pub(super) fn cut_above(touched: &Columns, expected: &Columns, resident: &Columns) -> Option<f64> {
     let resident = greatest(&[resident]);

@@ -171,7 +171,7 @@ fn draw<B: DrawingBackend>(
     pen.across(plot.x - 1, plot.right(), plot.bottom(), FRAME)
 }
 
-/// A name in so many characters: of a path the end, which tells more than its begin.
+/// A name in so many characters: of a path the end, which tells more than its start.
 pub(super) fn fit_name(name: &str, room: usize) -> String {
     let surplus = name.chars().count().saturating_sub(room);
     if surplus == 0 || !name.starts_with('/') {

@@ -21,7 +21,7 @@ pub(super) fn float_of(value: usize) -> f64 {
 )]
 pub(super) fn round(value: f64) -> i32 {
     let whole = value as i32;
-    // Exact wherever there are digits behind the point.
+    // Exact wherever there are digits after the point.
     let rest = value - f64::from(whole);
     whole.saturating_add(i32::from(rest >= 0.5) - i32::from(rest <= -0.5))
 }

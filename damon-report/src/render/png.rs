@@ -105,7 +105,7 @@ fn indexed(rgb: &[u8], width: usize) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((all.palette.into_flattened(), image))
 }
 
-/// Numbers the colours of lines, behind the byte that each line of the image begins with.
+/// Numbers the colours of lines, after the byte that each line of the image begins with.
 fn number(rgb: &[u8], width: usize, numbers: &mut Numbers, image: &mut [u8]) -> Option<()> {
     let mut last: Option<(Colour, u8)> = None;
     let (mut above, mut above_numbers): (&[u8], &[u8]) = (&[], &[]);

@@ -32,7 +32,7 @@ const NAME_WIDTH: usize = 24;
 /// Where things go, in characters and lines.
 struct TextLayout {
     columns: usize,
-    /// Width of the addresses left of the map, with the space behind.
+    /// Width of the addresses left of the map, with the space after.
     left: usize,
     /// The map's width.
     width: usize,

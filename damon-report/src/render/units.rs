@@ -73,7 +73,7 @@ pub(super) struct TimeTick {
     pub(super) label: String,
 }
 
-/// The smallest round step that makes at most `max_ticks` steps out of `span`, and the begin of one more.
+/// The smallest round step that makes at most `max_ticks` steps out of `span`, and the start of one more.
 fn time_step(span: u64, max_ticks: usize) -> u64 {
     const STEPS: [u64; 28] = [
         MIN,
@@ -228,7 +228,7 @@ pub fn amount(value: f64, unit: Unit) -> String {
     format!("{sign}{text}")
 }
 
-/// At most three digits behind the point, and none that are zero.
+/// At most three digits after the point, and none that are zero.
 fn trimmed(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -44,7 +44,7 @@ pub struct Picture<'a> {
     pub start_ns: u64,
     /// Right edge.
     pub end_ns: u64,
-    /// Zero of the time axis: the begin of the recording.
+    /// Zero of the time axis: the start of the recording.
     pub origin_ns: u64,
 }
 

@@ -73,7 +73,7 @@ struct Adjust<W: Write> {
     aggr_us: u64,
     /// What is being added up.
     groups: BTreeMap<TargetId, Group>,
-    /// What comes behind all snapshots.
+    /// What comes after all snapshots.
     last: Vec<Record>,
 }
 

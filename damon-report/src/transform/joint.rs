@@ -110,7 +110,7 @@ impl Group {
             let start = start.max(at);
             let piece = piece.filter(|p| p.start <= start);
             let here = region.filter(|(from, _)| *from <= start);
-            // The nearest border behind: the end of what is here, or the begin of what is not yet.
+            // The nearest border after: the end of what is here, or the start of what is not yet.
             let borders = [
                 old.get(i).map(|p| if p.start <= start { p.end } else { p.start }),
                 region.map(|(from, to)| if from <= start { to } else { from }),

@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Writes the selected part of a trace, of which `all` is the overview of everything.
 ///
 /// A snapshot belongs to the part in which it begins, so that parts that follow one another have each snapshot once. What
-/// still holds of all that was recorded before is repeated at the begin, as the parts of a rotated recording do, and
+/// still holds of all that was recorded before is repeated at the start, as the parts of a rotated recording do, and
 /// [`merge`](super::merge()) makes one trace of such parts again.
 ///
 /// # Errors
@@ -103,7 +103,7 @@ struct Cut<'a> {
 }
 
 impl<'a> Cut<'a> {
-    /// The begin of the recording includes what was recorded before its first snapshot, and its end what comes after
+    /// The start of the recording includes what was recorded before its first snapshot, and its end what comes after
     /// the last.
     fn new(selection: &'a Selection, span: &Range<u64>) -> Self {
         let start = if selection.time.start <= span.start { 0 } else { selection.time.start };
@@ -139,7 +139,7 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// Counts the records at the begin of a part that repeat what earlier parts have said.
+/// Counts the records at the start of a part that repeat what earlier parts have said.
 #[derive(Debug, Default)]
 pub(super) struct Repetitions {
     left: u32,

@@ -14,7 +14,7 @@ pub fn exact() -> RecordingInfo {
     info
 }
 
-/// A trace of these snapshots behind these records, with so many region rows in a block.
+/// A trace of these snapshots after these records, with so many region rows in a block.
 pub fn write(
     info: &RecordingInfo,
     rows: u64,

@@ -124,7 +124,7 @@ impl Program {
     }
 }
 
-/// Fails unless it is well-formed XML, of the kind without comments, CDATA and processing instructions behind the first
+/// Fails unless it is well-formed XML, of the kind without comments, CDATA and processing instructions after the first
 /// line.
 pub(crate) fn well_formed(xml: &str) {
     let allowed = |c: char| c == '\n' || (c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}'));

@@ -118,7 +118,7 @@ fn intervals_behind_the_snapshots_are_used_if_they_come_in_time() {
     assert_eq!(short.started()[0].comm, "target 3");
     let long = json(&record(500));
     assert_eq!(long.snapshots.len(), 500);
-    assert!(long.notes().iter().any(|n| n.contains("behind its snapshots, too late")), "{long:?}");
+    assert!(long.notes().iter().any(|n| n.contains("after its snapshots, too late")), "{long:?}");
     assert!(long.notes().iter().any(|n| n.contains("all targets is target 3")), "{long:?}");
 }
 

@@ -50,14 +50,14 @@ fn no_flipped_bit_does_harm() {
 #[test]
 fn errors_say_where_and_what() {
     let cases = [
-        ("", "byte 0: expected [, the begin of a list of records, found nothing more"),
+        ("", "byte 0: expected [, the start of a list of records, found nothing more"),
         ("[]", "damo's json without a snapshot"),
         ("[{}]", "damo's json without a snapshot"),
-        ("{}", "byte 0: expected [, the begin of a list of records, found \"{}\""),
-        ("[1]", "byte 1: expected {, the begin of a record, found \"1]\""),
+        ("{}", "byte 0: expected [, the start of a list of records, found \"{}\""),
+        ("[1]", "byte 1: expected {, the start of a record, found \"1]\""),
         (
             "[{\"snapshots\": 5}]",
-            "byte 15: expected [, the begin of a list of snapshots, found \"5}]\"",
+            "byte 15: expected [, the start of a list of snapshots, found \"5}]\"",
         ),
         ("[{\"a\" 5}]", "byte 6: expected a colon, found \"5}]\""),
         ("[{\"a\": 5,}]", "byte 9: expected a key in quotation marks, found \"}]\""),
@@ -72,7 +72,7 @@ fn errors_say_where_and_what() {
         ("[{\"a\": \"\\x\"}]", "byte 8: expected an escaped character, found \"\\\\x\\\"}]\""),
         (
             "[{\"a\": \"\\ud8",
-            "byte 8: expected four hexadecimal digits behind \\u, found \"\\\\ud8\"",
+            "byte 8: expected four hexadecimal digits after \\u, found \"\\\\ud8\"",
         ),
         (
             "[{\"snapshots\": [{\"end_time\": 5, \"regions\": [{}]}]}]",
@@ -93,7 +93,7 @@ fn errors_say_where_and_what() {
     assert!(refused(b"\x78\x9cgarbage", true).starts_with("byte "));
     assert_eq!(
         refused(&compress(b"[1]"), true),
-        "byte 1 of the uncompressed text: expected {, the begin of a record, found \"1]\""
+        "byte 1 of the uncompressed text: expected {, the start of a record, found \"1]\""
     );
     let deep = "[".repeat(1000);
     assert!(

@@ -204,7 +204,7 @@ fn flipped_bits() {
             flipped[at] ^= 1 << (index % 8);
             refused += u32::from(place.import(&flipped).is_err());
         }
-        // What has a checksum notices all of it, and every binary form the begin of it; of a text a line is lost.
+        // What has a checksum notices all of it, and every binary form the start of it; of a text a line is lost.
         let least = match kind {
             Kind::DamoJsonCompressed => whole.len() / step,
             Kind::TraceText => 0,
@@ -275,8 +275,8 @@ fn wrong_types() {
         |data: &[u8]| replaced(data, b"unsigned long target_id", b"unsigned long target_no");
     let version = |record: &[u8]| put(record, 16, &[7]);
     table(&[
-        ("json", &list, "expected [, the begin of a list of regions, found \"7, "),
-        ("json_compressed", &|_| deflated(list), "of the uncompressed text: expected [, the begin"),
+        ("json", &list, "expected [, the start of a list of regions, found \"7, "),
+        ("json_compressed", &|_| deflated(list), "of the uncompressed text: expected [, the start"),
         // Its first eight bytes are seconds.
         ("record v0", &|record| put(record, 4, b"abcd"), "nothing that is known"),
         ("record v1", &version, "byte 16: expected version 1 or 2 of the format, found version 7"),

@@ -441,7 +441,7 @@ mod tests {
         }
     }
 
-    /// Snapshots of a target one behind the other from 0 on, each with so many bytes expected.
+    /// Snapshots of a target one after another from 0 on, each with so many bytes expected.
     fn samples(length_ns: u64, count: u64, expected: f64) -> Vec<Sample> {
         let sample = |index| Sample {
             phase: 0,

@@ -12,10 +12,10 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Align {
-    /// From begin to end, whatever their lengths: half-way of one beside half-way of the other.
+    /// From start to end, whatever their lengths: half-way of one beside half-way of the other.
     #[default]
     Progress,
-    /// By the time since their begin, as long as the shortest lasts.
+    /// By the time since their start, as long as the shortest lasts.
     Time,
     /// Phases: from each mark of the user to the next, by name.
     Marks,

@@ -4,7 +4,7 @@
 //! RULE   = METRIC CHANGE ["and" CHANGE]
 //! CHANGE = ">" ["+"] LIMIT          growth
 //!        | "<" "-" LIMIT            shrinkage
-//!        | "changes" ">" LIMIT      either; "changes" is not said again behind "and"
+//!        | "changes" ">" LIMIT      either; "changes" is not said again after "and"
 //! LIMIT  = NUMBER "%"               a share of the base
 //!        | NUMBER [UNIT]            bytes
 //! ```
@@ -133,18 +133,18 @@ fn comparison(rest: &mut Rest<'_>, any: bool) -> Result<Direction, RuleError> {
     if rest.take(">") {
         rest.space();
         if rest.text.starts_with('-') {
-            return Err(rest.error("behind `>` comes a growth; shrinkage is `< -5%`"));
+            return Err(rest.error("after `>` comes a growth; shrinkage is `< -5%`"));
         }
         let signed = rest.text.starts_with('+');
         if any && signed {
-            return Err(rest.error("behind `changes >` comes a limit without a sign"));
+            return Err(rest.error("after `changes >` comes a limit without a sign"));
         }
         rest.skip(usize::from(signed));
         return Ok(if any { Direction::Any } else { Direction::Growth });
     }
     if !any && rest.take("<") {
         if !rest.take("-") {
-            return Err(rest.error("behind `<` comes a shrinkage with its minus: `< -5%`"));
+            return Err(rest.error("after `<` comes a shrinkage with its minus: `< -5%`"));
         }
         return Ok(Direction::Shrinkage);
     }
@@ -203,7 +203,7 @@ fn number(rest: &mut Rest<'_>) -> Result<Limit, RuleError> {
 }
 
 impl fmt::Display for Threshold {
-    /// The part of a rule behind its metric.
+    /// The part of a rule after its metric.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, again, sign) = match self.direction {
             Direction::Growth => (">", ">", "+"),
@@ -238,7 +238,7 @@ fn per_cent(share: f64) -> String {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let all = format!("{whole}{fraction}");
-    // The point stands behind so many of all digits.
+    // The point stands after so many of all digits.
     let point = exponent.saturating_add(3);
     match usize::try_from(point) {
         Ok(point) if point > 0 => match all.split_at_checked(point) {

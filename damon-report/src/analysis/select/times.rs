@@ -30,7 +30,7 @@ impl Bound {
     }
 }
 
-/// A moment, relative to the begin of the recording: `7s`, `50%`.
+/// A moment, relative to the start of the recording: `7s`, `50%`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
     text: String,
@@ -105,7 +105,7 @@ impl FromStr for Duration {
     }
 }
 
-/// `A..B` relative to the begin of the recording; either side may be missing.
+/// `A..B` relative to the start of the recording; either side may be missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimeSpec {
     pub(super) text: String,

@@ -31,7 +31,7 @@ struct Piece {
 pub(super) struct Away {
     /// Those before the place, ascending and disjoint.
     before: Vec<Piece>,
-    /// Those behind it, from `next` on; what precedes is room.
+    /// Those after it, from `next` on; what precedes is room.
     behind: Vec<Piece>,
     next: usize,
     /// Pieces beyond which neighbours are put together next time, if more than [`MOST_PIECES`]: what has no neighbours stays.
@@ -135,7 +135,7 @@ impl Away {
         (sum, events)
     }
 
-    /// Moves the place in front of all pieces that end behind an address.
+    /// Moves the place in front of all pieces that end after an address.
     fn seek(&mut self, address: u64) {
         let mut moved = 0;
         while let Some(last) = self.before.last().copied().filter(|last| last.end > address) {
@@ -155,7 +155,7 @@ impl Away {
         self.next += passed;
     }
 
-    /// Moves the place to the begin.
+    /// Moves the place to the start.
     fn rewind(&mut self) {
         self.before.extend_from_slice(self.behind.get(self.next..).unwrap_or_default());
         self.behind.clear();
@@ -163,7 +163,7 @@ impl Away {
         self.next = 0;
     }
 
-    /// Takes the next piece out as far as it lies in the range, at whose begin, or further, the place is; what sticks out stays.
+    /// Takes the next piece out as far as it lies in the range, at whose start, or further, the place is; what sticks out stays.
     fn cut_out(&mut self, range: &Range<u64>) -> Option<Piece> {
         let next = self.behind.get_mut(self.next).filter(|next| next.start < range.end)?;
         let mut piece = *next;

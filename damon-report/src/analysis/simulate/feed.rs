@@ -147,7 +147,7 @@ impl<'b> Moment<'b> {
         self.heads.first().map_or(Sampling::from_intervals(0, 0), |first| first.sampling)
     }
 
-    /// From the earliest begin to the latest end.
+    /// From the earliest start to the latest end.
     pub(super) fn time(&self) -> Range<u64> {
         let start = self.heads.iter().map(|head| head.start_ns).min().unwrap_or(0);
         start..self.heads.iter().map(|head| head.end_ns).max().unwrap_or(0)

@@ -92,7 +92,7 @@ impl World for Field<'_, '_> {
             self.note(scheme, target, region);
         }
         let recorded = self.recorded(target, &region).unwrap_or(region);
-        // Its age reaches back to the begin.
+        // Its age reaches back to the start.
         let since_begin = is_since_begin(&recorded, self.aggr_us, self.begun_us);
         let is_physical = self.plan.addresses == Addresses::Physical;
         let filter_passed = if is_physical { size } else { 0 };
@@ -156,7 +156,7 @@ fn is_since_begin(region: &Region, aggr_us: u64, begun_us: u64) -> bool {
     u64::from(region.age) >= least_since_begin(aggr_us, begun_us)
 }
 
-/// The least age of regions that have been as they are since the begin of a recording that began `begun_us` ago: that for which
+/// The least age of regions that have been as they are since the start of a recording that began `begun_us` ago: that for which
 /// `(age + 1) * aggr_us` is as long, or at most half an aggregation less.
 pub(super) fn least_since_begin(aggr_us: u64, begun_us: u64) -> u64 {
     let recorded = begun_us.saturating_sub(aggr_us / 2);

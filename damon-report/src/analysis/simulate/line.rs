@@ -120,13 +120,13 @@ impl Line {
 /// Refaults of one minute.
 #[derive(Clone, Copy, Debug, Default)]
 struct Minute {
-    /// How many minutes after the begin.
+    /// How many minutes after the start.
     index: u64,
     observed_ns: u64,
     refaulted: Outlook,
 }
 
-/// The worst of the minutes since the begin, and the present one. Only minutes of which half was observed count, or the best
+/// The worst of the minutes since the start, and the present one. Only minutes of which half was observed count, or the best
 /// observed ones where there is none such.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Minutes {
@@ -137,7 +137,7 @@ pub(super) struct Minutes {
 /// The minute in which most came back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct WorstMinute {
-    /// How many minutes after the begin of the recording it begins.
+    /// How many minutes after the start of the recording it begins.
     pub minute: u64,
     /// Time of it that was observed.
     pub observed_ns: u64,

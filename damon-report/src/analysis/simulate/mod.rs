@@ -117,13 +117,13 @@ pub struct SchemeOutcome {
     /// Mean over the passes of the bytes that match its pattern.
     pub eligible: f64,
     /// Mean over the passes of the bytes that match and were not tried: for the quota, priorities, filters, or a window that
-    /// went on behind them.
+    /// went on after them.
     pub skipped: f64,
     /// Most in one pass.
     pub skipped_most: u64,
     /// Share of the observed time for which watermarks had it off.
     pub off: f64,
-    /// Share of the tried bytes whose age reaches back to the begin of the recording: how old they are is known from the
+    /// Share of the tried bytes whose age reaches back to the start of the recording: how old they are is known from the
     /// age alone.
     pub tried_since_begin: f64,
     /// Mean over time of the bytes that would match if they were older, and may be: their age began with the recording.

@@ -287,7 +287,7 @@ fn parts(mapped: Option<&SpanSet>, range: &Range<u64>) -> Vec<Range<u64>> {
     mapped.map_or_else(|| vec![range.clone()], |mapped| mapped.within(range).collect())
 }
 
-/// Where the memory of a target is: by begin, the end and the share in the fast tier, 0..1.
+/// Where the memory of a target is: by start, the end and the share in the fast tier, 0..1.
 #[derive(Clone, Debug, Default)]
 struct Placed {
     pieces: BTreeMap<u64, (u64, f64)>,

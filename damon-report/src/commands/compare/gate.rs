@@ -214,7 +214,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The place in the file of a place in a text that is written there; its begin, if it is written with escapes.
+/// The place in the file of a place in a text that is written there; its start, if it is written with escapes.
 fn inside(text: &str, span: &Range<usize>, value: &str, at: usize) -> usize {
     let written = text.get(span.clone()).unwrap_or_default();
     let quotes = [3, 1].into_iter().find(|quotes| {

@@ -33,7 +33,7 @@ pub(super) fn check(file: &Path) -> Result<(), Failure> {
     parse(file, &bytes).map(drop)
 }
 
-/// Adds the new side. Who reads meanwhile sees the history as it was or as it will be, and nothing else.
+/// Adds the new side. Whoever reads meanwhile sees the history as it was or as it will be, and nothing else.
 pub(super) fn append(file: &Path, found: &Comparison) -> Result<(), Failure> {
     let mut all = bytes(file)?.unwrap_or_default();
     parse(file, &all)?;

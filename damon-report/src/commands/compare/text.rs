@@ -45,7 +45,7 @@ pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> 
     Ok(())
 }
 
-/// Where names are longer than this, they stand behind the numbers, lest those be out of sight.
+/// Where names are longer than this, they stand after the numbers, lest those be out of sight.
 const LONG: usize = 48;
 
 /// A line for each metric.

@@ -28,7 +28,7 @@ pub(super) fn count(found: &Comparison, verdict: Verdict) -> usize {
     gated(found).filter(|metric| metric.verdict == verdict).count()
 }
 
-/// How it ends, in a sentence behind the verdict.
+/// How it ends, in a sentence after the verdict.
 pub(super) fn sentence(found: &Comparison) -> String {
     let all = gated(found).count();
     let s = if all == 1 { "" } else { "s" };

@@ -198,7 +198,7 @@ impl Clock {
     }
 }
 
-/// The statistics of a process that were read last before `time_ns`, or within a second behind it: one turn of
+/// The statistics of a process that were read last before `time_ns`, or within a second after it: one turn of
 /// damo's loop reads one file after the other.
 fn latest(stats: &[(u64, ProcessStat)], pid: u64, time_ns: u64) -> Option<&ProcessStat> {
     let end = stats.partition_point(|(time, _)| *time <= time_ns.saturating_add(1_000_000_000));

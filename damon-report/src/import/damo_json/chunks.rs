@@ -38,7 +38,7 @@ impl Chunk {
 const NOTHING: u32 = 1;
 
 /// Adler-32 (RFC 1950, section 8.2) of a text whose second piece, of so many bytes, has the second one: modulo 65521, its
-/// lower half is 1 plus the sum of the bytes, the upper one the sum of the lower ones behind each byte.
+/// lower half is 1 plus the sum of the bytes, the upper one the sum of the lower ones after each byte.
 fn joined(first: u32, second: u32, length: usize) -> u32 {
     const MODULO: u64 = 65_521;
     let halves = |sum: u32| (u64::from(sum & 0xffff), u64::from(sum >> 16));

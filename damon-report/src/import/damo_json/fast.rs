@@ -1,5 +1,5 @@
 //! Rows in exactly the layout that damo writes: most of the bytes are compared in one go, and only numbers are
-//! read. Whatever deviates is left to the general parser, from the begin of the row.
+//! read. Whatever deviates is left to the general parser, from the start of the row.
 
 use super::text::Text;
 use crate::import::ImportError;

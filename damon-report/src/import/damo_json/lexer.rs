@@ -8,7 +8,7 @@ use memchr::memchr2;
 /// Lists and objects inside one another. damo needs eight; a text that goes deeper is no recording.
 const DEEPEST: usize = 128;
 
-/// Longest text that means something; of longer ones only the begin is kept.
+/// Longest text that means something; of longer ones only the start is kept.
 pub(super) const LONGEST: usize = 256;
 
 /// Reads JSON in order and holds no more of it than the text of one value.
@@ -82,7 +82,7 @@ impl Lexer {
         error(self.text.position(), expected, shown)
     }
 
-    /// In an object: the next key, with its colon; false behind the last. `first` is true behind the `{`.
+    /// In an object: the next key, with its colon; false after the last. `first` is true after the `{`.
     pub(super) fn key(&mut self, first: &mut bool) -> Result<bool, ImportError> {
         if self.take(b'}')? {
             return Ok(false);
@@ -98,7 +98,7 @@ impl Lexer {
         Ok(true)
     }
 
-    /// In a list: whether there is another element; false behind the last. `first` is true behind the `[`.
+    /// In a list: whether there is another element; false after the last. `first` is true after the `[`.
     pub(super) fn element(&mut self, first: &mut bool) -> Result<bool, ImportError> {
         if self.take(b']')? {
             return Ok(false);
@@ -122,7 +122,7 @@ impl Lexer {
         Err(self.unexpected("a value"))
     }
 
-    /// A text; its begin is kept as the token.
+    /// A text; its start is kept as the token.
     fn string(&mut self) -> Result<(), ImportError> {
         self.token.clear();
         self.cut = false;
@@ -166,7 +166,7 @@ impl Lexer {
                 match digits.and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
                     // Halves of pairs are in names only, of which nothing depends on them.
                     Some(code) => (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
-                    None => return Err(self.unexpected("four hexadecimal digits behind \\u")),
+                    None => return Err(self.unexpected("four hexadecimal digits after \\u")),
                 }
             }
             _ => return Err(self.unexpected("an escaped character")),

@@ -34,7 +34,7 @@ impl Default for Pace {
     }
 }
 
-/// Reads `json`, or `json_compressed`, which is the same behind zlib. Who has seen enough of an input that says nothing
+/// Reads `json`, or `json_compressed`, which is the same inside zlib. Whoever has seen enough of an input that says nothing
 /// for a while is not kept waiting for it, hence the bounds.
 pub fn read(
     input: impl Read + Send + 'static,

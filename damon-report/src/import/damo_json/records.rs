@@ -49,7 +49,7 @@ impl<'a> Records<'a> {
     }
 
     pub(super) fn read(mut self) -> Result<(), ImportError> {
-        self.json.expect(b'[', "[, the begin of a list of records")?;
+        self.json.expect(b'[', "[, the start of a list of records")?;
         let mut first = true;
         while self.json.element(&mut first)? {
             self.record()?;
@@ -61,7 +61,7 @@ impl<'a> Records<'a> {
     }
 
     fn record(&mut self) -> Result<(), ImportError> {
-        self.json.expect(b'{', "{, the begin of a record")?;
+        self.json.expect(b'{', "{, the start of a record")?;
         self.record = Head::default();
         let id = self.to.open(SourceTarget::default())?;
         let mut first = true;
@@ -115,7 +115,7 @@ impl<'a> Records<'a> {
         if self.json.null()? {
             return Ok(None);
         }
-        self.json.expect(b'{', "{, the begin of intervals, or null")?;
+        self.json.expect(b'{', "{, the start of intervals, or null")?;
         let (mut sample, mut aggr, mut update, mut tuned) = (None, None, None, false);
         let mut first = true;
         while self.json.key(&mut first)? {
@@ -141,7 +141,7 @@ impl<'a> Records<'a> {
         if self.json.null()? {
             return Ok(false);
         }
-        self.json.expect(b'{', "{, the begin of a goal, or null")?;
+        self.json.expect(b'{', "{, the start of a goal, or null")?;
         let (mut tuned, mut first) = (false, true);
         while self.json.key(&mut first)? {
             match self.json.token() {
@@ -153,7 +153,7 @@ impl<'a> Records<'a> {
     }
 
     fn snapshots(&mut self, id: StreamId) -> Result<(), ImportError> {
-        self.json.expect(b'[', "[, the begin of a list of snapshots")?;
+        self.json.expect(b'[', "[, the start of a list of snapshots")?;
         let mut first = true;
         while self.json.element(&mut first)? {
             self.draft.clear();
@@ -164,7 +164,7 @@ impl<'a> Records<'a> {
     }
 
     fn snapshot(&mut self) -> Result<(), ImportError> {
-        self.json.expect(b'{', "{, the begin of a snapshot")?;
+        self.json.expect(b'{', "{, the start of a snapshot")?;
         let (mut first, mut end_ns) = (true, None);
         while self.json.key(&mut first)? {
             match self.json.token() {
@@ -186,7 +186,7 @@ impl<'a> Records<'a> {
     }
 
     fn regions(&mut self) -> Result<(), ImportError> {
-        self.json.expect(b'[', "[, the begin of a list of regions")?;
+        self.json.expect(b'[', "[, the start of a list of regions")?;
         let (mut first, mut misses) = (true, 0);
         loop {
             if self.fast && misses < PATIENCE {
@@ -203,7 +203,7 @@ impl<'a> Records<'a> {
     }
 
     fn region(&mut self) -> Result<(), ImportError> {
-        self.json.expect(b'{', "{, the begin of a region")?;
+        self.json.expect(b'{', "{, the start of a region")?;
         let mut row = Row::default();
         let mut first = true;
         while self.json.key(&mut first)? {
@@ -253,7 +253,7 @@ impl<'a> Records<'a> {
         if self.json.null()? {
             return Ok(());
         }
-        self.json.expect(b'[', "[, the begin of a list of hits, or null")?;
+        self.json.expect(b'[', "[, the start of a list of hits, or null")?;
         let mut first = true;
         while self.json.element(&mut first)? {
             let one = self.json.number(Quantity::Count)?.unwrap_or(0);
@@ -297,7 +297,7 @@ impl<'a> Records<'a> {
         if self.json.null()? {
             return Ok(());
         }
-        self.json.expect(b'{', "{, the begin of statistics, or null")?;
+        self.json.expect(b'{', "{, the start of statistics, or null")?;
         let scheme = self.record.named.scheme.unwrap_or(0);
         let mut stats = SchemeStats {
             time_ns: 0,

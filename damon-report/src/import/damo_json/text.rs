@@ -34,7 +34,7 @@ impl Text {
         self.before = self.before.saturating_add(count as u64);
     }
 
-    /// Adds the next chunk behind what is left; false at the end of the text.
+    /// Adds the next chunk after what is left; false at the end of the text.
     pub(super) fn more(&mut self) -> Result<bool, ImportError> {
         let Some(Chunk { mut bytes, end, .. }) = self.chunks.next()? else {
             return Ok(false);

@@ -97,7 +97,7 @@ pub(super) struct Kdamond {
     burst_ns: u64,
     /// Begin of its aggregation.
     start_ns: Option<u64>,
-    /// That begin is the end of the burst before.
+    /// That start is the end of the burst before.
     is_contiguous: bool,
     /// Sampling interval, as tuned, that the burst's samples were taken with, and the one for the next burst.
     counted_us: Option<u64>,

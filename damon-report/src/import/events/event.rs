@@ -20,7 +20,7 @@ pub enum Event {
         /// Samples that met each probe's condition; none with `damon_aggregated`.
         hits: Hits,
     },
-    /// Not a region, but what damo writes behind the only snapshot of a target to tell that snapshot's duration.
+    /// Not a region, but what damo writes after the only snapshot of a target to tell that snapshot's duration.
     Filler {
         /// As in [`Event::Region`].
         target: u64,

@@ -40,7 +40,7 @@ pub(super) fn samples_after_tuning(
     Some(u32::try_from(samples).unwrap_or(u32::MAX))
 }
 
-/// Mean duration of the snapshots whose begin is known, and how many these are.
+/// Mean duration of the snapshots whose start is known, and how many these are.
 pub(super) fn mean_duration(held: &[Assembled]) -> Option<(u64, u64)> {
     let (mut sum, mut count) = (0_u64, 0);
     for snapshot in held.iter().filter(|snapshot| snapshot.start_ns.is_some()).take(LOOKED_AT) {

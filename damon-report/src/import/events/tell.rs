@@ -211,7 +211,7 @@ impl<'a> Tell<'a> {
         Ok(())
     }
 
-    /// Tells a snapshot. `mean`: duration of those that follow, and their number, for one whose begin is unknown.
+    /// Tells a snapshot. `mean`: duration of those that follow, and their number, for one whose start is unknown.
     fn snapshot(
         &mut self,
         assembled: &mut Assembled,
@@ -256,7 +256,7 @@ impl<'a> Tell<'a> {
         Ok(())
     }
 
-    /// The begin of a snapshot, not before the end of the target's last one.
+    /// The start of a snapshot, not before the end of the target's last one.
     fn after(&mut self, id: TargetId, start_ns: u64, end_ns: u64) -> u64 {
         let target = usize::try_from(id.0).ok().and_then(|i| self.targets.get_mut(i));
         target

@@ -30,7 +30,7 @@ mod reads {
     pub(super) const LOST: u64 = 16;
 }
 
-/// Bits behind `read_format`.
+/// Bits after `read_format`.
 const SAMPLE_ID_ALL: u64 = 1 << 18;
 const USE_CLOCKID: u64 = 1 << 25;
 

@@ -55,7 +55,7 @@ impl Section {
     }
 }
 
-/// The begin of a recording.
+/// The start of a recording.
 #[derive(Debug)]
 pub(super) enum Header {
     /// A stream of records that explains itself.
@@ -74,7 +74,7 @@ pub(super) struct FileHeader {
 }
 
 impl Header {
-    /// Reads the header from the begin of a recording.
+    /// Reads the header from the start of a recording.
     pub(super) fn read(input: impl Read) -> Result<Self, ImportError> {
         let mut from = Bytes::new(input, 0, FILE_HEADER as u64);
         let mut magic = [0; 8];

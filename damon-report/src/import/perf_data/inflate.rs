@@ -11,7 +11,7 @@ const STEP: usize = 1 << 17;
 /// stream asks for it.
 const WINDOW_LOG: u32 = 27;
 
-/// Inflates, and keeps the begin of a record whose end has not come.
+/// Inflates, and keeps the start of a record whose end has not come.
 pub(super) struct Inflate {
     decoder: Decoder<'static>,
     bytes: Vec<u8>,

@@ -92,7 +92,7 @@ fn file(
             session.id(from.u64("identity of an event")?, at)?;
         }
     }
-    // The places of the features stand behind the records.
+    // The places of the features stand after the records.
     let places = Section { offset: data.end(), size: 16 * header.features().count() as u64 };
     let places = header::places(header, &mut part(places.within(size, "places of features")?))?;
     for (feature, section) in places {

@@ -110,7 +110,7 @@ mod tests {
             out.push(item.time_ns);
             Ok::<(), Infallible>(())
         };
-        // In each round two CPUs, one behind the other; a CPU may be late by up to a round.
+        // In each round two CPUs, one after another; a CPU may be late by up to a round.
         let mut most = 0;
         for round in 0..200_u64 {
             for cpu in 0..2 {

@@ -17,11 +17,11 @@ pub(super) struct Record<'a> {
     pub(super) misc: u16,
     /// What follows the header.
     pub(super) body: &'a [u8],
-    /// Where it begins, from the begin of the input.
+    /// Where it begins, from the start of the input.
     pub(super) at: u64,
 }
 
-/// A record at the begin of `bytes`. `None`: more bytes are needed.
+/// A record at the start of `bytes`. `None`: more bytes are needed.
 #[inline]
 pub(super) fn split(bytes: &[u8], at: u64) -> Result<Option<Record<'_>>, ImportError> {
     let Some(head) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
@@ -43,7 +43,7 @@ pub(super) struct Records<R> {
     buffer: Vec<u8>,
     begin: usize,
     end: usize,
-    /// Offset in the input of the buffer's begin.
+    /// Offset in the input of the buffer's start.
     offset: u64,
 }
 
@@ -78,7 +78,7 @@ impl<R: Read> Records<R> {
             return if self.begin == self.end {
                 Ok(None)
             } else {
-                let found = format!("the end, {} bytes behind its begin", self.end - self.begin);
+                let found = format!("the end, {} bytes after its start", self.end - self.begin);
                 Err(unexpected(at, "a whole record", &found))
             };
         }

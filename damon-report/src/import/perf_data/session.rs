@@ -99,7 +99,7 @@ impl<'a> Session<'a> {
         self.source.clock = Some(anchor);
     }
 
-    /// Takes a record; those whose data stand behind them are the caller's.
+    /// Takes a record; those whose data stand after them are the caller's.
     #[inline]
     pub(super) fn record(&mut self, record: &Record<'_>) -> Result<(), ImportError> {
         match record.kind {

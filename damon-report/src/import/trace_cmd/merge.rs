@@ -98,7 +98,7 @@ fn refuse_overlap(buffers: &[Buffer], size: u64) -> Result<(), ImportError> {
         let with = sum.checked_add(buffer.size).filter(|sum| *sum <= size);
         sum = with.ok_or_else(|| {
             let found = "more bytes of events than the file has";
-            unexpected(buffer.offset, "buffers of CPUs one behind the other", found)
+            unexpected(buffer.offset, "buffers of CPUs one after another", found)
         })?;
     }
     Ok(())

@@ -6,7 +6,7 @@
 //! passed over.
 //!
 //! Memory is bounded: 150 MiB while the descriptions are read (a section, what is made of it, and the options that name
-//! it), and behind that 128 MiB of the buffers of all CPUs together, or 320 MiB where very many CPUs have compressed ones,
+//! it), and after that 128 MiB of the buffers of all CPUs together, or 320 MiB where very many CPUs have compressed ones,
 //! and one compressed chunk.
 
 mod clock;
@@ -58,7 +58,7 @@ pub fn read(
     tell(input, size, contents, options, sink)
 }
 
-/// Refuses what comes through a pipe: the buffers of the CPUs stand behind each other and have to be read side by side.
+/// Refuses what comes through a pipe: the buffers of the CPUs follow one another and have to be read side by side.
 ///
 /// # Errors
 /// [`ImportError::Useless`] always.

@@ -109,7 +109,7 @@ fn fraction(word: &[u8]) -> Option<(usize, u64)> {
     seconds(word).map(|time_ns| (0, time_ns))
 }
 
-/// The last word that with a colon behind it is what `read` takes, where that begins, and its value. `read` tells where in
+/// The last word that with a colon after it is what `read` takes, where that begins, and its value. `read` tells where in
 /// the word it begins.
 #[inline]
 fn last(mut before: &[u8], read: impl Fn(&[u8]) -> Option<(usize, u64)>) -> Option<(usize, u64)> {

@@ -14,7 +14,7 @@ pub(super) struct Lines<R> {
     /// What of the buffer has not been handed out.
     begin: usize,
     end: usize,
-    /// Bytes behind `begin` that hold no end of a line.
+    /// Bytes after `begin` that hold no end of a line.
     scanned: usize,
     /// The number of the line handed out last, from 1.
     number: u64,

@@ -2,7 +2,7 @@
 //!
 //! These differ in the columns before the event's name, and with their options. So an event is found by its name, its
 //! time is the last word before it that is seconds with decimals and a colon, and what stands before that (without the
-//! CPU in brackets and the flags behind it) tells kdamonds apart. Other lines are passed over.
+//! CPU in brackets and the flags after it) tells kdamonds apart. Other lines are passed over.
 //!
 //! Times without decimals are written by `trace-cmd report` for each clock whose name it does not know, and with `--raw-ts`.
 //! They are nanoseconds with `boot`, ticks with `x86-tsc` and `ppc-tb`, numbers of events with `counter`, and the text does not

@@ -4,7 +4,7 @@
 const UNITS: [u64; 10] =
     [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
-/// A decimal number at the begin, and what follows it. `None`: there is none, or it does not fit.
+/// A decimal number at the start, and what follows it. `None`: there is none, or it does not fit.
 #[inline]
 pub(super) fn decimal(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
@@ -44,11 +44,11 @@ pub(super) fn seconds(text: &[u8]) -> Option<u64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(fraction * unit)
 }
 
-/// Flags that `trace-cmd report` writes behind the CPU, a character each.
+/// Flags that `trace-cmd report` writes after the CPU, a character each.
 const FLAGS: usize = 5;
 
 /// Where a whole number begins with which a text ends, and its value. `trace-cmd report` gives it 12 places and no space before
-/// them, so that a long one sticks to the CPU in brackets or to the flags (behind the CPU's number, if that has no brackets).
+/// them, so that a long one sticks to the CPU in brackets or to the flags (after the CPU's number, if that has no brackets).
 #[inline]
 pub(super) fn whole(text: &[u8]) -> Option<(usize, u64)> {
     let begin = text.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);

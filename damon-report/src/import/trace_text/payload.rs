@@ -130,7 +130,7 @@ impl Fields {
             self.range = Some((start, end));
             return matches!(rest, b"" | b":").then_some(());
         }
-        // Whatever perf script was asked to print behind (-F +ip,sym) is of no interest.
+        // Whatever perf script was asked to print after (-F +ip,sym) is of no interest.
         if token == b"None" || self.age.is_some() {
             return Some(());
         }

@@ -70,7 +70,7 @@ fn snapshots_are_put_together_with_their_times_and_the_intervals_are_guessed() {
     for (target, offset) in [(0, 0), (1, 10_000)] {
         for (k, snapshot) in of(target).enumerate() {
             let k = k as u64;
-            // The second target comes behind the five or six regions of the first.
+            // The second target comes after the five or six regions of the first.
             let offset = if target == 1 && k % 2 == 1 { offset + 2_000 } else { offset };
             assert_eq!(snapshot.end_ns, 10_000 * MS + k * 102 * MS + offset);
             assert_eq!(snapshot.sampling, Sampling::from_intervals(5_000, 100_000));

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 #[derive(Debug)]
 pub(in crate::import) struct Bytes<R> {
     input: io::Take<R>,
-    /// Of the next byte, from the begin of the input.
+    /// Of the next byte, from the start of the input.
     offset: u64,
     /// The bytes are those of a compressed piece; `offset` is where that begins.
     is_inflated: bool,

@@ -18,7 +18,7 @@ const STEPS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at character {}: {why}", at + 1)]
 pub struct AxesError {
-    /// Where, in bytes from the begin of the text.
+    /// Where, in bytes from the start of the text.
     pub at: usize,
     /// What is wrong, and what is accepted.
     pub why: String,

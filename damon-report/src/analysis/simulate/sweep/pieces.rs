@@ -112,7 +112,7 @@ impl Pieces {
         self.list.is_empty()
     }
 
-    /// The first piece that ends behind an address.
+    /// The first piece that ends after an address.
     fn first(&self, address: u64) -> usize {
         self.list.partition_point(|piece| piece.end <= address)
     }

@@ -282,7 +282,7 @@ impl Made {
         let tracing_at = data_at + data.len() + 16;
         out.extend((tracing_at as u64).to_le_bytes());
         out.extend((tracing.len() as u64).to_le_bytes());
-        // Nothing behind what is read, so that each byte counts.
+        // Nothing after what is read, so that each byte counts.
         out.extend(&tracing);
         out
     }

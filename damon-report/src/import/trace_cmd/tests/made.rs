@@ -70,7 +70,7 @@ impl Cpu {
         let lost = std::mem::take(&mut self.lost);
         let page = self.pages.last_mut().unwrap();
         if lost {
-            // Told in the page's head; the number comes behind its events.
+            // Told in the page's head; the number comes after its events.
             page[11] = 0xc0;
         }
         let delta = time - self.time;
