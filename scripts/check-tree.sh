@@ -35,6 +35,13 @@ while read -r line; do
     complain "monitor must not know backends, sessions or the system: $line"
 done < <(git grep -nE 'crate::(backend|session|sys|proc|target|cli)\b|\bnix::' -- 'damon-record/src/monitor' || true)
 
+# The tables that large folders begin with name all of their modules.
+for folder in damon-report/src/analysis damon-report/src/render; do
+    while read -r module; do
+        grep -q "^//! |.*\`$module\`" "$folder/mod.rs" || complain "$folder/mod.rs: its table does not name $module"
+    done < <(sed -nE 's/^(pub |pub\(crate\) )?mod ([a-z_]+);/\2/p' "$folder/mod.rs" | grep -vx testing)
+done
+
 for member in damon-record damon-report; do
     other=damon-report
     [ "$member" = damon-report ] && other=damon-record

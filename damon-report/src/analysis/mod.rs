@@ -17,11 +17,11 @@
 //! | module | idea |
 //! |---|---|
 //! | `load`, `source`, `direct`, `kept` | opening a trace, or another tool's recording, once or to be gone over again |
-//! | `overview`, `ends`, `kernel` | the first pass: records, what snapshots cover, what the kernel said |
+//! | `overview`, `records`, `ends`, `kernel` | the first pass: records, what snapshots cover, what the kernel said |
 //! | `select`, `quantity`, `pattern`, `addresses`, `spans` | which part is looked at; amounts and access patterns as people write them |
 //! | `view` | a recording and the selected part of it, with what several analyses ask of both |
 //! | `fold`, `walk` | going over snapshots: in parallel, or in the order of the file |
-//! | `mappings`, `groups`, `layout` | names of addresses; names that hold in another run; who had an address when |
+//! | `mappings`, `groups`, `layout`, `mapping_history` | names of addresses; names that hold in another run; who had an address when |
 //! | `moment`, `together`, `moments`, `observed` | one moment; snapshots of several targets that belong together; time that counts |
 //! | `seen`, `temperature`, `sampling_error`, `lineage` | what follows from a region's counters, and how sure that is |
 //! | `axis`, `rows`, `cells`, `strip` | heat on a grid; one moment in a line |

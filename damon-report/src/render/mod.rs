@@ -14,10 +14,11 @@
 //! | `terminal` | heatmap and working set as text |
 //! | `histogram` | bytes by rate, age, size or temperature |
 //! | `regions`, `timeline`, `bars` | the regions of a moment, lines over time and bars as text |
-//! | `layout`, `labels`, `units` | where things go and what they are called; no drawing |
-//! | `cells`, `series` | heat and lines to pixels |
+//! | `layout`, `one_plot`, `labels`, `units` | where things go and what they are called; no drawing |
+//! | `furniture`, `address_axis`, `legend`, `names` | what stands around plots and maps: titles, axes, keys, names of mappings |
+//! | `cells`, `series`, `lines` | heat and lines to pixels |
 //! | `marks`, `marginal` | beside the map: moments that the user named, the mean of each row |
-//! | `colour`, `palette`, `diverging`, `text`, `svg`, `png`, `pen` | the tools |
+//! | `colour`, `palette`, `diverging`, `inks`, `num`, `text`, `svg`, `png`, `pen` | the tools |
 
 mod address_axis;
 pub mod bars;
