@@ -67,7 +67,7 @@ impl Session<'_> {
         let what = match (&self.mode, self.kind.granularity) {
             (Mode::Exact(_), Granularity::Mapping) => "each mapping".to_owned(),
             (Mode::Exact(_), _) => "every page".to_owned(),
-            _ => format!("one page of each region, of {max_nr_regions} regions at most"),
+            _ => format!("one page of each of at most {max_nr_regions} regions"),
         };
         format!("looks every {} at {what}; a snapshot every {}", show(sample_us), show(aggr_us))
     }

@@ -250,6 +250,12 @@ pub(super) fn cannot_create(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => format!(
             "no permission to write {shown}: write elsewhere with -o FILE, for example -o /tmp/{DEFAULT_OUTPUT}"
         ),
+        // As below /proc.
+        io::ErrorKind::NotFound if path.parent().is_some_and(Path::is_dir) => {
+            format!(
+                "cannot create {shown}: no files can be made there; write elsewhere with -o FILE"
+            )
+        }
         io::ErrorKind::NotFound => {
             format!("cannot create {shown}: its directory does not exist; create it first")
         }

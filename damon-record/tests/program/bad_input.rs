@@ -240,6 +240,7 @@ fn outputs_that_cannot_be_created() {
     let place = Place::new();
     expect(&place.run(&["-o", "no/dir/x", "--", "true"]), 5, "does not exist");
     expect(&place.run(&["-o", ".", "--", "true"]), 5, "is a directory");
+    expect(&place.run(&["-o", "/proc/x", "--", "true"]), 5, "no files can be made there");
 }
 
 #[test]
