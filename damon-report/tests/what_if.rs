@@ -100,6 +100,58 @@ fn a_cold_area_goes_when_it_is_old_enough_and_comes_back_when_it_is_used() {
     assert_eq!(found.line[12].refaulted.expected, area);
 }
 
+/// Two kdamonds with the same intervals, one of which takes longer than the other.
+#[test]
+fn targets_out_of_step_count_for_their_own_time() {
+    let slow = (0..8).map(|index| {
+        // Away from the first aggregation on, used from the fifth on.
+        let (rate, age) = if index < 4 { (0, 10) } else { (20, 0) };
+        snapshot(0, index, vec![region(0, 4, 20, 0), region(16, 28, rate, age)])
+    });
+    let fast = (0..10).map(|index| {
+        let (start_ns, length_ns) = (BEGIN + index * STEP / 5 * 4, STEP / 5 * 4);
+        let regions = vec![region(0, 8, 20, 0), region(8, 24, 0, 1)];
+        Snapshot { start_ns, end_ns: start_ns + length_ns, ..snapshot(1, 0, regions) }
+    });
+    let mut list: Vec<Snapshot> = slow.chain(fast).collect();
+    list.sort_by_key(|snapshot| snapshot.end_ns);
+    for rows in [3, 64] {
+        let found = simulate(&trace(&info(), rows, &[], &list), COLD, listing()).unwrap();
+        assert_eq!(found.observed_ns, 8 * STEP, "each moment once");
+        let pages = |bytes: f64| (bytes / float(PAGE) * 1e6).round() / 1e6;
+        // 4 + 8 pages all the time, and 12 for half of it.
+        assert_eq!((pages(found.monitored), pages(found.working_set)), (40.0, 18.0));
+        assert_eq!(pages(found.refaulted.expected), 12.0);
+        assert_eq!(pages(found.in_per_second.expected), 15.0, "12 pages in 0.8 s");
+        let pieces: u64 = found.line.iter().map(|point| point.observed_ns).sum();
+        assert_eq!(pieces, found.observed_ns);
+    }
+}
+
+#[test]
+fn targets_with_different_intervals_at_the_same_time_are_refused_and_simulated_alone() {
+    let long = (0..4).map(|index| Snapshot {
+        start_ns: BEGIN + index * 5 * STEP,
+        end_ns: BEGIN + (index + 1) * 5 * STEP,
+        sampling: Sampling::from_intervals(25_000, 500_000),
+        ..snapshot(1, 0, vec![region(0, 8, 0, u32::try_from(index).unwrap())])
+    });
+    let mut list: Vec<Snapshot> = cold_area(20, 12..14, 20).into_iter().chain(long).collect();
+    list.sort_by_key(|snapshot| snapshot.end_ns);
+    let trace = trace(&info(), 64, &[], &list);
+    let refused = simulate(&trace, COLD, listing()).unwrap_err().to_string();
+    for part in
+        ["target 0 has an aggregation interval of 100 ms", "target 1 one of 500 ms", "--target"]
+    {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let query = Query { target: Some("0".into()), ..Query::default() };
+    let view = View::new(&trace, &query).unwrap();
+    let schemes = Schemes::from_json(COLD).unwrap();
+    let alone = Plan::new(&trace, &view, &schemes, listing()).unwrap().run(&trace).unwrap();
+    assert_eq!((alone.schemes[0].stats.nr_tried, alone.observed_ns), (3, 20 * STEP));
+}
+
 #[test]
 fn how_much_comes_back_depends_on_the_reading() {
     let scene = cold_area(20, 12..14, 5);

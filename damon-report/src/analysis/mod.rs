@@ -23,7 +23,7 @@
 //! | `fold`, `walk` | going over snapshots: in parallel, or in the order of the file |
 //! | `mappings`, `groups`, `layout`, `mapping_history` | names of addresses; names that hold in another run; who had an address when |
 //! | `moment`, `together`, `moments`, `observed` | one moment; snapshots of several targets that belong together; time that counts |
-//! | `seen`, `temperature`, `sampling_error`, `lineage` | what follows from a region's counters, and how sure that is |
+//! | `seen`, `temperature`, `sampling_error`, `lineage`, `merge_loss` | what follows from a region's counters, and how sure that is |
 //! | `axis`, `rows`, `cells`, `strip` | heat on a grid; one moment in a line |
 //! | `samples`, `course`, `courses`, `column` | values over time, in little and in bounded memory |
 //! | `distribution`, `spread`, `bins` | how values are distributed |

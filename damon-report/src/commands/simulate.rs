@@ -136,9 +136,8 @@ pub(super) fn said(args: &SimulateArgs, trace: &Trace, error: &SimulateError) ->
         SimulateError::NoAges
         | SimulateError::TooShort { .. }
         | SimulateError::Crowded { .. }
-        | SimulateError::CrowdedBlock { .. } => {
-            Failure::Input(format!("{}: {error}", trace.name()))
-        }
+        | SimulateError::CrowdedBlock { .. }
+        | SimulateError::Mixed { .. } => Failure::Input(format!("{}: {error}", trace.name())),
         _ => Failure::Usage(format!("{}: {error}", args.schemes)),
     }
 }

@@ -5,7 +5,7 @@ use super::away::Away;
 use super::backing::resident_at;
 use super::by_mapping::Book;
 use super::comes_back::ComesBack;
-use super::feed::{Moment, Shot};
+use super::feed::{Moment, Shot, byte_time};
 use super::field::{Field, least_since_begin};
 use super::grain::Grain;
 use super::huge::Huge;
@@ -162,7 +162,7 @@ impl<'p> Engine<'p> {
         self.book.at(self.totals.observed_ns);
         self.forget_exited(start_ns);
         self.pass(moment.sampling(), start_ns);
-        self.last_end_ns = Some(end_ns);
+        self.last_end_ns = self.last_end_ns.max(Some(end_ns));
         if let Some(free) = self.plan.series.free_permil(end_ns)
             && self.operation.has_watermarks()
         {
@@ -190,7 +190,7 @@ impl<'p> Engine<'p> {
                 state.ages.apply(&mut now.regions);
             }
         }
-        let length_ns = end_ns.saturating_sub(start_ns);
+        let length_ns = moment.observed_ns();
         let resident = resident_at(&self.plan.resident, end_ns);
         let before = self.before(&now, length_ns, end_ns);
         let most = self.scale.max_nr_accesses;
@@ -240,7 +240,8 @@ impl<'p> Engine<'p> {
             served,
         };
         self.minutes.add(start_ns.saturating_sub(self.plan.origin_ns), length_ns, refaulted);
-        self.sum_up(&point, &recorded, back);
+        let lengths = moment.shots().map(|shot| shot.length_ns);
+        self.sum_up(&point, &recorded, lengths, back);
         self.line.push(point);
     }
 
@@ -338,22 +339,28 @@ impl<'p> Engine<'p> {
         })
     }
 
-    fn sum_up(&mut self, point: &LinePoint, recorded: &Recorded<'_>, back: Outlook) {
+    /// `lengths` are those of the snapshots, nanoseconds.
+    fn sum_up(
+        &mut self,
+        point: &LinePoint,
+        recorded: &Recorded<'_>,
+        lengths: impl Iterator<Item = u64> + Clone,
+        back: Outlook,
+    ) {
         let time = float(point.observed_ns);
-        let (mut monitored, mut touched, mut oldest) = (0_u64, 0_u64, 0);
         let totals = &mut self.totals;
-        for region in recorded.iter().flat_map(|(_, regions)| regions.iter()) {
-            let size = region.size();
-            monitored = monitored.saturating_add(size);
-            touched = touched.saturating_add(if region.nr_accesses > 0 { size } else { 0 });
-            oldest = region.age.max(oldest);
-        }
+        let all = || recorded.iter().map(|(_, regions)| regions.iter());
+        let oldest = all().flatten().map(|region| region.age).max().unwrap_or(0);
+        let size = |sum: u64, region: &Region| sum.saturating_add(region.size());
+        let monitored = all().map(|regions| regions.fold(0, size));
+        let is_touched = |region: &&Region| region.nr_accesses > 0;
+        let touched = all().map(|regions| regions.filter(is_touched).fold(0, size));
         let age_us = u64::from(oldest).saturating_mul(self.scale.aggr_us);
         totals.highest_age_us = totals.highest_age_us.max(age_us);
         totals.moments += 1;
         totals.observed_ns = totals.observed_ns.saturating_add(point.observed_ns);
-        totals.monitored += float(monitored) * time;
-        totals.touched += float(touched) * time;
+        totals.monitored += byte_time(monitored.zip(lengths.clone()));
+        totals.touched += byte_time(touched.zip(lengths));
         totals.away.add(point.away.map(|bytes| bytes * time));
         totals.away_most = totals.away_most.with(point.away, f64::max);
         totals.away_end = point.away;

@@ -3,13 +3,19 @@
 //! A thread of its own decodes, and waits when it is some thousand regions ahead: what is held at a time does not depend
 //! on how much a block holds once decoded, which nothing but time limits.
 
+mod batch;
+
 use super::costs::Costs;
+use super::scales::{Mixed, Scales};
 use super::{Plan, SimulateError};
 use crate::analysis::load::Trace;
+use crate::analysis::num::float;
 use crate::analysis::overview::OverviewVisitor;
 use crate::analysis::select::Selection;
 use crate::analysis::together::together;
-use damon_format::{BlockEntry, Damage, Record, Region, Sampling, SnapshotView, TargetId, Visitor};
+use batch::Head;
+pub(super) use batch::{Batch, Moment, Shot, byte_time};
+use damon_format::{BlockEntry, Damage, Record, Region, SnapshotView, TargetId, Visitor};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{channel, sync_channel};
@@ -26,134 +32,6 @@ pub(super) const HELD: usize = 1 << 20;
 /// billions of regions, and each pass decodes all of it.
 pub(super) const PASSES: usize = 32;
 
-/// A snapshot takes as much memory as so many regions, beside its own.
-const HEAD: usize = 3;
-
-/// One target's part of a moment.
-#[derive(Clone, Debug)]
-struct Head {
-    target: TargetId,
-    start_ns: u64,
-    end_ns: u64,
-    sampling: Sampling,
-    /// Where its regions are.
-    regions: Range<usize>,
-    /// Where it is told what was accessed anywhere; `None` where all addresses are selected, and the regions tell.
-    accessed: Option<Range<usize>>,
-}
-
-/// A snapshot whose regions are elsewhere.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shot<'b> {
-    pub(super) target: TargetId,
-    pub(super) sampling: Sampling,
-    pub(super) regions: &'b [Region],
-    accessed: Option<&'b [Range<u64>]>,
-}
-
-/// Some moments that follow one another.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    regions: Vec<Region>,
-    accessed: Vec<Range<u64>>,
-    heads: Vec<Head>,
-    /// Behind the last head of each moment.
-    ends: Vec<usize>,
-}
-
-/// A snapshot of each of some targets.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment<'b> {
-    /// Ascending by target; at least one.
-    heads: &'b [Head],
-    batch: &'b Batch,
-}
-
-impl Batch {
-    /// Its moments in their order.
-    pub(super) fn moments(&self) -> impl Iterator<Item = Moment<'_>> {
-        let mut from = 0;
-        self.ends.iter().map(move |end| {
-            let heads = self.heads.get(from..*end).unwrap_or_default();
-            from = *end;
-            Moment { heads, batch: self }
-        })
-    }
-
-    fn clear(&mut self) {
-        self.regions.clear();
-        self.accessed.clear();
-        self.heads.clear();
-        self.ends.clear();
-    }
-
-    /// What it takes, in regions.
-    fn cost(&self) -> usize {
-        let heads = self.heads.len().saturating_mul(HEAD);
-        self.regions.len().saturating_add(self.accessed.len()).saturating_add(heads)
-    }
-
-    /// Adds a snapshot of another one.
-    fn copy(&mut self, head: &Head, from: &Self) {
-        let (begin, told) = (self.regions.len(), self.accessed.len());
-        self.regions.extend_from_slice(from.regions.get(head.regions.clone()).unwrap_or_default());
-        let accessed = head.accessed.clone().map(|range| {
-            self.accessed.extend_from_slice(from.accessed.get(range).unwrap_or_default());
-            told..self.accessed.len()
-        });
-        self.heads.push(Head { regions: begin..self.regions.len(), accessed, ..*head });
-    }
-
-    /// Behind its last region, and what was accessed anywhere.
-    fn end(&self) -> (usize, usize) {
-        (self.regions.len(), self.accessed.len())
-    }
-
-    fn truncate(&mut self, (heads, (regions, accessed)): (usize, (usize, usize))) {
-        self.heads.truncate(heads);
-        self.regions.truncate(regions);
-        self.accessed.truncate(accessed);
-    }
-
-    fn end_moment(&mut self) {
-        self.ends.push(self.heads.len());
-    }
-}
-
-impl<'b> Shot<'b> {
-    /// What was accessed, at selected addresses and others, ascending.
-    pub(super) fn accessed(&self) -> impl Iterator<Item = Range<u64>> + use<'b> {
-        let regions = if self.accessed.is_none() { self.regions } else { &[] };
-        let regions = regions.iter().filter(|region| region.nr_accesses > 0);
-        let anywhere = self.accessed.unwrap_or_default().iter().cloned();
-        anywhere.chain(regions.map(|region| region.start..region.end))
-    }
-}
-
-impl<'b> Moment<'b> {
-    /// Its snapshots, ascending by target.
-    pub(super) fn shots(&self) -> impl Iterator<Item = Shot<'b>> + use<'b> {
-        let batch = self.batch;
-        self.heads.iter().map(move |head| Shot {
-            target: head.target,
-            sampling: head.sampling,
-            regions: batch.regions.get(head.regions.clone()).unwrap_or_default(),
-            accessed: head.accessed.clone().and_then(|range| batch.accessed.get(range)),
-        })
-    }
-
-    /// The scale of its counters: that of the first snapshot.
-    pub(super) fn sampling(&self) -> Sampling {
-        self.heads.first().map_or(Sampling::from_intervals(0, 0), |first| first.sampling)
-    }
-
-    /// From the earliest start to the latest end.
-    pub(super) fn time(&self) -> Range<u64> {
-        let start = self.heads.iter().map(|head| head.start_ns).min().unwrap_or(0);
-        start..self.heads.iter().map(|head| head.end_ns).max().unwrap_or(0)
-    }
-}
-
 /// What is to be fed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'s> {
@@ -169,20 +47,27 @@ pub(super) struct Source<'s> {
     pub(super) passes: usize,
 }
 
-/// What is too much, in regions.
+/// Why moments of several targets cannot be put together.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Crowded {
-    /// At the same time.
+pub(super) enum Refusal {
+    /// More regions at the same time.
     Moment { most: usize },
-    /// In a block.
+    /// More regions in a block.
     Block { most: usize },
+    /// Targets with different intervals.
+    Mixed(Mixed),
 }
 
-impl From<Crowded> for SimulateError {
-    fn from(crowded: Crowded) -> Self {
-        match crowded {
-            Crowded::Moment { most } => Self::Crowded { most },
-            Crowded::Block { most } => Self::CrowdedBlock { most },
+impl From<Refusal> for SimulateError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Moment { most } => Self::Crowded { most },
+            Refusal::Block { most } => Self::CrowdedBlock { most },
+            Refusal::Mixed(Mixed { one, other }) => {
+                let [one_ms, other_ms] =
+                    [one, other].map(|(_, aggr_us)| (float(aggr_us) / 1000.0).to_string());
+                Self::Mixed { one: one.0, one_ms, other: other.0, other_ms }
+            }
         }
     }
 }
@@ -196,14 +81,14 @@ pub(super) struct Fed<'s> {
     pub(super) seen: Option<OverviewVisitor<'s>>,
     /// Something could not be read.
     pub(super) damaged: bool,
-    /// There is too much to put together; what follows is missing.
-    pub(super) crowded: Option<Crowded>,
+    /// Why no more is handed over.
+    pub(super) refused: Option<Refusal>,
 }
 
 impl Fed<'_> {
     /// Whether everything was handed over that could be read.
     pub(super) fn is_whole(&self) -> Result<(), SimulateError> {
-        self.crowded.map_or(Ok(()), |crowded| Err(crowded.into()))
+        self.refused.map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 }
 
@@ -247,7 +132,14 @@ impl<'s> Source<'s> {
     fn decode(self, give: impl FnMut(Batch) -> Option<Batch>) -> Fed<'s> {
         let Self { trace, selection, single, observe, held, passes } = self;
         let seen = observe.then(|| OverviewVisitor::of_snapshots(selection));
-        let mut to = To { batch: Batch::default(), give, stopped: false };
+        let mut to = To {
+            batch: Batch::default(),
+            give,
+            stopped: false,
+            single,
+            until_ns: 0,
+            scales: Scales::default(),
+        };
         let mut fed = Fed { seen, ..Fed::default() };
         let mut waiting = Batch::default();
         let is_all = selection.address.is_all();
@@ -261,12 +153,13 @@ impl<'s> Source<'s> {
             let time = Time { all: 0..u64::MAX, again: false, held, most, passes };
             let mut visitor = Taker { selection, is_all, single, fed, waiting, to, time };
             visitor.block(trace, block, begin);
-            if to.stopped || fed.crowded.is_some() {
+            if to.stopped || fed.refused.is_some() {
                 break;
             }
         }
         release(&mut waiting, 0, &mut to);
         to.pass_on();
+        fed.refused = fed.refused.or(to.scales.mixed.map(Refusal::Mixed));
         fed
     }
 }
@@ -277,18 +170,31 @@ struct To<G> {
     give: G,
     /// Nobody takes them any more.
     stopped: bool,
+    /// Of one target: whose moments do not overlap.
+    single: bool,
+    /// Where the latest moment ends.
+    until_ns: u64,
+    scales: Scales,
 }
 
 impl<G: FnMut(Batch) -> Option<Batch>> To<G> {
     fn moment_ends(&mut self) {
-        self.batch.end_moment();
+        let heads = self.batch.open();
+        let Range { start, end } = batch::time(heads);
+        let from = if self.single { start } else { start.max(self.until_ns) };
+        if !self.single {
+            self.scales.moment(heads.iter().map(|head| (head.target, head.sampling.aggr_us)));
+            self.stopped |= self.scales.mixed.is_some();
+        }
+        self.until_ns = self.until_ns.max(end);
+        self.batch.end_moment(end.saturating_sub(from));
         if self.batch.cost() >= BATCH {
             self.pass_on();
         }
     }
 
     fn pass_on(&mut self) {
-        if self.stopped || self.batch.ends.is_empty() {
+        if self.stopped || !self.batch.has_moments() {
             return;
         }
         match (self.give)(std::mem::take(&mut self.batch)) {
@@ -370,7 +276,7 @@ impl<G: FnMut(Batch) -> Option<Batch>> Taker<'_, '_, G> {
         let windows = costs.windows(each);
         if windows.len() > self.time.passes {
             let most = each.saturating_mul(self.time.passes);
-            self.fed.crowded = Some(Crowded::Block { most });
+            self.fed.refused = Some(Refusal::Block { most });
             return;
         }
         for window in windows {
@@ -381,7 +287,7 @@ impl<G: FnMut(Batch) -> Option<Batch>> Taker<'_, '_, G> {
             self.time.all = window;
             let _known: Result<(), Damage> = trace.visit_block(block, self);
             if self.is_full() {
-                self.fed.crowded = Some(Crowded::Moment { most: self.time.most });
+                self.fed.refused = Some(Refusal::Moment { most: self.time.most });
                 return;
             }
         }

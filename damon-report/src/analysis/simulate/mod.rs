@@ -27,6 +27,7 @@ mod outlook;
 mod plan;
 mod populated;
 mod presets;
+mod scales;
 mod series;
 pub mod sweep;
 mod tier_curve;

@@ -116,6 +116,20 @@ pub enum SimulateError {
         /// Most that can be.
         most: usize,
     },
+    /// Targets of several kdamonds with different intervals.
+    #[error(
+        "target {one} has an aggregation interval of {one_ms} ms and target {other} one of {other_ms} ms at the same time: they were          monitored by several kdamonds, each of which counts ages in its own intervals and applies schemes on its own;          --target takes one target alone"
+    )]
+    Mixed {
+        /// A target.
+        one: TargetId,
+        /// Its aggregation interval, milliseconds.
+        one_ms: String,
+        /// Another one.
+        other: TargetId,
+        /// Its aggregation interval, milliseconds.
+        other_ms: String,
+    },
     /// Moments of several targets have more regions than a recording of this size can have.
     #[error(
         "the recording has more than {most} regions of several targets at the same time, more than a file of its size \

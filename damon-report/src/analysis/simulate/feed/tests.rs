@@ -2,7 +2,7 @@ use super::*;
 use crate::analysis::overview::Overview;
 use crate::analysis::records::Records;
 use crate::analysis::testing::written;
-use damon_format::Snapshot;
+use damon_format::{Sampling, Snapshot};
 use proptest::prelude::*;
 
 const BEGIN: u64 = 1 << 40;
@@ -40,7 +40,7 @@ fn moments(trace: &Trace, held: usize) -> (Moments, u64) {
             found.push((moment.time(), shots.collect()));
         }
     });
-    assert!(!fed.damaged && fed.crowded.is_none());
+    assert!(!fed.damaged && fed.refused.is_none());
     let seen = Overview::of_snapshots(fed.seen.unwrap(), Records::default());
     (found, seen.snapshots())
 }

@@ -165,7 +165,7 @@ impl<'p> Bundle<'p> {
                 }
             }
         }
-        let length_ns = time.end.saturating_sub(time.start);
+        let length_ns = moment.observed_ns();
         self.tally.observed(length_ns);
         self.tally.lasted(&self.bytes.away, length_ns, resident);
     }

@@ -4,10 +4,10 @@ use crate::analysis::num::float;
 use crate::analysis::simulate::Outlook;
 use crate::analysis::simulate::backing::resident_at;
 use crate::analysis::simulate::engine::Ended;
-use crate::analysis::simulate::feed::Moment;
+use crate::analysis::simulate::feed::{Moment, byte_time};
 use crate::analysis::simulate::line::WorstMinute;
 use crate::analysis::wss::ResidentSample;
-use damon_format::Sampling;
+use damon_format::{Region, Sampling};
 
 /// Sums of one variant.
 #[derive(Clone, Debug, Default)]
@@ -75,24 +75,24 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn add(&mut self, moment: &Moment<'_>, resident: &[ResidentSample]) {
-        let time = moment.time();
-        let length_ns = time.end.saturating_sub(time.start);
+        let (time, length_ns) = (moment.time(), moment.observed_ns());
         let sampling = moment.sampling();
         self.sampling = Some(sampling);
-        let (mut monitored, mut touched) = (0_u64, 0_u64);
-        for region in moment.shots().flat_map(|shot| shot.regions) {
-            monitored = monitored.saturating_add(region.size());
-            if region.nr_accesses > 0 {
-                touched = touched.saturating_add(region.size());
-            }
-            let age_us = u64::from(region.age).saturating_mul(sampling.aggr_us);
-            self.highest_age_us = self.highest_age_us.max(age_us);
-        }
+        let ages = moment.shots().flat_map(|shot| shot.regions).map(|region| region.age);
+        let age_us = u64::from(ages.max().unwrap_or(0)).saturating_mul(sampling.aggr_us);
+        self.highest_age_us = self.highest_age_us.max(age_us);
+        let size = |sum: u64, region: &Region| sum.saturating_add(region.size());
+        let monitored =
+            moment.shots().map(|shot| (shot.regions.iter().fold(0, size), shot.length_ns));
+        let is_touched = |region: &&Region| region.nr_accesses > 0;
+        let touched = moment
+            .shots()
+            .map(|shot| (shot.regions.iter().filter(is_touched).fold(0, size), shot.length_ns));
         self.moments += 1;
         self.observed_ns = self.observed_ns.saturating_add(length_ns);
-        self.monitored += float(monitored) * float(length_ns);
-        self.touched += float(touched) * float(length_ns);
-        self.last_end_ns = time.end;
+        self.monitored += byte_time(monitored);
+        self.touched += byte_time(touched);
+        self.last_end_ns = self.last_end_ns.max(time.end);
         if let Some(resident) = resident_at(resident, time.end) {
             self.resident_ns = self.resident_ns.saturating_add(length_ns);
             self.resident += resident * float(length_ns);
