@@ -2,7 +2,7 @@
 //!
 //! Thousands of processes have the same libraries, and forked children the same mappings at the same addresses. So
 //! a name is held once for a recording, and so is a list of mappings that several records tell: who
-//! [keeps](super::records::Keeper) records sees to that.
+//! keeps records (`records::Keeper`) sees to that.
 
 use damon_format::{Mapping, Permissions, Record, TargetId};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub enum Event {
     },
 }
 
-/// How a target's mappings differ from those before: what a [`MappingsChanged`] says.
+/// How a target's mappings differ from those before: what a [`MappingsChanged`](damon_format::MappingsChanged) says.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// When the mappings were read.

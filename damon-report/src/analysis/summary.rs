@@ -3,7 +3,7 @@
 //! A frame for the heat has to be known before the pass, and what was monitored is known after it. So the frame is made for
 //! what a few blocks tell (`Overview::sketch`), and made again when all is known: if both are the same, as they are
 //! nearly always, that was it; else the heat alone is computed again. What was mapped when has to be known before, too, and is
-//! [looked up](Trace::mapping_history). Results are those of the single analyses.
+//! looked up (`Trace::mapping_history`). Results are those of the single analyses.
 
 use super::axis::{self, BandSpan};
 use super::groups::GroupBy;
