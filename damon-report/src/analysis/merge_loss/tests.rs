@@ -8,7 +8,9 @@ fn near(a: f64, b: f64) {
 fn lost(samples: u32, regions: &[(f64, u32, u32)]) -> f64 {
     let mut loss = MergeLoss::default();
     loss.reset(samples);
-    regions.iter().for_each(|&(size, count, parts)| loss.add(size, count, parts));
+    for &(size, count, parts) in regions {
+        loss.add(size, count, parts);
+    }
     loss.total()
 }
 
