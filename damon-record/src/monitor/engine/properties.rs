@@ -221,7 +221,7 @@ proptest! {
             })
             .collect();
         let before = regions.clone();
-        merge::merge(&mut regions, threshold, size_limit, merge::Rounding::Once);
+        merge::merge(&mut regions, threshold, size_limit, Rounding::Once);
         let bounds = |regions: &[MonitoredRegion]| {
             covered(regions.iter().map(|r| (r.start, r.end)))
         };

@@ -17,7 +17,9 @@ fn lost(samples: u32, regions: &[(f64, u32, u32)]) -> f64 {
 #[test]
 fn binomial_chances_are_those_of_the_text_books() {
     let chances = binomial(4, 0.5);
-    [1.0, 4.0, 6.0, 4.0, 1.0].iter().zip(&chances).for_each(|(a, b)| near(a / 16.0, *b));
+    for (a, b) in [1.0, 4.0, 6.0, 4.0, 1.0].iter().zip(&chances) {
+        near(a / 16.0, *b);
+    }
     let all = |n| (0..=n).map(|count| f64::from(u8::from(count == n))).collect::<Vec<_>>();
     assert_eq!((binomial(3, 1.0), binomial(0, 0.3)), (all(3), all(0)));
     near(binomial(40, 0.999_9).iter().sum(), 1.0);
@@ -31,7 +33,9 @@ fn two_parts_are_merged_as_by_hand() {
     let pair: Vec<_> = by_parts[1].iter().map(|outcome| outcome.at(7)).collect();
     let chances: Vec<f64> = pair.iter().map(|outcome| outcome.0).collect();
     // 0 and 0, 0 and 1, 1 and 0 become 0; 1 and 1, 1 and 2, 2 and 1 become 1.
-    [5.0, 8.0, 1.0].iter().zip(&chances).for_each(|(a, b)| near(a / 16.0, *b));
+    for (a, b) in [5.0, 8.0, 1.0].iter().zip(&chances) {
+        near(a / 16.0, *b);
+    }
     // The sizes of both are 1 on average, in whichever order.
     near(pair[0].1, 4.0 / 16.0);
     near(pair[1].1, (2.0 * 4.0 + 3.0 * 4.0) / 16.0);
