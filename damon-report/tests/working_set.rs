@@ -40,6 +40,41 @@ fn touched_counts_whole_regions_expected_their_rate() {
     assert_eq!(set.resident[0].rss, 12 * MIB);
 }
 
+#[test]
+fn what_the_kernels_merges_lose_is_in_the_upper_end_and_adds_up_over_targets() {
+    // Eight parts of 8 MiB become one that counts 6; beside it is something hot.
+    let snapshots = |target: u32| -> Vec<Snapshot> {
+        let mut list = common::snapshots(target, 2);
+        for (snapshot, parts) in list.iter_mut().zip([8_u64, 1]) {
+            let mib = |mib: u64| common::HEAP + mib * MIB;
+            let region = |start, end, nr_accesses| Region { start, end, nr_accesses, age: 0 };
+            let part = |i: u64| region(mib(i * 8 / parts), mib((i + 1) * 8 / parts), 6);
+            snapshot.regions = (0..parts).map(part).collect();
+            snapshot.regions.push(region(mib(8), mib(9), 20));
+        }
+        list
+    };
+    let both = [snapshots(0), snapshots(1)].concat();
+    let last = |list: &[Snapshot], rounds_down| {
+        let trace = made::open(write(list));
+        let view = View::new(&trace, &Query::default()).unwrap();
+        let options = WorkingSetOptions { rounds_down, ..WorkingSetOptions::sampled(1) };
+        view.working_set(&trace, options).samples.last().unwrap()
+    };
+    let (own, kernel) = (last(&snapshots(0), false), last(&snapshots(0), true));
+    assert!(own.expected_lost.abs() < 1e-9);
+    // 1.4 counts of 20 of 8 MiB, or a little less.
+    let lost = kernel.expected_lost / MIB as f64;
+    assert!((0.45..0.65).contains(&lost), "{lost}");
+    assert!((kernel.expected - own.expected).abs() < 1e-6);
+    assert!((kernel.expected_low - own.expected_low).abs() < 1.0);
+    assert!((kernel.expected_high - own.expected_high - kernel.expected_lost).abs() < 1.0);
+    // Sampling errors of two targets even out in part; what both lose does not.
+    let (own, kernel) = (last(&both, false), last(&both, true));
+    assert!((kernel.expected_lost / MIB as f64 - 2.0 * lost).abs() < 1e-3);
+    assert!((kernel.expected_high - own.expected_high - kernel.expected_lost).abs() < 8.0);
+}
+
 /// Snapshots of one target, side by side, each so long and touching so many MiB of 8.
 fn steps(target: u32, length_ns: u64, touched: &[u64]) -> Vec<Snapshot> {
     let mut made = common::snapshots(target, touched.len() as u64);
