@@ -25,7 +25,7 @@
 //!
 //! # Many samples
 //!
-//! Beyond [`SAMPLES`] samples an aggregation, tables are too large. What is lost is about a standard deviation of a count then,
+//! Beyond `SAMPLES` samples an aggregation, tables are too large. What is lost is about a standard deviation of a count then,
 //! which as a rate becomes smaller with the root of the number of samples; a rate at which nothing is counted
 //! becomes smaller with the number itself.
 
