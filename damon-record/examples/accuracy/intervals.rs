@@ -435,14 +435,16 @@ mod tests {
 
     #[test]
     fn stated_intervals_hold_where_estimates_vary() {
-        for name in ["two-level", "sparse"] {
+        // Cut around accesses, regions of sparse are accessed as a whole or not at all, so that the estimate varies a
+        // quarter as much as samples of regions of which a part is accessed might make it vary.
+        for (name, longest) in [("two-level", 1.4), ("sparse", 4.5)] {
             let tallies = judge(&log(name), 200, 20, replays::SETTLE, Rounding::Once).unwrap();
             let row = tallies.row(name, 200, 20);
             let held = row.working_set.unwrap();
             assert!(held.coverage.count() >= 800, "{name}: {held:?}");
             assert!((0.93..=0.97).contains(&held.share), "{name}: {held:?}");
             assert_eq!(tallies.pool(name).varying, row.working_set, "{name}: all windows vary");
-            assert!(row.width.is_some_and(|width| width < 1.4), "{name}: {row:?}");
+            assert!(row.width.is_some_and(|width| width < longest), "{name}: {row:?}");
         }
     }
 
